@@ -1,0 +1,1 @@
+"""The runtime that serves a checked `.cai` program."""

@@ -1,0 +1,1 @@
+"""Where every console script starts. Each imports what its command needs and no more."""

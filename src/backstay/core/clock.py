@@ -1,0 +1,98 @@
+"""Time, identity and chance as values that are handed in, never fetched.
+
+Nothing else in `backstay` calls `time`, `random` or `uuid` (a lint rule says so): a test
+that owns these three owns the run.
+"""
+
+import asyncio
+import os
+import random
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two kinds of time, because one of them may jump."""
+
+    def now(self) -> float:
+        """Wall time in epoch seconds. It may jump: use it for what is stored or scheduled."""
+        ...
+
+    def tick(self) -> float:
+        """Monotonic seconds of this process. Use it for timeouts, leases, breakers and backoff."""
+        ...
+
+    async def sleep(self, until_tick: float) -> None:
+        """Return once `tick()` has reached `until_tick`."""
+        ...
+
+
+class Ids(Protocol):
+    def new(self) -> str:
+        """A new id, ordered by time so that indexes grow at one end."""
+        ...
+
+
+class Dice(Protocol):
+    def uniform(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def tick(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, until_tick: float) -> None:
+        await asyncio.sleep(max(0.0, until_tick - time.monotonic()))
+
+
+class Uuid7:
+    """UUID version 7 (RFC 9562): 48 bits of milliseconds, a counter, then randomness.
+
+    Ids of one process are strictly increasing, also inside one millisecond and when the wall
+    clock goes back.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+
+    def new(self) -> str:
+        millis = int(self._clock.now() * 1000)
+        # 12 bits of counter live in rand_a; a clock that stands or jumps back only counts on.
+        self._last = max(self._last + 1, millis << 12)
+        stamp, counter = self._last >> 12, self._last & 0xFFF
+        tail = int.from_bytes(os.urandom(8), "big") & (2**62 - 1)
+        value = (stamp & (2**48 - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class SystemDice:
+    """Chance for jitter; not for secrets."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - jitter, not cryptography
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+
+def rfc3339(epoch: float) -> str:
+    """UTC with microseconds and `Z`: `2026-03-01T12:00:00.000000Z` (decision 7)."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_rfc3339(text: str) -> float:
+    """Epoch seconds of an RFC 3339 time. Raises ValueError without a time zone or on bad text."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it like 2026-03-01T12:00:00Z")
+    return moment.timestamp()

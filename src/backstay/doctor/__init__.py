@@ -1,0 +1,1 @@
+"""The engine that runs troubleshooting guides. It knows systems only by what they declare."""

@@ -1,0 +1,1 @@
+"""The reverse proxy: its own protocol loop, small policy stages, a breaker people can see."""

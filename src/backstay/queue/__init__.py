@@ -1,0 +1,1 @@
+"""The durable task queue. `import backstay.queue.worker` pulls no server."""

@@ -1,0 +1,1 @@
+"""The supervisor and the composition: it hands each system what it needs."""
