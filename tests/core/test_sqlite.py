@@ -118,7 +118,7 @@ async def test_close_answers_what_was_given_and_refuses_what_comes_after(databas
     for refused in (database.write(insert("late")), database.read(texts)):
         with pytest.raises(Fault) as caught:
             await refused
-        assert caught.value.entry.code == "CORE064"
+        assert caught.value.entry.code == "CORE044"
 
 
 async def test_the_log_is_checkpointed_by_the_writer_and_empty_after_close(database: Database):
@@ -181,7 +181,7 @@ async def test_a_newer_schema_is_refused_and_not_touched(tmp_path: Path):
     await writer.close()
     with pytest.raises(Fault, match="schema version 2; this program knows up to 1") as caught:
         await Database(tmp_path / "note.db", SCHEMA).open()
-    assert caught.value.entry.code == "CORE067"
+    assert caught.value.entry.code == "CORE047"
 
 
 async def test_a_file_of_another_application_is_refused_and_not_touched(tmp_path: Path):
@@ -191,14 +191,14 @@ async def test_a_file_of_another_application_is_refused_and_not_touched(tmp_path
     before = (tmp_path / "note.db").read_bytes()
     with pytest.raises(Fault) as caught:
         await Database(tmp_path / "note.db", SCHEMA).open()
-    assert caught.value.entry.code == "CORE068"
+    assert caught.value.entry.code == "CORE048"
     assert (tmp_path / "note.db").read_bytes() == before
 
 
 async def test_a_second_owner_is_refused_and_told_who_the_first_is(database: Database):
     with pytest.raises(Fault, match=f"in use by process {os.getpid()}") as caught:
         await Database(database.path, SCHEMA).open()
-    assert caught.value.entry.code == "CORE069"
+    assert caught.value.entry.code == "CORE049"
     await database.write(insert("still the owner"))
 
 
@@ -227,11 +227,11 @@ async def test_restore_refuses_what_is_no_backup_and_an_open_file(
     (tmp_path / "junk").write_bytes(b"no database at all" * 100)
     with pytest.raises(Fault) as owned:
         await database.restore(tmp_path / "junk")
-    assert owned.value.entry.code == "CORE069"
+    assert owned.value.entry.code == "CORE049"
     await database.write(insert("kept"))
     await database.close()
     with pytest.raises(Fault) as damaged:
         await database.restore(tmp_path / "junk")
-    assert damaged.value.entry.code == "CORE063"
+    assert damaged.value.entry.code == "CORE043"
     await database.open()
     assert await database.read(texts) == ["kept"]

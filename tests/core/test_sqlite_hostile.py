@@ -91,7 +91,7 @@ async def test_a_full_disk_fails_the_write_that_does_not_fit_and_loses_nothing(t
     refused = [outcome for outcome in outcomes if outcome is not None]
     assert refused
     assert {type(fault) for fault in refused} == {Fault}
-    assert {fault.entry.code for fault in refused} == {"CORE060"}
+    assert {fault.entry.code for fault in refused} == {"CORE040"}
     assert await database.read(count) == 1 + outcomes.count(None)
     await database.write(lambda db: db.pragma("max_page_count", 1_000_000))
     await database.write(insert("fits again" * 50_000))
@@ -112,7 +112,7 @@ async def test_a_file_that_is_gone_is_noticed_before_the_next_answer(tmp_path: P
     for attempt in (database.write(insert("lost")), database.read(count)):
         with pytest.raises(Fault) as caught:
             await attempt
-        assert caught.value.entry.code == "CORE066"
+        assert caught.value.entry.code == "CORE046"
     if loss == "moved":
         (tmp_path / "elsewhere.db").rename(path)
         await database.write(insert("back"))
@@ -126,7 +126,7 @@ async def test_a_lock_held_by_another_program_is_named_and_passes(tmp_path: Path
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Fault) as caught:
         await database.write(insert("waits"))
-    assert caught.value.entry.code == "CORE062"
+    assert caught.value.entry.code == "CORE042"
     assert caught.value.entry.retryable
     other.execute("ROLLBACK")
     other.close()
@@ -139,7 +139,7 @@ async def test_junk_in_place_of_the_file_is_called_damaged(tmp_path: Path):
     (tmp_path / "note.db").write_bytes(b"certainly no database" * 400)
     with pytest.raises(Fault) as caught:
         await opened(tmp_path / "note.db")
-    assert caught.value.entry.code == "CORE063"
+    assert caught.value.entry.code == "CORE043"
     # and the refusal let go of the lock
     (tmp_path / "note.db").unlink()
     await (await opened(tmp_path / "note.db")).close()
@@ -148,7 +148,7 @@ async def test_junk_in_place_of_the_file_is_called_damaged(tmp_path: Path):
 async def test_a_missing_folder_is_named(tmp_path: Path):
     with pytest.raises(Fault, match="nowhere") as caught:
         await opened(tmp_path / "nowhere" / "note.db")
-    assert caught.value.entry.code == "CORE061"
+    assert caught.value.entry.code == "CORE041"
 
 
 READ_ONLY = """
@@ -179,7 +179,7 @@ async def test_a_folder_without_write_permission_is_named(tmp_path: Path):
     )
     if told.returncode and "ModuleNotFoundError" in told.stderr:
         pytest.skip("the unprivileged user cannot read this interpreter's packages")
-    assert told.stdout == "CORE061\n", told.stderr
+    assert told.stdout == "CORE041\n", told.stderr
 
 
 async def test_the_lock_dies_with_its_owner(tmp_path: Path):

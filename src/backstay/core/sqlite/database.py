@@ -1,7 +1,7 @@
 """One SQLite file, one owner: a single thread that writes and checkpoints, and read-only readers.
 
 Work arrives as functions of a connection. A result means durable (`synchronous=FULL`, decision 6);
-what goes wrong with the file itself arrives as a Fault (CORE060 to CORE069).
+what goes wrong with the file itself arrives as a Fault (CORE040 to CORE049).
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Database:
 
     async def restore(self, source: Path) -> None:
         """Put a backup in place of the file, which must not be open anywhere. What stood there is
-        kept as `<name>.before-restore`. Raises CORE063, CORE067 or CORE068 for a bad source."""
+        kept as `<name>.before-restore`. Raises CORE043, CORE047 or CORE048 for a bad source."""
         await asyncio.to_thread(self._restore, source)
 
     def stats(self) -> Stats:

@@ -25,7 +25,7 @@ class Ownership:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Raises CORE069 naming the owner, CORE061 when the folder cannot be written."""
+        """Raises CORE049 naming the owner, CORE041 when the folder cannot be written."""
         try:
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as bad:
@@ -90,7 +90,7 @@ def stamp(connection: apsw.Connection) -> Stamp:
 
 
 def check_stamp(path: Path, found: Stamp, application: str, known: int) -> None:
-    """Raises CORE068 for another application's file and CORE067 for a newer schema."""
+    """Raises CORE048 for another application's file and CORE047 for a newer schema."""
     expected = application_id(application)
     # Version 0 with an id of 0 is an empty file, or one that SQLite has just created.
     if found.application != expected and (found.application, found.version) != (0, 0):

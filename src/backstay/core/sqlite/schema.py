@@ -22,7 +22,7 @@ class Schema(msgspec.Struct, frozen=True):
 
 def migrate(connection: apsw.Connection, path: Path, schema: Schema) -> None:
     """Bring the file to the schema's version. An existing file is first copied to
-    `<name>.v<N>.bak`. Raises CORE067 or CORE068 when the file is not ours to touch."""
+    `<name>.v<N>.bak`. Raises CORE047 or CORE048 when the file is not ours to touch."""
     found = files.stamp(connection)
     files.check_stamp(path, found, schema.application, schema.version)
     if found.version == schema.version:
