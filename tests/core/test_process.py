@@ -158,7 +158,7 @@ def test_a_bug_shows_no_trace_and_keeps_it(start) -> None:
     tiny = start("bug")
     code, out, err = tiny.end()
     assert code == 1
-    assert "CORE045" in err
+    assert "CORE065" in err
     assert "Traceback" not in out + err
     kept = json.loads((tiny.runtime / "tiny.exit.json").read_text())
     assert "KeyError: 'oops'" in kept["trace"]

@@ -37,20 +37,20 @@ Backup = Callable[[Path], Awaitable[None]]
 _log = structlog.get_logger("core.process")
 
 INTERNAL = ErrorEntry(
-    code="CORE045",
+    code="CORE065",
     message="{name} stopped on an error of its own: {kind}: {text}",
     cause="this is a mistake in Backstay, not in what you did",
     fix="send {trace_file} with a description of what you did",
 )
 NOTHING_TO_RESET = ErrorEntry(
-    code="CORE046",
+    code="CORE066",
     message="no circuit breaker named {target} in {name}",
     cause="it has {known}",
     fix="name one of these",
     status=404,
 )
 NO_PROBE = ErrorEntry(
-    code="CORE047",
+    code="CORE067",
     message="no probe named {probe} in {name}",
     cause="it has {known}",
     fix="name one of these",
