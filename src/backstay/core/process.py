@@ -24,38 +24,19 @@ from backstay import __version__
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Clock, Dice, Ids, SystemClock, SystemDice, Uuid7, rfc3339
 from backstay.core.control import ControlServer, Reply, Routes, json_reply
-from backstay.core.errors import ErrorEntry, Exit, Fault, for_terminal
+from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.health import Board, Check
+from backstay.core.logs import LogSettings, configure
+from backstay.core.process_errors import INTERNAL, NO_PROBE, NOTHING_TO_RESET
 from backstay.core.runtime import ExitReason, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
-from backstay.core.settings import Loaded, Secret, Value
+from backstay.core.settings import Given, Loaded, Value, load
 
 S = TypeVar("S", bound=msgspec.Struct)
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 Backup = Callable[[Path], Awaitable[None]]
 
 _log = structlog.get_logger("core.process")
-
-INTERNAL = ErrorEntry(
-    code="CORE065",
-    message="{name} stopped on an error of its own: {kind}: {text}",
-    cause="this is a mistake in Backstay, not in what you did",
-    fix="send {trace_file} with a description of what you did",
-)
-NOTHING_TO_RESET = ErrorEntry(
-    code="CORE066",
-    message="no circuit breaker named {target} in {name}",
-    cause="it has {known}",
-    fix="name one of these",
-    status=404,
-)
-NO_PROBE = ErrorEntry(
-    code="CORE067",
-    message="no probe named {probe} in {name}",
-    cause="it has {known}",
-    fix="name one of these",
-    status=404,
-)
 
 
 class Process(msgspec.Struct, Generic[S]):
@@ -95,6 +76,7 @@ def run_process(
     folder: Path | None = None
     try:
         folder = runtime or _runtime(loaded)
+        configure(load(LogSettings, Given(env=os.environ)).settings, name, clock)
         _raise_file_limit()
         process = _process(name, loaded, clock, folder)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -258,20 +240,10 @@ def shown(value: Value) -> dict[str, object]:
     """A setting as people may see it: secrets masked."""
     return {
         "name": value.name,
-        "value": _plain(value.value),
+        "value": value.shown(),
         "source": value.source,
         "where": value.where,
     }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Secret):
-        return "****" if value else ""
-    return msgspec.to_builtins(value, enc_hook=_inner)
-
-
-def _inner(value: object) -> object:
-    return ("****" if value else "") if isinstance(value, Secret) else str(value)
 
 
 def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) -> Process[S]:

@@ -73,8 +73,6 @@ class Child:
         """Its whole life; returns once it was drained or killed for good."""
         while not self._ending:
             began_ready = await self._live_once()
-            if self._ending:
-                break
             if self._again:
                 self._again = False
             elif self._hopeless(began_ready):
