@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from backstay import __version__
 from backstay.core.breaker import Breaker
@@ -27,6 +26,7 @@ from backstay.core.control import ControlServer, Reply, Routes, json_reply
 from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.health import Board, Check
 from backstay.core.logs import LogSettings, configure
+from backstay.core.metrics import Registry
 from backstay.core.process_errors import INTERNAL, NO_PROBE, NOTHING_TO_RESET
 from backstay.core.runtime import ExitReason, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
@@ -49,7 +49,7 @@ class Process(msgspec.Struct, Generic[S]):
     clock: Clock
     ids: Ids
     dice: Dice
-    registry: CollectorRegistry
+    registry: Registry
     board_checks: list[Check] = []
     breakers: dict[str, Breaker] = {}
     probes: dict[str, Probe] = {}
@@ -184,7 +184,7 @@ def _routes(process: Process[S], stage: _Stage, board: Board, stopping: _Stoppin
         return json_reply(board.report())
 
     async def metrics(_: str, __: bytes) -> Reply:
-        return Reply(generate_latest(process.registry), "text/plain; version=0.0.4")
+        return Reply(process.registry.render(), "text/plain; version=0.0.4")
 
     async def settings(_: str, __: bytes) -> Reply:
         return json_reply([shown(value) for value in process.loaded.values])
@@ -247,8 +247,6 @@ def shown(value: Value) -> dict[str, object]:
 
 
 def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) -> Process[S]:
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
     return Process(
         name=name,
         runtime=runtime,
@@ -256,7 +254,7 @@ def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) ->
         clock=clock,
         ids=Uuid7(clock),
         dice=SystemDice(),
-        registry=registry,
+        registry=Registry((), clock),
     )
 
 

@@ -73,6 +73,8 @@ class Child:
         """Its whole life; returns once it was drained or killed for good."""
         while not self._ending:
             began_ready = await self._live_once()
+            if self._is_ending():
+                break
             if self._again:
                 self._again = False
             elif self._hopeless(began_ready):
@@ -103,6 +105,9 @@ class Child:
         self._wake.set()
         if self._running:
             self._running.kill()
+
+    def _is_ending(self) -> bool:
+        return self._ending
 
     async def _finish(self, seconds: float) -> None:
         running = self._running
