@@ -106,7 +106,9 @@ def _checks(field: Field) -> list[tuple[str, str]]:
     scale = kind.scale if isinstance(kind, DecimalType) else 0
     for word, sign, bound_ in (("least", ">=", field.minimum), ("most", "<=", field.maximum)):
         if bound_ is not None:
-            checks.append((f"at {word} {bound_:f}{unit}", f"{size} {sign} {bound_.scaleb(scale):f}"))
+            checks.append(
+                (f"at {word} {bound_:f}{unit}", f"{size} {sign} {bound_.scaleb(scale):f}")
+            )
     return checks
 
 
@@ -126,7 +128,9 @@ def _addable(field: Field) -> bool:
 
 def _indexes(rows: Table) -> list[Item]:
     entity = rows.entity
-    wanted = [((field.name,), True) for field in entity.fields if field.unique]
+    wanted: list[tuple[tuple[str, ...], bool]] = [
+        ((field.name,), True) for field in entity.fields if field.unique
+    ]
     wanted += [(index.fields, index.unique) for index in entity.indexes]
     leading = {fields[0] for fields, _ in wanted}
     wanted += [
