@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.e2e.stack import Stack, check_shop, running
@@ -32,7 +33,7 @@ class Customers:
             for number in range(count)
         ]
 
-    def __enter__(self) -> "Customers":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
