@@ -1,6 +1,7 @@
 """`backstay`: everything that is not one system's own command. Sub-commands come in when called."""
 
-from backstay.cli.face import Lazy, LazyGroup, main as run
+from backstay.cli.face import Lazy, LazyGroup
+from backstay.cli.face import main as run
 
 COMMAND = LazyGroup(
     "backstay",

@@ -40,5 +40,5 @@ def _text(entry: ErrorEntry) -> str:
 def _nearest(code: str, known: list[str]) -> str:
     from rapidfuzz.process import extractOne
 
-    found = extractOne(code, known)
-    return f"did you mean {found[0]}? backstay explain {found[0]}" if found else "see the docs"
+    found = extractOne(code, known)[0]
+    return f"did you mean {found}? backstay explain {found}"

@@ -5,12 +5,16 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from backstay.cli.face import data_option, did_you_mean, emit_json, output_option
 from backstay.core.clock import SystemClock
 from backstay.core.errors import Exit, Fault
+
+if TYPE_CHECKING:
+    from backstay.up.logs import Follower
 
 _FOLLOW = 0.1
 
@@ -19,7 +23,7 @@ _FOLLOW = 0.1
 @data_option
 @output_option
 def status(data: str, output: str) -> int:
-    """What runs on the data folder. Exit code 0: all ready; 1: something is not; 4: nothing runs."""
+    """What runs on the data folder. Exits 0: all ready, 1: something is not, 4: nothing runs."""
     from backstay.up.ask import supervisor_state
     from backstay.up.logs import wants_colour
     from backstay.up.table import draw
@@ -120,17 +124,15 @@ def _print(lines: Iterable[str]) -> None:
         click.echo(redactor().redact(line))
 
 
-async def _follow(follower: object) -> None:
-    from backstay.up.logs import Follower
-
+async def _follow(follower: "Follower") -> None:
     clock = SystemClock()
-    while isinstance(follower, Follower):
+    while True:
         _print(follower.poll())
         sys.stdout.flush()
         await clock.sleep(clock.tick() + _FOLLOW)
 
 
-async def _restart(data: Path, name: str, timeout: float) -> str:
+async def _restart(data: Path, name: str, seconds: float) -> str:
     from urllib.parse import quote
 
     from backstay.up.ask import ask_supervisor, supervisor_state
@@ -142,7 +144,7 @@ async def _restart(data: Path, name: str, timeout: float) -> str:
         nearest = did_you_mean(name, known)
         raise Fault(NO_SUCH_PROCESS, name=name, known=", ".join(known), nearest=nearest)
     before = await ask_supervisor(data, f"POST /restart/{quote(name, safe='')}")
-    end = clock.tick() + timeout
+    end = clock.tick() + seconds
     while True:
         process = (await supervisor_state(data)).processes[name]
         renewed = process.pid not in (before["pid"], None) and process.state == "ready"
@@ -152,11 +154,11 @@ async def _restart(data: Path, name: str, timeout: float) -> str:
         await clock.sleep(clock.tick() + _FOLLOW)
 
 
-async def _until_gone(data: Path, timeout: float) -> bool:
+async def _until_gone(data: Path, seconds: float) -> bool:
     from backstay.up.owner import owner
 
     clock = SystemClock()
-    end = clock.tick() + timeout
+    end = clock.tick() + seconds
     while owner(data) is not None:
         if clock.tick() > end:
             return False

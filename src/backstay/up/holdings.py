@@ -58,10 +58,10 @@ async def back_up(data: Path, folder: Path) -> Manifest:
 
     Each copy is consistent in itself. Raises UP006, UP012, or the store's own fault.
     """
-    _prepare(data, folder)
+    folder = _prepared(data, folder)
     done: set[str] = set()
     for name in SYSTEMS:
-        body = msgspec.json.encode({"folder": str(folder.absolute())})
+        body = msgspec.json.encode({"folder": str(folder)})
         try:
             answer = await ask(
                 find_runtime(data) / f"{name}.ctl", "POST /backup", _SECONDS, body=body
@@ -101,12 +101,13 @@ def restore(folder: Path, data: Path) -> Manifest:
     return manifest
 
 
-def _prepare(data: Path, folder: Path) -> None:
+def _prepared(data: Path, folder: Path) -> Path:
     if not (data / MARKER).is_file():
         raise Fault(NOT_OURS, data=str(data), marker=MARKER)
     if folder.exists() and any(folder.iterdir()):
         raise Fault(NOT_EMPTY, folder=str(folder))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.absolute()
 
 
 def _copy_rest(data: Path, folder: Path, done: set[str]) -> Sequence[str]:
@@ -141,7 +142,7 @@ def _copied(source: Path, target: Path) -> bool:
 
 def _size(count: float) -> str:
     for unit in _UNITS[:-1]:
-        if count < 1024:  # noqa: PLR2004 - the unit's own step
+        if count < 1024:
             return f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.1f} {_UNITS[-1]}"
