@@ -1,4 +1,4 @@
-"""The HTTP face of a served program: its declared endpoints and the runtime's own, under /api/v1."""
+"""The HTTP face of a served program, under /api/v1: its endpoints and those of the runtime."""
 
 from collections.abc import Sequence
 
@@ -52,8 +52,8 @@ def _admin(runtime: Runtime) -> list[Endpoint]:
     seeder = Seeder(runtime.program)
 
     async def seed(request: Request) -> Response:
-        id = _header(request, "x-seed-id")
-        return json_response(await seeder.take(runtime, id, request.body))
+        name = _header(request, "x-seed-id")
+        return json_response(await seeder.take(runtime, name, request.body))
 
     async def entities(_: Request) -> Response:
         return json_response({"data": await counts(runtime)})

@@ -4,7 +4,7 @@ Reads go to the read connections, writes into one transaction of the single writ
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import apsw
 import msgspec
@@ -18,12 +18,12 @@ from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
 from backstay.app.plan.unit import Starter, Unit
 from backstay.app.store.idempotency import Answer, Slot, keep, recall
+from backstay.app.store.pool import Pool
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
 from backstay.core.faults import AUTH_MISSING
-from backstay.core.sqlite import Database
 from backstay.lang.program import Program
 
 
@@ -39,16 +39,14 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What all use cases of one process share. `on_started` is called after a commit that began
-    executions."""
+    """What all use cases of one process share. `start` begins workflows inside a transaction."""
 
     program: Program
-    database: Database
+    database: Pool
     clock: Clock
     ids: Ids
     env: Mapping[str, str | None]
     start: Starter | None = None
-    on_started: Callable[[], None] = lambda: None
 
     def unit(self, conn: apsw.Connection, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
@@ -99,22 +97,19 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
     slot = _slot(plan, ask) if ask.key else None
     body = does.body.decode(ask.body)
 
-    def work(conn: apsw.Connection) -> tuple[Answer, bool]:
+    def work(conn: apsw.Connection) -> Answer:
         unit = runtime.unit(conn, ask.principal)
         if slot is not None:
             before = recall(conn, slot, unit.now)
             if before is not None:
-                return before, False
+                return before
         scope = _scope(plan, unit, params, query)
         answer = _answer(plan, does.run(unit, body, scope))
         if slot is not None:
             keep(conn, slot, answer, unit.now)
-        return answer, bool(unit.started)
+        return answer
 
-    answer, started = await runtime.database.write(work)
-    if started:
-        runtime.on_started()
-    return answer
+    return await runtime.database.write(work)
 
 
 def _answer(plan: EndpointPlan, value: object) -> Answer:

@@ -29,10 +29,9 @@ class Unit:
 
     `now` is UTC microseconds and stands still, so that one transaction has one time. `env` holds
     the values of `env()` by name. `principal` SYSTEM (workflows, jobs) passes every access rule.
-    `started` lists the executions that began here: whoever runs them is woken after the commit.
     """
 
-    __slots__ = ("_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal", "started")
+    __slots__ = ("_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
 
     def __init__(
         self,
@@ -49,7 +48,6 @@ class Unit:
         self.env = env
         self.principal = principal
         self.guarded = principal.kind != "system"
-        self.started: list[str] = []
         self._start = start
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
@@ -57,9 +55,7 @@ class Unit:
         """Begin an execution of `workflow` in this transaction; its id."""
         if self._start is None:
             raise RuntimeError(f"nothing here can start the workflow {workflow}")
-        execution = self._start(self, workflow, input)
-        self.started.append(execution)
-        return execution
+        return self._start(self, workflow, input)
 
     def cached(self, key: tuple[str, str, str, object], load: Callable[[], object]) -> object:
         """Rows that were read once in this transaction; `key` begins with the entity's name."""

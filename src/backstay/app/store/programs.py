@@ -8,17 +8,10 @@ import msgspec
 from backstay.lang.program import Program
 
 
-class StoredProgram(msgspec.Struct, frozen=True):
-    """`sources` are (name, text), in the order of their names, as they were given to the checker."""
-
-    hash: str
-    name: str
-    version: str
-    sources: tuple[tuple[str, str], ...]
-
-
-def remember(conn: apsw.Connection, program: Program, now: int) -> None:
-    """Keep the sources; the same program again changes nothing."""
+def remember(
+    conn: apsw.Connection, program: Program, sources: Sequence[tuple[str, str]], now: int
+) -> None:
+    """Keep (name, text) of all sources; the same program again changes nothing."""
     conn.execute(
         "INSERT OR IGNORE INTO backstay_programs (hash, name, version, sources, loaded_at)"
         " VALUES (?, ?, ?, ?, ?)",
@@ -26,21 +19,19 @@ def remember(conn: apsw.Connection, program: Program, now: int) -> None:
             program.hash,
             program.name,
             program.version,
-            msgspec.json.encode(program.sources).decode(),
+            msgspec.json.encode(list(sources)).decode(),
             now,
         ),
     )
 
 
-def known(conn: apsw.Connection) -> Sequence[StoredProgram]:
-    """All of them, oldest first."""
-    found = conn.execute(
-        "SELECT hash, name, version, sources FROM backstay_programs ORDER BY loaded_at, hash"
-    )
-    return [
-        StoredProgram(hash, name, version, _SOURCES.decode(sources))
-        for hash, name, version, sources in found
-    ]
+def sources_of(conn: apsw.Connection, hash: str) -> "Sources | None":
+    """What the program with this hash was made from; None when it was never served here."""
+    text: str | None = conn.execute(
+        "SELECT sources FROM backstay_programs WHERE hash = ?", (hash,)
+    ).get
+    return None if text is None else _SOURCES.decode(text)
 
 
-_SOURCES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+Sources = tuple[tuple[str, str], ...]
+_SOURCES = msgspec.json.Decoder(Sources)
