@@ -72,7 +72,10 @@ def test_every_entry_of_the_package_is_in_the_catalogue() -> None:
     declared = {
         code
         for file in Path(sys.modules["backstay"].__path__[0]).rglob("*.py")
-        for code in re.findall(r'code="([A-Z]+\d{3})"', file.read_text())
+        for code in re.findall(
+            r'(?:code=|^    |_entry\()"((?:CORE|AUTH|QUEUE|LANG|APP|GATE|UP|DOC)\d{3})"',
+            file.read_text(),
+        )
     }
     assert declared - {entry.code for entry in entries()} == set()
 
