@@ -1,5 +1,7 @@
 """SQLite as every system uses it: one owner, one writing thread, group commit."""
 
-from backstay.core.sqlite.database import Database, Schema
+from backstay.core.sqlite.database import Database, Durability
+from backstay.core.sqlite.schema import Schema
+from backstay.core.sqlite.writer import Stats
 
-__all__ = ["Database", "Schema"]
+__all__ = ["Database", "Durability", "Schema", "Stats"]

@@ -1,162 +1,229 @@
 """One SQLite file, one owner: a single thread that writes and checkpoints, and read-only readers.
 
-Work arrives as functions of a connection. The writer takes all that waits, runs each in its own
-savepoint inside ONE transaction, commits once, and only then answers: a result means durable
-(`synchronous=FULL`, decision 6). One failing function is rolled back alone; a failing commit fails
-all of them.
+Work arrives as functions of a connection. A result means durable (`synchronous=FULL`, decision 6);
+what goes wrong with the file itself arrives as a Fault (CORE040 to CORE049).
 """
 
 import asyncio
-import queue
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import apsw
-import msgspec
+
+from backstay.core.clock import Clock, SystemClock
+from backstay.core.errors import Fault
+from backstay.core.sqlite import files
+from backstay.core.sqlite.errors import CLOSED, CORRUPT, MOVED, translated
+from backstay.core.sqlite.schema import Schema, migrate
+from backstay.core.sqlite.writer import Job, Stats, Writer
 
 T = TypeVar("T")
-Work = Callable[[apsw.Connection], Any]
 Durability = Literal["power", "process"]
 
 _SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
-_GROUP_LIMIT = 512
-
-
-class Schema(msgspec.Struct, frozen=True):
-    """`migrations[n]` is the SQL that takes a file from version n to n + 1; never edited later."""
-
-    application: str
-    migrations: Sequence[str]
-
-    @property
-    def version(self) -> int:
-        return len(self.migrations)
-
-
-class _Job(msgspec.Struct):
-    work: Work
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Any]
-    result: Any = None
-    failure: Exception | None = None
+_BUSY_MILLIS = 250
+_STATEMENTS = 256
 
 
 class Database:
-    """`write` from any task of the owning loop; `read` runs on a reader thread."""
+    """`write` from any task of any loop; `read` runs on a reader thread."""
 
     def __init__(
-        self, path: Path, schema: Schema, durability: Durability = "power", readers: int = 2
+        self,
+        path: Path,
+        schema: Schema,
+        durability: Durability = "power",
+        readers: int = 2,
+        clock: Clock | None = None,
     ) -> None:
         self.path = path
         self._schema = schema
         self._durability = durability
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix=f"{path.stem}-read")
+        self._clock = clock or SystemClock()
+        self._ownership = files.Ownership(path)
+        self._reader_count = readers
+        self._gate = threading.Lock()
+        self._writer: Writer | None = None
+        self._connection: apsw.Connection | None = None
+        self._readers: ThreadPoolExecutor | None = None
         self._local = threading.local()
+        self._read_connections: list[apsw.Connection] = []
+        self._last_stats = Stats()
 
     async def open(self) -> None:
-        """Open, migrate and start the writer. Raises a Fault when the file cannot be used."""
-        connection = await asyncio.to_thread(self._connect)
-        self._thread = threading.Thread(
-            target=self._drive, args=(connection,), name=f"{self.path.stem}-write", daemon=True
-        )
-        self._thread.start()
+        """Own, open, migrate, start the writer. Raises a Fault when the file cannot be used."""
+        await asyncio.to_thread(self._open)
 
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` in the next group commit. Returns its result once that is durable."""
+        """Run `work` in the next group commit. Returns its result once that is durable.
+
+        A cancelled caller does not take its work back.
+        """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
-        self._jobs.put(job)
-        result: T = await asyncio.shield(job.answer)
+        job = Job(work, loop, loop.create_future())
+        with self._gate:
+            if self._writer is None:
+                raise Fault(CLOSED, path=str(self.path))
+            self._writer.give(job)
+        result: T = await job.answer
         return result
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` on a read-only connection: it sees every commit that was answered."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, work)
+        """Run `work` on a read-only connection: one snapshot that has every answered commit."""
+        with self._gate:
+            if self._readers is None:
+                raise Fault(CLOSED, path=str(self.path))
+            answer = self._readers.submit(self._read, work)
+        return await asyncio.wrap_future(answer)
+
+    async def backup(self, target: Path) -> None:
+        """Copy the database to `target` while it is in use; atomic, durable on return."""
+        await self.read(lambda connection: files.copy(connection, target))
+
+    async def restore(self, source: Path) -> None:
+        """Put a backup in place of the file, which must not be open anywhere. What stood there is
+        kept as `<name>.before-restore`. Raises CORE043, CORE047 or CORE048 for a bad source."""
+        await asyncio.to_thread(self._restore, source)
+
+    def stats(self) -> Stats:
+        """Totals for metrics; no I/O."""
+        writer = self._writer
+        return writer.stats() if writer else self._last_stats
 
     async def close(self) -> None:
-        """Finish what was given, checkpoint, close. Idempotent."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._jobs.put(None)
-        await asyncio.to_thread(thread.join)
-        self._readers.shutdown(wait=True)
+        """Answer what was given, checkpoint, close, give the file up. Idempotent."""
+        with self._gate:
+            writer, self._writer = self._writer, None
+            readers, self._readers = self._readers, None
+        if writer is not None:
+            await asyncio.to_thread(self._close, writer, readers)
+
+    # --- on threads --------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._ownership.take()
+        connection: apsw.Connection | None = None
+        try:
+            connection = self._connect()
+            migrate(connection, self.path, self._schema)
+            files.sync(self.path.parent)
+            writer = Writer(connection, self.path, self._clock)
+        except Exception as failure:
+            if connection is not None:
+                connection.close()
+            self._ownership.release()
+            raise translated(failure, self.path) from failure
+        self._connection = connection
+        writer.start()
+        with self._gate:
+            self._writer = writer
+            self._readers = ThreadPoolExecutor(
+                self._reader_count, thread_name_prefix=f"{self.path.stem}-read"
+            )
 
     def _connect(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self.path))
-        connection.execute(
-            "PRAGMA journal_mode=WAL;"
-            f"PRAGMA synchronous={_SYNCHRONOUS[self._durability]};"
-            "PRAGMA foreign_keys=ON;"
-            "PRAGMA busy_timeout=250"
+        connection = apsw.Connection(str(self.path), statementcachesize=_STATEMENTS)
+        connection.set_busy_timeout(_BUSY_MILLIS)
+        # Refused before the first byte is changed: another application's file stays as it was.
+        files.check_stamp(
+            self.path, files.stamp(connection), self._schema.application, self._schema.version
         )
-        found: int = connection.execute("PRAGMA user_version").get
-        for step in range(found, self._schema.version):
-            with connection:
-                connection.execute(self._schema.migrations[step])
-                connection.execute(f"PRAGMA user_version={step + 1}")
+        if connection.readonly("main"):
+            raise apsw.ReadOnlyError("the file is read-only for this user")
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", _SYNCHRONOUS[self._durability])
+        connection.pragma("foreign_keys", True)
+        # Where fsync does not reach the platter by itself (macOS); elsewhere without effect.
+        connection.pragma("fullfsync", self._durability == "power")
         return connection
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-            connection.execute("PRAGMA busy_timeout=250")
-            self._local.connection = connection
-        return work(connection)
-
-    def _drive(self, connection: apsw.Connection) -> None:
-        open_ = True
-        while open_:
-            group, open_ = self._gather()
-            if group:
-                self._commit(connection, group)
-                _answer(group)
-        connection.close()
-
-    def _gather(self) -> tuple[list[_Job], bool]:
-        first = self._jobs.get()
-        if first is None:
-            return [], False
-        group = [first]
-        while len(group) < _GROUP_LIMIT and not self._jobs.empty():
-            job = self._jobs.get()
-            if job is None:
-                return group, False
-            group.append(job)
-        return group, True
-
-    def _commit(self, connection: apsw.Connection, group: list[_Job]) -> None:
+        connection = self._reader()
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                try:
-                    with connection:  # a savepoint, since a transaction is open
-                        job.result = job.work(connection)
-                except Exception as failure:  # noqa: BLE001 - handed to whoever asked
-                    job.failure = failure
-            connection.execute("COMMIT")
-        except Exception as failure:  # noqa: BLE001 - a failed commit fails all of the group
-            for job in group:
-                job.failure = failure
+            connection.execute("BEGIN")
+            return work(connection)
+        except apsw.Error as failure:
+            raise translated(failure, self.path) from failure
+        finally:
+            # Ends the snapshot: an open one would keep the writer's checkpoints from finishing.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
+    def _reader(self) -> apsw.Connection:
+        writer = self._writer
+        if writer is not None and not writer.in_place():
+            raise Fault(MOVED, path=str(self.path))
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = apsw.Connection(
+                str(self.path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS
+            )
+            connection.set_busy_timeout(_BUSY_MILLIS)
+            self._local.connection = connection
+            self._read_connections.append(connection)
+        return connection
 
-def _answer(group: list[_Job]) -> None:
-    def deliver() -> None:
-        for job in group:
-            if job.answer.done():
-                continue
-            if job.failure is not None:
-                job.answer.set_exception(job.failure)
-            else:
-                job.answer.set_result(job.result)
+    def _close(self, writer: Writer, readers: ThreadPoolExecutor | None) -> None:
+        writer.stop()
+        self._last_stats = writer.stats()
+        if readers is not None:
+            readers.shutdown(wait=True)
+        for reader in self._read_connections:
+            reader.close()
+        self._read_connections.clear()
+        self._local = threading.local()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _checkpoint(connection)
+            connection.close()
+        self._ownership.release()
 
-    group[0].loop.call_soon_threadsafe(deliver)
+    def _restore(self, source: Path) -> None:
+        self._ownership.take()
+        try:
+            arriving = self.path.with_name(self.path.name + ".restoring")
+            self._admit(source, arriving)
+            if self.path.exists():
+                self._set_aside()
+            arriving.replace(self.path)
+            files.sync(self.path.parent)
+        finally:
+            self._ownership.release()
+
+    def _admit(self, source: Path, arriving: Path) -> None:
+        try:
+            backup = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
+            found = files.stamp(backup)
+            files.check_stamp(source, found, self._schema.application, self._schema.version)
+            verdict = backup.pragma("quick_check")
+            if verdict != "ok" or not found.version:
+                raise Fault(CORRUPT, path=str(source), reason=str(verdict))
+            files.copy(backup, arriving)
+            backup.close()
+        except apsw.Error as failure:
+            raise translated(failure, source) from failure
+
+    def _set_aside(self) -> None:
+        """Keep the old file, its log played in: beside a new file the log would spoil that."""
+        kept = self.path.with_name(self.path.name + ".before-restore")
+        old = apsw.Connection(str(self.path))
+        _checkpoint(old)
+        old.close()
+        for suffix in ("-wal", "-shm"):
+            left = self.path.with_name(self.path.name + suffix)
+            if left.exists():
+                left.replace(kept.with_name(kept.name + suffix))
+        kept.unlink(missing_ok=True)
+        os.link(self.path, kept)
+
+
+def _checkpoint(connection: apsw.Connection) -> None:
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error:
+        # Damaged, full or looked at by somebody: the log stays, and opening plays it in.
+        return

@@ -1,0 +1,256 @@
+"""The outermost wrapper of a system's HTTP face: one judgement, one context, one log line.
+
+It finds the route, asks who is there, bounds the body, calls the handler, turns a Fault into
+problem JSON and counts. Handlers below it see a `Request` and nothing of HTTP's untidiness.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+import structlog
+
+from backstay.core.clock import Clock, Ids
+from backstay.core.context import ANONYMOUS, Principal, RequestContext
+from backstay.core.errors import Fault, problem
+from backstay.core.system import Metric
+from backstay.core.web import Endpoint, Request, Response, Routes
+from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_log = structlog.get_logger("http")
+_ID_LIMIT = 128
+
+METRICS: Sequence[Metric] = (
+    Metric("http_requests_total", "counter", "Requests answered", ("method", "path", "status")),
+    Metric(
+        "http_request_duration_seconds",
+        "histogram",
+        "Seconds from the request's headers to the answer's last byte",
+        ("method", "path"),
+        (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    ),
+)
+
+
+class Judge(Protocol):
+    """Decides once who is there; `core.trust.Trust` is the one in use."""
+
+    async def judge(self, peer: str, method: str, headers: Mapping[str, str]) -> Principal:
+        """The principal, or a Fault (AUTH…)."""
+        ...
+
+
+class Meter(Protocol):
+    """Where an answered request is counted."""
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None: ...
+
+
+class _ClientGoneError(Exception):
+    """The client closed before it could be answered."""
+
+
+class App:
+    """The ASGI callable of one system. `peers_may_debug` lets `X-Debug` through (trusted peers)."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoints: Sequence[Endpoint],
+        trust: Judge,
+        clock: Clock,
+        ids: Ids,
+        meter: Meter,
+        *,
+        peers_may_debug: bool = True,
+    ) -> None:
+        self.name = name
+        self.draining = False
+        self._routes = Routes(endpoints)
+        self._trust = trust
+        self._clock = clock
+        self._ids = ids
+        self._meter = meter
+        self._may_debug = peers_may_debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        began = self._clock.tick()
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
+        request_id = _clean_id(headers.get("x-request-id", "")) or self._ids.new()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        known = _Known(request_id)
+        try:
+            response = await self._answer(scope, headers, receive, known)
+        except _ClientGoneError:
+            return
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+        await _send(send, response, request_id, head=scope["method"] == "HEAD")
+        self._record(scope, known, response.status, self._clock.tick() - began)
+
+    async def _answer(
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, known: "_Known"
+    ) -> Response:
+        try:
+            return await self._handle(scope, headers, receive, known)
+        except Fault as fault:
+            known.code = fault.entry.code
+            return _refusal(fault, known.ctx)
+        except _ClientGoneError:
+            raise
+        except Exception:  # noqa: BLE001
+            _log.exception("request failed", path=scope["path"], request_id=known.ctx.request_id)
+            known.code = INTERNAL.code
+            return _refusal(Fault(INTERNAL, service=self.name), known.ctx)
+
+    async def _handle(
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, known: "_Known"
+    ) -> Response:
+        method, path = scope["method"], scope["path"]
+        if self.draining:
+            raise Fault(DRAINING, service=self.name)
+        endpoint, params = self._routes.find(method, path, self.name)
+        known.route = endpoint.route
+        client = scope.get("client")
+        principal = await self._trust.judge(client[0] if client else "", method, headers)
+        known.ctx = self._context(known.ctx.request_id, headers, principal)
+        if endpoint.scope and not principal.may(endpoint.scope):
+            who = principal.sub or principal.kind
+            raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
+        query = _query(scope["query_string"])
+        body = await _body(receive, headers, endpoint, path)
+        request = Request(known.ctx, method, path, params, query, headers, body)
+        if endpoint.kind == "unary":
+            return await endpoint.handler(request)
+        return await _while_connected(endpoint, request, receive)
+
+    def _context(
+        self, request_id: str, headers: Mapping[str, str], principal: Principal
+    ) -> RequestContext:
+        return RequestContext(
+            request_id=request_id,
+            principal=principal,
+            traceparent=headers.get("traceparent", ""),
+            debug=self._may_debug and headers.get("x-debug", "").lower() == "true",
+        )
+
+    def _record(self, scope: Scope, known: "_Known", status: int, seconds: float) -> None:
+        method = scope["method"]
+        self._meter.answered(method, known.route, status, seconds)
+        facts = {
+            "request_id": known.ctx.request_id,
+            "method": method,
+            "path": scope["path"],
+            "status": status,
+            "duration": round(seconds * 1000, 3),
+        }
+        if known.ctx.principal.sub:
+            facts["user_id"] = known.ctx.principal.sub
+        if known.code:
+            facts["code"] = known.code
+        if status >= 500:
+            _log.error("http request", **facts)
+        else:
+            _log.info("http request", **facts)
+
+
+class _Known:
+    """What is known of a request so far; an early refusal leaves the rest at its defaults."""
+
+    __slots__ = ("code", "ctx", "route")
+
+    def __init__(self, request_id: str) -> None:
+        self.ctx = RequestContext(request_id, ANONYMOUS)
+        self.route = "unmatched"
+        self.code = ""
+
+
+def _clean_id(text: str) -> str:
+    """A given request id, unless it could break a log line or a header."""
+    return text if len(text) <= _ID_LIMIT and text.isprintable() and text.isascii() else ""
+
+
+def _query(raw: bytes) -> dict[str, list[str]]:
+    if not raw:
+        return {}
+    try:
+        return parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as bad:
+        raise Fault(BAD_QUERY, reason=str(bad)) from bad
+
+
+async def _body(
+    receive: Receive, headers: Mapping[str, str], endpoint: Endpoint, path: str
+) -> bytes:
+    limit = endpoint.max_body
+    announced = headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        raise Fault(BODY_TOO_LARGE, limit=limit, path=path)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise Fault(BODY_TOO_LARGE, limit=limit, path=path)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _while_connected(endpoint: Endpoint, request: Request, receive: Receive) -> Response:
+    """Run a waiting handler, but not for a client that has left: it must not be given a lease."""
+    work = asyncio.ensure_future(endpoint.handler(request))
+    gone = asyncio.ensure_future(_until_gone(receive))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise _ClientGoneError
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def _refusal(fault: Fault, ctx: RequestContext) -> Response:
+    headers: list[tuple[bytes, bytes]] = []
+    if fault.entry.status == 405:
+        headers.append((b"allow", str(fault.values["allowed"]).encode()))
+    after = fault.values.get("retry_after")
+    if after is not None:
+        headers.append((b"retry-after", str(after).encode()))
+    if fault.entry.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Response(
+        status=fault.entry.status,
+        body=msgspec.json.encode(problem(fault, ctx)),
+        content_type=b"application/problem+json",
+        headers=headers,
+    )
+
+
+async def _send(send: Send, response: Response, request_id: str, *, head: bool) -> None:
+    headers = [(b"x-request-id", request_id.encode()), *response.headers]
+    if response.status != 204:
+        headers.append((b"content-type", response.content_type))
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})

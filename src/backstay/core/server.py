@@ -1,0 +1,155 @@
+"""Where a system listens, and the server that does it: granian, embedded in our own loop."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backstay.core.asgi import App
+from backstay.core.errors import ErrorEntry, Exit, Fault
+
+BAD_ADDRESS = ErrorEntry(
+    code="CORE110",
+    message="{address!r} is not an address to listen on",
+    cause="expected unix:/path/to.sock, HOST:PORT or :PORT",
+    fix="write it like 127.0.0.1:8080",
+    exit=Exit.USAGE,
+)
+CANNOT_LISTEN = ErrorEntry(
+    code="CORE111",
+    message="cannot listen on {address}: {reason}",
+    cause="another program holds the address, or it is not this machine's",
+    fix="end the program that holds it, or choose another with --listen",
+    exit=Exit.UNREACHABLE,
+)
+
+_BACKLOG = 1024
+_BACKPRESSURE = 2048
+_SOCKET_PATH_LIMIT = 107
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """A Unix socket (`path`) or a TCP address; port 0 is picked free by `HttpServer.start`."""
+
+    path: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Listen":
+        """`unix:/run/x.sock`, `127.0.0.1:8080`, `[::1]:8080`, `:8080` (loopback). Or CORE110."""
+        if text.startswith("unix:"):
+            path = Path(text.removeprefix("unix:"))
+            if not path.is_absolute() or len(os.fsencode(path)) > _SOCKET_PATH_LIMIT:
+                raise Fault(BAD_ADDRESS, address=text)
+            return cls(path=path)
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise Fault(BAD_ADDRESS, address=text)
+        return cls(host=host.strip("[]") or "127.0.0.1", port=int(port))
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.path is not None or self.host in ("127.0.0.1", "::1", "localhost")
+
+
+class HttpServer:
+    """A Service: one ASGI app on one address. Unix sockets are made with mode 0600."""
+
+    def __init__(self, app: App, listen: Listen) -> None:
+        self.name = f"http:{app.name}"
+        self.listen = listen
+        self._app = app
+        self._server: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Bound and answering on return. Raises CORE111 when the address is taken."""
+        # Imported here: commands that serve nothing must not pay for a server.
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
+
+        self._claim_address()
+        where: dict[str, Any] = (
+            {"uds": self.listen.path}
+            if self.listen.path
+            else {"address": self.listen.host, "port": self.listen.port}
+        )
+        self._server = Server(
+            self._app,
+            interface=Interfaces.ASGINL,
+            backlog=_BACKLOG,
+            backpressure=_BACKPRESSURE,
+            websockets=False,
+            log_enabled=False,
+            **where,
+        )
+        if self.listen.path:
+            self._server.uds_permissions = 0o600
+        self._task = asyncio.create_task(self._server.serve(), name=self.name)
+        await self._until_answering()
+
+    def ready(self) -> bool:
+        return self._task is not None and not self._task.done() and not self._app.draining
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new requests, finish those that run."""
+        self._app.draining = True
+        if self._server is not None and self._task is not None:
+            self._server.stop()
+            await asyncio.wait({self._task}, timeout=seconds)
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._server.stop()
+        await asyncio.wait({task}, timeout=1.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _claim_address(self) -> None:
+        """Find out now and in our own words whether the address can be had."""
+        if self.listen.path:
+            # A socket file outlives a killed owner; the data folder's lock says that it is ours.
+            self.listen.path.unlink(missing_ok=True)
+            return
+        family = socket.AF_INET6 if ":" in self.listen.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.listen.host, self.listen.port))
+            except OSError as bad:
+                reason = bad.strerror or str(bad)
+                raise Fault(CANNOT_LISTEN, address=str(self.listen), reason=reason) from bad
+            if self.listen.port == 0:
+                port = probe.getsockname()[1]
+                self.listen = msgspec.structs.replace(self.listen, port=port)
+
+    async def _until_answering(self) -> None:
+        for _ in range(500):
+            if self._task is not None and self._task.done():
+                await self._task
+            try:
+                _, writer = await self._connect()
+            except OSError:
+                await asyncio.sleep(0.01)
+                continue
+            writer.close()
+            return
+        raise Fault(CANNOT_LISTEN, address=str(self.listen), reason="no answer within 5 s")
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.listen.path:
+            return await asyncio.open_unix_connection(str(self.listen.path))
+        return await asyncio.open_connection(self.listen.host, self.listen.port)

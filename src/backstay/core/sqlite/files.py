@@ -1,0 +1,135 @@
+"""The file under the database: who owns it, whether it is still there, copies of it."""
+
+import fcntl
+import os
+import zlib
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from backstay.core.errors import Fault
+from backstay.core.sqlite.errors import FOREIGN, NEWER, NOT_WRITABLE, OWNED, translated
+
+
+class Ownership:
+    """An exclusive `flock` on `<file>.lock`, which holds the owner's process id.
+
+    Why not on the file itself: a restore replaces the file, and closing a second descriptor of a
+    SQLite file would drop the locks that SQLite holds on it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = path.with_name(path.name + ".lock")
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Raises CORE049 naming the owner, CORE041 when the folder cannot be written."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as bad:
+            raise Fault(
+                NOT_WRITABLE, path=str(self._path), reason=bad.strerror or str(bad)
+            ) from bad
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as taken:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            named = f"process {owner}" if owner else "another process"
+            raise Fault(OWNED, path=str(self._path), owner=named) from taken
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """The lock file stays: deleting it would let two owners lock two different files."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+
+class Identity:
+    """Which file stood at the path when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._look()
+
+    def holds(self) -> bool:
+        """Whether the path still leads to that file; one `stat`, about a microsecond."""
+        return self._seen is not None and self._look() == self._seen
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - on the path of every commit
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What a file says it is: application id and schema version; (0, 0) is a new file."""
+
+    application: int
+    version: int
+
+
+def application_id(name: str) -> int:
+    """The 31-bit `PRAGMA application_id` of an application's name."""
+    return zlib.crc32(name.encode()) & 0x7FFFFFFF
+
+
+def stamp(connection: apsw.Connection) -> Stamp:
+    return Stamp(
+        application=connection.pragma("application_id"),
+        version=connection.pragma("user_version"),
+    )
+
+
+def check_stamp(path: Path, found: Stamp, application: str, known: int) -> None:
+    """Raises CORE048 for another application's file and CORE047 for a newer schema."""
+    expected = application_id(application)
+    # Version 0 with an id of 0 is an empty file, or one that SQLite has just created.
+    if found.application != expected and (found.application, found.version) != (0, 0):
+        raise Fault(
+            FOREIGN,
+            path=str(path),
+            application=application,
+            found=found.application,
+            expected=expected,
+        )
+    if found.version > known:
+        raise Fault(NEWER, path=str(path), found=found.version, known=known)
+
+
+def copy(source: apsw.Connection, target: Path) -> None:
+    """Copy a whole database to `target`, which appears complete and durable or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        into = apsw.Connection(str(partial))
+        with into.backup("main", source, "main") as backup:
+            while not backup.done:
+                backup.step(-1)
+        # A copy is one file: no WAL beside it that could be forgotten when it is moved.
+        into.pragma("journal_mode", "delete")
+        into.close()
+        sync(partial)
+        partial.replace(target)
+        sync(target.parent)
+    except apsw.Error as failure:
+        partial.unlink(missing_ok=True)
+        raise translated(failure, target) from failure
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
