@@ -5,6 +5,7 @@ from the commit, so CI walks new ground with each change and a failure can be wa
 `BACKSTAY_SEED=… make torture`.
 """
 
+import math
 import os
 import random
 import subprocess
@@ -46,7 +47,8 @@ def _share(tests: int) -> float:
     if not budget:
         return ALONE
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return float(budget) * workers / max(tests, workers)
+    # Workers get whole tests, so the busiest one has this many of them.
+    return float(budget) / math.ceil(tests / workers)
 
 
 def _commit() -> str:
