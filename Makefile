@@ -10,6 +10,8 @@ TORTURE_SECONDS ?= 900
 # An older Python or a missing venv module is said in one sentence by the script.
 ready = @scripts/environment.sh
 python = .venv/bin/python
+# Torture walks new ground with each commit, and the same ground when it is told to.
+seed = $${BACKSTAY_SEED:-$$((0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 7)))}
 code = src tests examples scripts benchmarks
 
 .PHONY: help up test torture conformance bench docs lint format lock clean
@@ -35,7 +37,7 @@ test:
 
 torture:
 	$(ready) test
-	TORTURE_SECONDS=$(TORTURE_SECONDS) $(python) -m pytest -n 2 -m slow $(ARGS)
+	TORTURE_SECONDS=$(TORTURE_SECONDS) BACKSTAY_SEED=$(seed) $(python) -m pytest -n 2 -m slow $(ARGS)
 
 conformance:
 	$(ready) test

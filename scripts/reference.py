@@ -96,7 +96,7 @@ def settings_page(specs: Mapping[str, type[msgspec.Struct]]) -> str:
         NOTE,
         "# Settings\n",
         (
-            "A flag beats the environment, the environment beats the file, the file beats the default."
+            "A flag beats the environment, the environment the file, and the file the default."
             " `backstay config show` prints what is in force and where each value came from.\n"
         ),
     ]

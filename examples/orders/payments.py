@@ -251,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
                 ledger.totals("-")
                 return {"status": "ok"}
             case "GET", "/ledger":
-                return {"data": ledger.entries()}
+                return {"entries": ledger.entries()}
             case "GET", "/totals":
                 return ledger.totals(query.get("order", [None])[0])
         raise Refused(404, f"no {method} {path} here")

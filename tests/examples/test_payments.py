@@ -187,7 +187,7 @@ def test_bad_input_is_refused_with_a_reason(
 ) -> None:
     provider = start()
     assert provider.ask("POST", path, body, key)[0] == status
-    assert provider.ask("GET", "/ledger")[1]["data"] == []
+    assert provider.ask("GET", "/ledger")[1]["entries"] == []
 
 
 def test_amounts_may_be_text_or_numbers(start: Callable[[], Provider]) -> None:
@@ -228,7 +228,7 @@ def test_what_was_answered_survives_kill_9(start: Callable[[], Provider]) -> Non
         provider.end(signal.SIGKILL)
         for caller in callers:
             caller.join(20)
-    entries = start().ask("GET", "/ledger")[1]["data"]
+    entries = start().ask("GET", "/ledger")[1]["entries"]
     captured = [entry["key"] for entry in entries if entry["kind"] == "capture"]
     assert set(answered) <= set(captured)
     assert len(captured) == len(set(captured))
