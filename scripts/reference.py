@@ -1,17 +1,19 @@
-"""`reference.py FOLDER`: writes errors.md and settings.md from what the code declares.
+"""`reference.py FOLDER`: writes errors.md, settings.md and commands.md from what the code declares.
 
-Every error a user can meet is an ErrorEntry and every setting carries an Option, so both pages are
-found by looking through the modules of backstay instead of being kept by hand.
+Every error a user can meet is an ErrorEntry, every setting carries an Option and every command is
+a click command, so the pages are found by looking through backstay instead of being kept by hand.
 """
 
 import importlib
+import importlib.metadata
 import pkgutil
 import sys
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import click
 import msgspec
 
 import backstay
@@ -19,7 +21,7 @@ from backstay.core.duration import format_duration
 from backstay.core.errors import ErrorEntry, index
 from backstay.core.settings import Option, Secret
 
-PAGES = ("errors.md", "settings.md")
+PAGES = ("errors.md", "settings.md", "commands.md")
 FAMILIES: Mapping[str, str] = {
     "CORE": "Common ground",
     "AUTH": "Who may",
@@ -110,6 +112,42 @@ def settings_page(specs: Mapping[str, type[msgspec.Struct]]) -> str:
     return "\n".join(parts)
 
 
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Each console script and below it each sub-command, by what a person types."""
+    for script in sorted(importlib.metadata.entry_points(group="console_scripts")):
+        if script.value.startswith("backstay."):
+            module = importlib.import_module(script.module)
+            command = getattr(module, "COMMAND", None) or module.command
+            yield from _with_below(script.name, command)
+
+
+def commands_page(found: Iterable[tuple[str, click.Command]]) -> str:
+    """The help text of each command as a terminal shows it."""
+    parts = [
+        NOTE,
+        "# Commands\n",
+        (
+            "Exit codes of all: 0 done, 1 a negative result, 2 wrong usage or it could not be told,"
+            " 3 not allowed, 4 not reachable, 130 interrupted.\n"
+        ),
+    ]
+    for typed, command in found:
+        with click.Context(command, info_name=typed, terminal_width=88) as context:
+            parts.append(f"{'##' if ' ' not in typed else '###'} {typed}\n")
+            parts.append(f"```\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def _with_below(typed: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield typed, command
+    if isinstance(command, click.Group):
+        with click.Context(command, info_name=typed) as context:
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                if below is not None and not below.hidden:
+                    yield from _with_below(f"{typed} {name}", below)
+
+
 def _families(catalogue: Mapping[str, ErrorEntry]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {family: [] for family in FAMILIES}
     for code in catalogue:
@@ -170,7 +208,11 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0])
     found = list(modules())
-    pages = (errors_page(entries(found)), settings_page(settings(found)))
+    pages = (
+        errors_page(entries(found)),
+        settings_page(settings(found)),
+        commands_page(commands()),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for page, text in zip(PAGES, pages, strict=True):
         (folder / page).write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-GENERATED = {ROOT / "docs/reference/errors.md", ROOT / "docs/reference/settings.md"}
+GENERATED = {ROOT / f"docs/reference/{name}.md" for name in ("commands", "errors", "settings")}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
