@@ -20,7 +20,6 @@ from backstay.core.errors import Fault
 from backstay.core.http import Client
 from backstay.up.queue_for_app import QueueForApp
 
-
 SERVER = (sys.executable, "-m", "backstay.cli.codeq_server")
 
 
