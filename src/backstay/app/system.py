@@ -34,7 +34,7 @@ async def build(
     process: Process[AppSettings],
     program: Program,
     sources: Sequence[tuple[str, str]],
-    tasks: TaskQueue | None,
+    tasks: TaskQueue | None,  # noqa: ARG001 - taken by the workflows, which land next
 ) -> Sequence[Service | Loop]:
     """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
     `tasks` carries work to outside workers, None where there is no queue.
