@@ -105,6 +105,7 @@ async def test_a_locked_database_is_unhealthy_logged_and_named_by_the_probe(
         holder.communicate(b"end")
         assert finding.outcome == "fail"
         assert "locked" in finding.error
+        assert finding.facts["code"] == "CORE042"
         assert probe["reading"] == "CORE042"
         assert (answer.status, answer["code"]) == (503, "CORE042")
         assert reading.status == 200
