@@ -46,6 +46,7 @@ EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 """Decimal arithmetic of the runtime: halves are rounded away from zero, in SQL as well."""
 
 INT64 = 2**63
+_DEEPEST = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TIMESTAMPS = range(-62_135_596_800_000_000, 253_402_300_800_000_000)  # the years 1 to 9999
@@ -107,9 +108,11 @@ def parse_stamp(text: str) -> int:
     """Microseconds of an RFC 3339 time. Raises ValueError with an example."""
     if _STAMP.fullmatch(text):
         try:
-            return (datetime.fromisoformat(text.upper()) - _EPOCH) // _MICROSECOND
+            stamp = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MICROSECOND
         except (ValueError, OverflowError):
-            pass
+            stamp = _TIMESTAMPS.stop
+        if stamp in _TIMESTAMPS:
+            return stamp
     raise ValueError(f"expected a time like 2026-03-01T12:00:00Z, got {_quoted(text)}")
 
 
@@ -273,8 +276,10 @@ def plain(value: object) -> object:
     return value
 
 
-def _free(value: object) -> object:
+def _free(value: object, depth: int = 0) -> object:
     """Free-form JSON as parsed: numbers with a point are floats again, texts are clean."""
+    if depth > _DEEPEST:
+        raise ValueError(f"must not be nested more than {_DEEPEST} deep")
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, Decimal):
@@ -282,8 +287,8 @@ def _free(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return _int(value)
     if isinstance(value, Mapping):
-        return {clean_text(name): _free(item) for name, item in value.items()}
-    return [_free(item) for item in value] if isinstance(value, list | tuple) else value
+        return {clean_text(name): _free(item, depth + 1) for name, item in value.items()}
+    return [_free(item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _free_read(text: str) -> object:

@@ -149,7 +149,9 @@ class ListPlan:
         sorts: list[Sort] = []
         for part in text.split(",") if text else ():
             name = part.removeprefix("-")
-            if name in self._sorts:
+            if any(each.column.name == name for each in sorts):
+                mistakes.append(Mistake("sort", f"{name} is given twice"))
+            elif name in self._sorts:
                 sorts.append(Sort(self._sorts[name], part.startswith("-")))
             else:
                 mistakes.append(Mistake("sort", f"{name} {unknown_name(name, list(self._sorts))}"))

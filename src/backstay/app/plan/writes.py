@@ -126,7 +126,8 @@ class Writer:
         ]
         sets = ", ".join(f"{quote(name)} = {made.text}" for name, made in changes)
         start = f"UPDATE {self._rows.name} SET {sets}"
-        names = [name for name, made in changes for _ in made.params]
+        # A computed column has parameters, too, but none of them is the value it gets.
+        names = [name if made.text == "?" else "" for name, made in changes for _ in made.params]
         return self._changing(start, [made for _, made in changes], names, where, "update")
 
     def delete(self, where: Expr) -> Callable[[Unit, Scope], int]:
@@ -153,7 +154,8 @@ class Writer:
             try:
                 unit.conn.execute(guarded_text if guarded else open_text, params)
             except apsw.ConstraintError as refusal:
-                raise self._refusals.fault(refusal, unit.conn, stored) from None
+                touched = (condition.text, condition.bind(unit, scope))
+                raise self._refusals.fault(refusal, unit.conn, stored, touched) from None
             changed = unit.conn.changes()
             unit.forget(rows.entity.name)
             if guarded and not changed:
