@@ -16,7 +16,8 @@ from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.faults import Refusals
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import Verb, forbidden, rule
-from backstay.app.plan.sql import Sql, SqlCompiler
+from backstay.app.plan.scales import Sql
+from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, quote, table
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
 from backstay.app.values import SqlValue
