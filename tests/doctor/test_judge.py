@@ -61,9 +61,9 @@ def verdict_on(changes, facts=None):
 SILENT_QUEUE = {"queue.live": "silent", "queue.store": "silent", "queue.commands": "silent"}
 SILENT_APP = {"app.live": "silent", "app.database": "silent", "app.breakers": "silent"}
 SILENT_GATEWAY = {"gateway.live": "silent", "up.port": "free"}
-ALL_SILENT = SILENT_QUEUE | SILENT_APP | SILENT_GATEWAY
-ALL_ENDED = {f"{name}.process": "stopped" for name in ("queue", "app", "gateway")}
-ALL_KILLED = {f"{name}.process": "killed" for name in ("queue", "app", "gateway")}
+
+# What the probes say of processes that no supervisor keeps counts for nothing (`skip`).
+NOT_RUNNING = {"disk.free": "plenty", "queue.file": "fine", "app.file": "fine"}
 
 FAULTS = [
     # the ten faults, several as they can look
@@ -118,10 +118,6 @@ FAULTS = [
     ),
     ({"token.shape": "in-time", "token.answer": "expired"}, {"clock-wrong"}),
     (
-        ALL_SILENT | ALL_ENDED | {"up.supervisor": "stopped", "up.port": "foreign"},
-        {"port-taken"},
-    ),
-    (
         {
             **SILENT_GATEWAY,
             "gateway.process": "gave-up",
@@ -138,8 +134,6 @@ FAULTS = [
     ({"queue.commands": "left", "queue.workers": "down"}, {"worker-down"}),
     ({"queue.commands": "idle", "queue.workers": "down"}, {"worker-down"}),
     # the rest
-    (ALL_SILENT | ALL_ENDED | {"up.supervisor": "stopped"}, {"stopped"}),
-    (ALL_SILENT | ALL_KILLED | {"up.supervisor": "killed"}, {"killed"}),
     (
         SILENT_APP | {"app.process": "killed", "app.exit": "signal"},
         {"app-dead"},
@@ -193,6 +187,34 @@ def test_a_system_without_app_and_workers_is_healthy():
         if not probe.startswith(("app.", "queue.workers"))
     }
     assert judge(GUIDES, looks(some)).status == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"up.supervisor": "never", "up.port": "free"}, "not-started"),
+        ({"up.supervisor": "stopped", "up.port": "free"}, "stopped"),
+        ({"up.supervisor": "killed", "up.port": "free"}, "killed"),
+        ({"up.supervisor": "never", "up.port": "foreign"}, "port-taken"),
+        ({"up.supervisor": "stopped", "up.port": "foreign"}, "port-taken"),
+        ({"up.supervisor": "killed", "up.port": "foreign"}, "port-taken"),
+        (
+            {
+                "up.supervisor": "stopped",
+                "up.port": "free",
+                "queue.process": "gave-up",
+                "queue.exit": "store",
+                "queue.file": "not-writable",
+            },
+            "store-not-writable",
+        ),
+    ],
+)
+def test_what_does_not_run_is_diagnosed_from_what_it_left(changes, cause):
+    verdict = judge(GUIDES, looks(NOT_RUNNING | changes))
+    assert cause in [finding.cause for finding in verdict.findings]
+    assert len(verdict.findings) == (2 if cause == "store-not-writable" else 1)
+    assert verdict.unclear == ()
 
 
 def test_nothing_was_ever_started():

@@ -14,6 +14,7 @@ from backstay.core.guide import Evidence, Probe, Target
 from backstay.core.health import Outcome
 from backstay.core.probing import (
     error_code,
+    expected,
     last_exit,
     look_inside,
     pid_life,
@@ -96,7 +97,9 @@ def process_probe(name: str) -> Probe:
             reading = "killed" if life == "dead" else "suspended"
         reason, code = last_exit(target, name)
         outcome: Outcome = "fail"
-        if reading in ("running", "starting"):
+        if reading != "gave-up" and not expected(target, name):
+            outcome = "skip"  # what nobody keeps running is not missed
+        elif reading in ("running", "starting"):
             outcome = "pass" if reading == "running" else "warn"
         return seen(
             ident,

@@ -46,14 +46,14 @@ async def look_inside(
     probe: str, target: Target, name: str, route: str, deadline: float = 0.8
 ) -> Any | Evidence:
     """JSON that the process `name` answers on its control socket, or the evidence of its silence:
-    `silent`, `late` or `forbidden`. Silence of a process that nobody started says nothing."""
+    `silent`, `late` or `forbidden`. Silence counts only where a supervisor keeps it alive."""
     socket = target.runtime / f"{name}.ctl"
     facts: dict[str, Plain] = {"process": name, "data": str(target.data)}
     try:
         return await ask(socket, route, deadline)
     except ControlSilent as quiet:
         reading = LATE if quiet.why == "late" else SILENT
-        outcome: Outcome = "fail" if process_state(target, name) else "skip"
+        outcome: Outcome = "fail" if expected(target, name) else "skip"
         return seen(probe, reading, outcome, reason=quiet.cause, **facts)
     except PermissionError:
         return seen(probe, FORBIDDEN, "unknown", reason="not this user's process", **facts)
@@ -114,6 +114,11 @@ def process_state(target: Target, name: str) -> Mapping[str, Any]:
     processes = read_state(target).get("processes")
     found = processes.get(name) if isinstance(processes, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def expected(target: Target, name: str) -> bool:
+    """Whether a living supervisor keeps this process: only then its silence says something."""
+    return bool(process_state(target, name)) and pid_life(read_state(target).get("pid")) == "alive"
 
 
 def last_exit(target: Target, name: str) -> tuple[str, int | None]:

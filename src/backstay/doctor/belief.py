@@ -7,6 +7,7 @@ know). The figures below are the whole model:
 - `none` makes a passing reading very likely and any other very unlikely.
 - `unknown` makes a passing reading as likely as not to matter, and every other equally likely.
 - A probe that a cause says nothing about is judged as under `unknown`: it neither helps nor hurts.
+- So is silence (`silent`, `late`, `forbidden`) by causes that speak of answers only.
 - No likelihood is 0: one odd reading never kills a cause alone.
 - What was not asked (outcome `skip`) does not count.
 """
@@ -27,7 +28,7 @@ NAMED = "named"
 FLOOR = 0.01
 NONE_PRIOR = 0.6
 UNKNOWN_PRIOR = 0.05
-_NONE: Mapping[Outcome, float] = {"pass": 0.95, "warn": 0.02, "fail": 0.002, "unknown": 0.01}
+_NONE: Mapping[Outcome, float] = {"pass": 0.95, "warn": 0.005, "fail": 0.002, "unknown": 0.01}
 _NONE_UNIVERSAL = 0.002
 _NONE_NAMED = 0.05
 _OTHERWISE_PASS = 0.9
@@ -55,6 +56,9 @@ class Belief(msgspec.Struct, frozen=True):
         if table is None:
             return otherwise
         given = table.get(evidence.reading)
+        universal = evidence.reading in UNIVERSAL_READINGS
+        if given is None and universal and table.keys().isdisjoint(UNIVERSAL_READINGS):
+            return otherwise
         if given is None:
             rest = max(0.0, 1.0 - sum(table.values()))
             given = rest / max(1, self.sizes.get(evidence.probe, 1) - len(table))

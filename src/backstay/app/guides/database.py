@@ -54,8 +54,12 @@ DATABASE = Probe(
 )
 FILE = file_probe("app", "app.db")
 
-_AT_START = {"app.exit": {"store": 0.7, "never": 0.25}, "app.live": {"silent": 0.45, "ready": 0.45}}
-_STOPPED = {"app.process": {"gave-up": 0.35, "restarting": 0.2, "running": 0.4}}
+_AT_START = {
+    "app.exit": {"never": 0.65, "store": 0.3},
+    "app.live": {"ready": 0.65, "silent": 0.3},
+}
+
+_STOPPED = {"app.process": {"running": 0.7, "gave-up": 0.15, "restarting": 0.12}}
 
 APP_DATABASE = Guide(
     id="app-database",
@@ -83,7 +87,7 @@ APP_DATABASE = Guide(
             "the app's database {path} was moved or deleted",
             0.05,
             {
-                _DATABASE: {"gone": 0.6, "failing": 0.15, "silent": 0.15, "works": 0.08},
+                _DATABASE: {"gone": 0.4, "works": 0.3, "silent": 0.15, "failing": 0.12},
                 "app.file": {"missing": 0.95},
                 **_STOPPED,
                 **_AT_START,
@@ -96,7 +100,7 @@ APP_DATABASE = Guide(
             0.04,
             {
                 _DATABASE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "app.file": {"not-writable": 0.7, "read-only-disk": 0.25},
+                "app.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -105,10 +109,10 @@ APP_DATABASE = Guide(
         Cause(
             "database-damaged",
             "the app's database {path} is damaged: {error}",
-            0.02,
+            0.03,
             {
-                _DATABASE: {"damaged": 0.6, "failing": 0.15, "silent": 0.2},
-                "app.file": {"damaged": 0.6, "fine": 0.35},
+                _DATABASE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},
+                "app.file": {"fine": 0.6, "damaged": 0.38},
                 **_STOPPED,
                 **_AT_START,
             },

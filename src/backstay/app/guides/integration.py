@@ -18,6 +18,8 @@ _SLOW_WORDS = re.compile(
     re.IGNORECASE,
 )
 _SLOW_SECONDS = 0.7
+_SEVERAL = 3
+"""Failures in a row that are no accident."""
 
 
 async def _look_at_breakers(target: Target) -> Evidence:
@@ -40,7 +42,7 @@ async def _look_at_breakers(target: Target) -> Evidence:
     slow = _SLOW_WORDS.search(reason) is not None
     if worst.get("state") != "closed":
         return seen(_BREAKERS, "open-slow" if slow else "open-failing", "fail", views, **facts)
-    if worst.get("consecutive_failures"):
+    if int(worst.get("consecutive_failures") or 0) >= _SEVERAL:
         # Closed, and the reason is not kept: failing now, short of its threshold.
         reading = "failures-slow" if slow else "failures"
         return seen(_BREAKERS, reading, "warn", views, **facts)

@@ -34,10 +34,10 @@ STORE = Probe(
 )
 FILE = file_probe("queue", "queue.db")
 
-_STOPPED = {"queue.process": {"gave-up": 0.35, "restarting": 0.2, "running": 0.4}}
+_STOPPED = {"queue.process": {"running": 0.7, "gave-up": 0.15, "restarting": 0.12}}
 _AT_START = {
-    "queue.exit": {"store": 0.7, "never": 0.25},
-    "queue.live": {"silent": 0.5, "ready": 0.4},
+    "queue.exit": {"never": 0.65, "store": 0.3},
+    "queue.live": {"ready": 0.65, "silent": 0.3},
 }
 
 QUEUE_STORE = Guide(
@@ -57,7 +57,7 @@ QUEUE_STORE = Guide(
             0.05,
             {
                 _STORE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "queue.file": {"not-writable": 0.7, "read-only-disk": 0.2, "fine": 0.08},
+                "queue.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -68,7 +68,7 @@ QUEUE_STORE = Guide(
             "the queue's store {path} was moved or deleted",
             0.03,
             {
-                _STORE: {"gone": 0.6, "failing": 0.2, "silent": 0.15},
+                _STORE: {"gone": 0.4, "writable": 0.3, "silent": 0.15, "failing": 0.12},
                 "queue.file": {"missing": 0.95},
                 **_STOPPED,
                 **_AT_START,
@@ -78,10 +78,10 @@ QUEUE_STORE = Guide(
         Cause(
             "store-damaged",
             "the queue's store {path} is damaged: {error}",
-            0.02,
+            0.03,
             {
-                _STORE: {"damaged": 0.6, "failing": 0.15, "silent": 0.2},
-                "queue.file": {"damaged": 0.6, "fine": 0.35},
+                _STORE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},
+                "queue.file": {"fine": 0.6, "damaged": 0.38},
                 **_STOPPED,
                 **_AT_START,
             },

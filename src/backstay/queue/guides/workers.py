@@ -113,7 +113,7 @@ NO_WORKER = Guide(
             0.05,
             {
                 _WORKERS: {"down": 0.97},
-                _COMMANDS: {"left": 0.5, "unserved": 0.3, "idle": 0.1},
+                _COMMANDS: {"left": 0.4, "idle": 0.38, "unserved": 0.2},
                 **_UP,
             },
             ("restart-worker", "read-worker"),

@@ -62,8 +62,8 @@ DISK_FULL = Guide(
             0.05,
             {
                 _DISK: {"low": 0.45, "full": 0.5},
-                "queue.store": {"full": 0.4, "writable": 0.5},
-                "app.database": {"full": 0.4, "works": 0.5},
+                "queue.store": {"writable": 0.6, "full": 0.37},
+                "app.database": {"works": 0.6, "full": 0.37},
             },
             ("make-room", "purge"),
         ),

@@ -1,7 +1,6 @@
 """Nothing answers on the address: another program has the port, or nothing was started."""
 
 import asyncio
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
@@ -12,18 +11,6 @@ from backstay.up.ports import holder
 
 _SUPERVISOR = "up.supervisor"
 _PORT = "up.port"
-
-
-_LIVES = ("gateway.live", "queue.live", "app.live")
-_INSIDE = ("queue.store", "queue.commands", "app.database", "app.breakers")
-_EXTRAS = ("queue.workers", "app.services")
-_EXITS = ("gateway.exit", "queue.exit", "app.exit")
-_PROCESSES = ("gateway.process", "queue.process", "app.process")
-
-
-def _each(probes: tuple[str, ...], **readings: float) -> dict[str, Mapping[str, float]]:
-    """The same expectation of several probes."""
-    return dict.fromkeys(probes, readings)
 
 
 async def _look_for_supervisor(target: Target) -> Evidence:
@@ -112,13 +99,10 @@ PORT_TAKEN = Guide(
             0.05,
             {
                 _PORT: {"foreign": 0.97},
-                _SUPERVISOR: {"never": 0.3, "stopped": 0.3, "killed": 0.15, "running": 0.2},
+                _SUPERVISOR: {"never": 0.3, "stopped": 0.25, "killed": 0.2, "running": 0.2},
                 "gateway.process": {"gave-up": 0.4, "restarting": 0.2, "stopped": 0.2},
                 "gateway.live": {"silent": 0.9, "ready": 0.05},
                 "gateway.exit": {"port": 0.6, "other": 0.2},
-                **_each(("queue.live", "app.live", *_INSIDE), silent=0.6),
-                **_each(_EXTRAS, down=0.5),
-                **_each(("queue.process", "app.process"), stopped=0.4, killed=0.2, running=0.3),
             },
             ("end-holder", "other-port"),
         ),
@@ -129,7 +113,6 @@ PORT_TAKEN = Guide(
             {
                 _SUPERVISOR: {"never": 0.97},
                 _PORT: {"free": 0.97},
-                **_each((*_LIVES, *_INSIDE), silent=0.97),
             },
             ("start",),
         ),
@@ -140,9 +123,6 @@ PORT_TAKEN = Guide(
             {
                 _SUPERVISOR: {"stopped": 0.97},
                 _PORT: {"free": 0.97},
-                **_each((*_LIVES, *_INSIDE), silent=0.97),
-                **_each(_PROCESSES, stopped=0.9, **{"gave-up": 0.08}),
-                **_each(_EXTRAS, down=0.6),
             },
             ("start",),
         ),
@@ -153,10 +133,6 @@ PORT_TAKEN = Guide(
             {
                 _SUPERVISOR: {"killed": 0.97},
                 _PORT: {"free": 0.97},
-                **_each((*_LIVES, *_INSIDE), silent=0.95),
-                **_each(_EXITS, asked=0.4, signal=0.3, never=0.2),
-                **_each(_PROCESSES, killed=0.9, stopped=0.08),
-                **_each(_EXTRAS, down=0.6),
             },
             ("start",),
         ),
@@ -168,12 +144,7 @@ PORT_TAKEN = Guide(
                 _SUPERVISOR: {"running": 0.97},
                 _PORT: {"free": 0.9, "mute": 0.1},
                 "gateway.live": {"silent": 0.7, "late": 0.2, "not-ready": 0.1},
-                "gateway.process": {
-                    "gave-up": 0.4,
-                    "restarting": 0.3,
-                    "killed": 0.1,
-                    "suspended": 0.1,
-                },
+                "gateway.process": {"gave-up": 0.4, "restarting": 0.3, "killed": 0.2},
                 "gateway.exit": {"other": 0.3, "settings": 0.3, "signal": 0.3},
             },
             ("restart-gateway", "read-gateway"),
