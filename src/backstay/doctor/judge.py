@@ -5,6 +5,7 @@ are merged: trouble that a named cause of another guide explains is not told twi
 """
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -225,9 +226,14 @@ def _facts(belief: Belief, cause: str) -> dict[str, Plain]:
 
 def _fixes(belief: Belief, cause: str, facts: Mapping[str, Plain]) -> tuple[Prescription, ...]:
     known: dict[str, Fix] = {fix.id: fix for fix in belief.guide.fixes}
+    # A command is pasted into a shell: what was seen must arrive there as one word.
+    quoted: dict[str, Plain] = {
+        key: shlex.quote(value) if isinstance(value, str) else value
+        for key, value in facts.items()
+    }
     named = belief.causes[cause].fixes if cause in belief.causes else ()
     return tuple(
-        Prescription(fix.id, _fill(fix.says, facts), _fill(fix.command, facts), fix.risk)
+        Prescription(fix.id, _fill(fix.says, facts), _fill(fix.command, quoted), fix.risk)
         for fix in (known[name] for name in named if name in known)
     )
 

@@ -83,4 +83,4 @@ def _facts(facts: Mapping[str, Plain]) -> Iterable[str]:
 
 
 def _out(out: RuledOut) -> str:
-    return f"{out.says}: {out.probe} is {out.reading}, it would be {out.expected}"
+    return f"{out.cause}: {out.probe} is {out.reading}, it would be {out.expected}"
