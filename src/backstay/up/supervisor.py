@@ -204,9 +204,13 @@ class Supervisor:
             self._ending.set()
             return json_reply({"draining": True})
 
+        async def settings(_: str, __: bytes) -> Reply:
+            return json_reply(self._plan.settings)
+
         return {
             "GET /live": live,
             "GET /state": state,
+            "GET /settings": settings,
             "POST /restart/{}": restart,
             "POST /drain": drain,
         }
