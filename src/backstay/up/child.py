@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,8 +70,10 @@ class Child:
             last_exit=self.last_exit,
         )
 
-    async def keep(self) -> None:
-        """Its whole life; returns once it was drained or killed for good."""
+    async def keep(self, after: Sequence["Child"] = ()) -> None:
+        """Its whole life, begun when `after` have settled; returns once it was drained or killed
+        for good."""
+        await self._hold_back(after)
         while not self._ending:
             began_ready = await self._live_once()
             if self._is_ending():
@@ -188,6 +190,14 @@ class Child:
             chunk = await out.read(_CHUNK)
             for line in lines.feed(chunk):
                 self._line(self.spec.name, line)
+
+    async def _hold_back(self, after: Sequence["Child"]) -> None:
+        for other in after:
+            settled = asyncio.create_task(other.settled.wait())
+            ending = asyncio.create_task(self._wake.wait())
+            await asyncio.wait([settled, ending], return_when=asyncio.FIRST_COMPLETED)
+            settled.cancel()
+            ending.cancel()
 
     async def _pause(self, seconds: float | None) -> None:
         self._wake.clear()

@@ -22,7 +22,8 @@ FIRST, MIDDLE, LATE, LAST = range(4)
 
 class ChildSpec(msgspec.Struct, frozen=True):
     """One process. `control` is set for our own systems: they drain by their pipe and tell over
-    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all."""
+    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all. It
+    is first started once those named in `after` are ready (or given up)."""
 
     name: str
     command: tuple[str, ...]
@@ -33,6 +34,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     ready_url: str = ""
     port: int = 0
     drain_order: int = LATE
+    after: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -168,6 +170,7 @@ def _extra(
         ready_url=_fill(extra.ready, words),
         port=port,
         drain_order=LATE,
+        after=extra.needs,
     )
 
 

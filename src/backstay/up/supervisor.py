@@ -64,7 +64,7 @@ class Supervisor:
         control = ControlServer(self._plan.runtime / "up.ctl", self._routes())
         await control.start()
         self._listen()
-        lives = [asyncio.create_task(child.keep()) for child in self._children]
+        lives = [asyncio.create_task(child.keep(self._before(child))) for child in self._children]
         try:
             await self._until_ended(self._open())
             await self._end()
@@ -105,6 +105,9 @@ class Supervisor:
         if not self._ending.is_set():
             self._show(self.state(), self._plan, self._terminal)
         await self._ending.wait()
+
+    def _before(self, child: Child) -> list[Child]:
+        return [other for other in self._children if other.spec.name in child.spec.after]
 
     def _seed_wanted(self) -> bool:
         has_app = any(child.spec.name == "app" for child in self._children)
