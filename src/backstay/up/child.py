@@ -27,6 +27,7 @@ _POLL_FIRST = 0.02
 _POLL_LAST = 0.25
 _LATE_OUTPUT = 0.5
 _HEALTH_GRACE = 3.0
+_HOLD = 5.0
 _NOT_STARTED = 127
 _CHUNK = 65_536
 
@@ -71,8 +72,8 @@ class Child:
         )
 
     async def keep(self, after: Sequence["Child"] = ()) -> None:
-        """Its whole life, begun when `after` have settled; returns once it was drained or killed
-        for good."""
+        """Its whole life, begun when `after` have settled or took too long; returns once it was
+        drained or killed for good."""
         await self._hold_back(after)
         while not self._ending:
             began_ready = await self._live_once()
@@ -192,12 +193,14 @@ class Child:
                 self._line(self.spec.name, line)
 
     async def _hold_back(self, after: Sequence["Child"]) -> None:
-        for other in after:
-            settled = asyncio.create_task(other.settled.wait())
-            ending = asyncio.create_task(self._wake.wait())
-            await asyncio.wait([settled, ending], return_when=asyncio.FIRST_COMPLETED)
-            settled.cancel()
-            ending.cancel()
+        waits = [asyncio.create_task(other.settled.wait()) for other in after]
+        ending = asyncio.create_task(self._wake.wait())
+        settled = asyncio.gather(*waits)
+        if waits:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait([settled, ending], timeout=_HOLD, return_when=first)
+        settled.cancel()
+        ending.cancel()
 
     async def _pause(self, seconds: float | None) -> None:
         self._wake.clear()

@@ -123,7 +123,7 @@ NOTHING_TO_START = ErrorEntry(
 )
 PROGRAM_INVALID = ErrorEntry(
     code="UP018",
-    message="{file} has {count} mistakes and is not served",
+    message="{file} is not served; mistakes in it: {count}",
     cause="the first is {first}",
     fix="correct what is listed above; check again: codeai validate {file}",
     exit=Exit.USAGE,

@@ -23,7 +23,7 @@ FIRST, MIDDLE, LATE, LAST = range(4)
 class ChildSpec(msgspec.Struct, frozen=True):
     """One process. `control` is set for our own systems: they drain by their pipe and tell over
     that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all. It
-    is first started once those named in `after` are ready (or given up)."""
+    is first started once those named in `after` are ready, given up, or take too long."""
 
     name: str
     command: tuple[str, ...]
@@ -129,7 +129,13 @@ def _systems(
         listen = f"{wish.host}:{wish.port}"
         command = _module("backstay", "gateway", "serve", "--listen", listen, *common("gateway"))
         gateway = _system("gateway", command, runtime, drain_order=FIRST)
-        found.append(msgspec.structs.replace(gateway, address=f"http://{listen}", port=wish.port))
+        # After what it asks for its health: its first answer is then the true one.
+        behind = tuple(spec.name for spec in found)
+        found.append(
+            msgspec.structs.replace(
+                gateway, address=f"http://{listen}", port=wish.port, after=behind
+            )
+        )
     return found
 
 

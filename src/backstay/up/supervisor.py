@@ -96,10 +96,7 @@ class Supervisor:
         settled = asyncio.gather(*(child.settled.wait() for child in self._children))
         with suppress(TimeoutError):
             await asyncio.wait_for(settled, START_SECONDS)
-        if self._refused():
-            self._code = Exit.USAGE
-            self._ending.set()
-        elif made is not None:
+        if made is not None:
             await self._sow(made)
         self._settled = True
         if not self._ending.is_set():
@@ -175,6 +172,9 @@ class Supervisor:
         # A full disk or a folder that went away must not take the supervisor along.
         with suppress(OSError):
             write_state(self._plan.runtime, self.state())
+        if not self._settled and not self._ending.is_set() and self._refused():
+            self._code = Exit.USAGE
+            self._ending.set()
 
     def _say(self, text: str) -> None:
         for line in text.splitlines():
