@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, SystemDice, rfc3339
@@ -194,13 +195,15 @@ class Child:
 
     async def _hold_back(self, after: Sequence["Child"]) -> None:
         waits = [asyncio.create_task(other.settled.wait()) for other in after]
-        ending = asyncio.create_task(self._wake.wait())
-        settled = asyncio.gather(*waits)
+        either: list[asyncio.Future[Any]] = [
+            asyncio.gather(*waits),
+            asyncio.create_task(self._wake.wait()),
+        ]
         if waits:
             first = asyncio.FIRST_COMPLETED
-            await asyncio.wait([settled, ending], timeout=_HOLD, return_when=first)
-        settled.cancel()
-        ending.cancel()
+            await asyncio.wait(either, timeout=_HOLD, return_when=first)
+        for future in either:
+            future.cancel()
 
     async def _pause(self, seconds: float | None) -> None:
         self._wake.clear()
