@@ -47,7 +47,10 @@ UNEXPECTED_CHARACTER = _form(
     "the language has no such sign at this place",
 )
 OPEN_STRING = _form(
-    "LexerError", 2, "unterminated string", "a text starts with a quote that is not closed on its line"
+    "LexerError",
+    2,
+    "unterminated string",
+    "a text starts with a quote that is not closed on its line",
 )
 OPEN_COMMENT = _form(
     "LexerError",

@@ -233,7 +233,9 @@ class _Lexer:
             return _unicode(name)
         plain = _PLAIN_ESCAPES.get(name)
         if plain is None:
-            self.reports.add(e.BAD_ESCAPE, self._span(found.group(), start + found.start()), text=name)
+            self.reports.add(
+                e.BAD_ESCAPE, self._span(found.group(), start + found.start()), text=name
+            )
             return name
         return plain
 

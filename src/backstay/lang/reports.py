@@ -70,4 +70,3 @@ class Reports:
     def crowded(self) -> bool:
         """So many mistakes that searching for suggestions is no longer worth its time."""
         return len(self.found) > 100
-

@@ -101,9 +101,7 @@ class Cursor:
 
     def range_from(self, start: Range) -> Range:
         last = self.last
-        return Range(
-            start.line, start.column, last.end_line - self.reports.base, last.end_column
-        )
+        return Range(start.line, start.column, last.end_line - self.reports.base, last.end_column)
 
     def here(self) -> Span:
         """Where something is missing: at the token, or after the last one when a line ended."""

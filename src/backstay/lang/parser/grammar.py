@@ -91,7 +91,7 @@ DECLARATIONS = ("config", "entity", "integration", "endpoint", "workflow", "job"
 REFUSED_DECLARATIONS: Mapping[str, str] = {
     "event": "start a workflow, or write a row",
     "on": "start a workflow where the event happens",
-    "role": "name roles in roles: [ … ] and user.has(\"…\")",
+    "role": 'name roles in roles: [ … ] and user.has("…")',
     "middleware": "use auth and roles of the endpoint",
     "webhook": "call an integration from a workflow",
     "database": "declare entities; the runtime makes the tables",

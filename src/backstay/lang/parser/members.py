@@ -245,7 +245,7 @@ def _labelled(c: Cursor, slot: Slot) -> Value:
             e.UNSUPPORTED,
             start.span(c.reports.file),
             what=f"auth by '{label.name}'",
-            instead="write auth: jwt { secret: env(\"JWT_SECRET\") }",
+            instead='write auth: jwt { secret: env("JWT_SECRET") }',
         )
     inside = block(c, slot.block)
     return Labelled(c.range(start), label, inside)

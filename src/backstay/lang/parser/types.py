@@ -92,5 +92,3 @@ def _modifier(c: Cursor) -> Modifier:
             break
     c.expect(")")
     return Modifier(c.range(start), name, tuple(args))
-
-
