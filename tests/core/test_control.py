@@ -111,7 +111,7 @@ async def test_a_second_owner_is_refused(tmp_path: Path) -> None:
 
     first = ControlServer(tmp_path / "x.ctl", {"GET /live": live})
     await first.start()
-    with pytest.raises(Fault, match="CORE042"):
+    with pytest.raises(Fault, match="CORE062"):
         await ControlServer(tmp_path / "x.ctl", ROUTES).start()
     assert (await ask(first.path, "/live"))["pid"] == 7
     await first.stop()

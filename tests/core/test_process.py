@@ -158,7 +158,7 @@ def test_a_bug_shows_no_trace_and_keeps_it(start) -> None:
     tiny = start("bug")
     code, out, err = tiny.end()
     assert code == 1
-    assert "CORE045" in err
+    assert "CORE065" in err
     assert "Traceback" not in out + err
     kept = json.loads((tiny.runtime / "tiny.exit.json").read_text())
     assert "KeyError: 'oops'" in kept["trace"]
@@ -170,7 +170,12 @@ def test_the_control_socket_tells_everything(start) -> None:
     assert tiny.ask("/checks")["checks"]["store"]["status"] == "healthy"
     assert "process_resident_memory_bytes" in tiny.ask("/metrics")
     secret, port = tiny.ask("/settings")
-    assert secret == {"name": "jwt_secret", "value": "****", "source": "env", "where": "JWT_SECRET"}
+    assert "hush" not in json.dumps(secret)
+    assert (secret["name"], secret["source"], secret["where"]) == (
+        "jwt_secret",
+        "env",
+        "JWT_SECRET",
+    )
     assert port["value"] == 8080
     assert tiny.ask("/breakers")[0]["target"] == "pay"
     assert tiny.ask("POST /breakers/pay/reset")["state"] == "closed"

@@ -25,7 +25,7 @@ _BODY_LIMIT = 1_048_576
 _READ_SECONDS = 5.0
 
 CONTROL_SILENT = ErrorEntry(
-    code="CORE040",
+    code="CORE060",
     message="nobody answers on the control socket {socket}",
     cause="{reason}",
     fix="see what runs: backstay status; start it: backstay up",
@@ -34,21 +34,21 @@ CONTROL_SILENT = ErrorEntry(
     retryable=True,
 )
 CONTROL_REFUSED = ErrorEntry(
-    code="CORE041",
+    code="CORE061",
     message="{socket} answered {route} with {status}: {detail}",
     cause="the process is alive and did not do what was asked",
     fix="ask for what it has: /live /checks /metrics /settings /breakers /probe/ID /drain",
     status=502,
 )
 CONTROL_TAKEN = ErrorEntry(
-    code="CORE042",
+    code="CORE062",
     message="another process already answers on the control socket {socket}",
     cause="{name} runs already for this runtime folder (pid {pid})",
     fix="stop it first (backstay down, or kill {pid}), or give another --data folder",
     status=503,
 )
 NO_CONTROL_ROUTE = ErrorEntry(
-    code="CORE043",
+    code="CORE063",
     message="no such control route: {route}",
     cause="this process offers {offered}",
     fix="ask for one of these",
@@ -95,7 +95,7 @@ class ControlServer:
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
-        """Bind with mode 0600. Raises CORE042 when a living process holds the socket."""
+        """Bind with mode 0600. Raises CORE062 when a living process holds the socket."""
         await _clear(self.path)
         listener = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
         # The mode must hold from the first moment: a later chmod leaves a door open for a while.
@@ -153,7 +153,7 @@ async def ask(
 ) -> Any:
     """Ask a process. `route` is `/checks` or `POST /drain`; gives decoded JSON, or text.
 
-    Raises `ControlSilent` when nobody answers within `deadline` seconds, CORE041 on a refusal.
+    Raises `ControlSilent` when nobody answers within `deadline` seconds, CORE061 on a refusal.
     """
     verb, _, path = route.rpartition(" ")
     verb = method or verb or ("POST" if body else "GET")

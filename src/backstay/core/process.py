@@ -18,44 +18,25 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from backstay import __version__
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Clock, Dice, Ids, SystemClock, SystemDice, Uuid7, rfc3339
 from backstay.core.control import ControlServer, Reply, Routes, json_reply
-from backstay.core.errors import ErrorEntry, Exit, Fault, for_terminal
+from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.health import Board, Check
+from backstay.core.logs import LogSettings, configure
+from backstay.core.metrics import Registry
+from backstay.core.process_errors import INTERNAL, NO_PROBE, NOTHING_TO_RESET
 from backstay.core.runtime import ExitReason, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
-from backstay.core.settings import Loaded, Secret, Value
+from backstay.core.settings import Given, Loaded, Value, load
 
 S = TypeVar("S", bound=msgspec.Struct)
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 Backup = Callable[[Path], Awaitable[None]]
 
 _log = structlog.get_logger("core.process")
-
-INTERNAL = ErrorEntry(
-    code="CORE045",
-    message="{name} stopped on an error of its own: {kind}: {text}",
-    cause="this is a mistake in Backstay, not in what you did",
-    fix="send {trace_file} with a description of what you did",
-)
-NOTHING_TO_RESET = ErrorEntry(
-    code="CORE046",
-    message="no circuit breaker named {target} in {name}",
-    cause="it has {known}",
-    fix="name one of these",
-    status=404,
-)
-NO_PROBE = ErrorEntry(
-    code="CORE047",
-    message="no probe named {probe} in {name}",
-    cause="it has {known}",
-    fix="name one of these",
-    status=404,
-)
 
 
 class Process(msgspec.Struct, Generic[S]):
@@ -68,7 +49,7 @@ class Process(msgspec.Struct, Generic[S]):
     clock: Clock
     ids: Ids
     dice: Dice
-    registry: CollectorRegistry
+    registry: Registry
     board_checks: list[Check] = []
     breakers: dict[str, Breaker] = {}
     probes: dict[str, Probe] = {}
@@ -95,6 +76,7 @@ def run_process(
     folder: Path | None = None
     try:
         folder = runtime or _runtime(loaded)
+        configure(load(LogSettings, Given(env=os.environ)).settings, name, clock)
         _raise_file_limit()
         process = _process(name, loaded, clock, folder)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -202,7 +184,7 @@ def _routes(process: Process[S], stage: _Stage, board: Board, stopping: _Stoppin
         return json_reply(board.report())
 
     async def metrics(_: str, __: bytes) -> Reply:
-        return Reply(generate_latest(process.registry), "text/plain; version=0.0.4")
+        return Reply(process.registry.render(), "text/plain; version=0.0.4")
 
     async def settings(_: str, __: bytes) -> Reply:
         return json_reply([shown(value) for value in process.loaded.values])
@@ -258,25 +240,13 @@ def shown(value: Value) -> dict[str, object]:
     """A setting as people may see it: secrets masked."""
     return {
         "name": value.name,
-        "value": _plain(value.value),
+        "value": value.shown(),
         "source": value.source,
         "where": value.where,
     }
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Secret):
-        return "****" if value else ""
-    return msgspec.to_builtins(value, enc_hook=_inner)
-
-
-def _inner(value: object) -> object:
-    return ("****" if value else "") if isinstance(value, Secret) else str(value)
-
-
 def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) -> Process[S]:
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
     return Process(
         name=name,
         runtime=runtime,
@@ -284,7 +254,7 @@ def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) ->
         clock=clock,
         ids=Uuid7(clock),
         dice=SystemDice(),
-        registry=registry,
+        registry=Registry((), clock),
     )
 
 

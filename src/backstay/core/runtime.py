@@ -20,7 +20,7 @@ SOCKET_PATH_LIMIT = 103
 _LONGEST_NAME = len("/") + 40
 
 RUNTIME_UNUSABLE = ErrorEntry(
-    code="CORE044",
+    code="CORE064",
     message="the runtime folder {path} cannot be used",
     cause="{reason}",
     fix="make {path} a folder of your own with mode 0700, or give another --data folder",
@@ -48,7 +48,7 @@ def find_runtime(data: Path) -> Path:
 
 
 def make_runtime(data: Path) -> Path:
-    """The runtime folder of a data folder, made with mode 0700. Raises CORE044."""
+    """The runtime folder of a data folder, made with mode 0700. Raises CORE064."""
     near = data.absolute() / "run"
     if _fits(near):
         _private(near)

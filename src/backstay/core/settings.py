@@ -12,18 +12,21 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from backstay.core.errors import Plain
+from backstay.core.redact import redactor
 
 S = TypeVar("S", bound=msgspec.Struct)
 Source = Literal["flag", "env", "file", "default"]
 
 
 class Secret:
-    """A value that does not print. `reveal()` is the only way to it."""
+    """A value that does not print. `reveal()` is the only way to it, and every text that leaves
+    through the redactor is searched for it."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
+        redactor().learn(value)
 
     def reveal(self) -> str:
         return self._value
@@ -44,16 +47,22 @@ class Secret:
 
 
 class Option(msgspec.Struct, frozen=True):
-    """How a field is given: environment names (first wins), key in the YAML file, flag."""
+    """How a field is given: environment names (first wins), key in the YAML file, flag.
+
+    `key` is the field's name unless given; dots go into nested mappings (`rateLimit.burst`).
+    `duration` marks a float of seconds that is written as Go-style text.
+    """
 
     help: str
     env: tuple[str, ...] = ()
     key: str = ""
     flag: str = ""
+    duration: bool = False
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What the outside said. `flags` holds only flags that were typed."""
+    """What the outside said. `flags` holds only flags that were typed, by their text (`--port`)
+    or by the field's name; a value of None was not typed."""
 
     flags: Mapping[str, Plain] = {}
     env: Mapping[str, str] = {}
@@ -68,9 +77,32 @@ class Value(msgspec.Struct, frozen=True):
     source: Source
     where: str
 
+    def shown(self) -> Plain:
+        """For people and JSON: secrets masked, paths and lists as text."""
+        if isinstance(self.value, Secret):
+            return str(self.value)
+        if isinstance(self.value, tuple):
+            return [str(part) for part in self.value]
+        if self.value is None or isinstance(self.value, (str, int, float, bool)):
+            return redactor().redact_plain(self.value)
+        return redactor().redact(str(self.value))
+
 
 class Loaded(msgspec.Struct, Generic[S], frozen=True):
     """The settings and where each came from."""
 
     settings: S
     values: tuple[Value, ...]
+
+
+def load(spec: type[S], given: Given) -> Loaded[S]:
+    """Fill `spec` from `given`; a field without a default must be given.
+
+    Fields are declared `name: Annotated[type, Option(...)] = default`; further `msgspec.Meta`
+    bounds hold, and a method `problems() -> Iterable[str]` may judge fields against each other.
+    Raises one Fault CORE001 that names every problem with its place.
+    """
+    # Reading costs imports (YAML, type hints) that a module which only declares must not pay.
+    from backstay.core.settings_load import fill
+
+    return fill(spec, given)

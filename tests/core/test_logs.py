@@ -1,0 +1,192 @@
+"""One event is one line with the same keys everywhere, redacted, at the level that was asked for."""
+
+import asyncio
+import json
+import logging
+import re
+
+import pytest
+import structlog
+
+from backstay.core.breaker import Breaker, BreakerSettings
+from backstay.core.context import Principal
+from backstay.core.errors import Fault
+from backstay.core.logs import LogSettings, configure, request_debug
+from backstay.core.settings import Given, Secret, load
+from backstay.core.virtual import VirtualClock
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:], root.level = handlers, level
+
+
+class Log:
+    def __init__(self, path):
+        self.path = path
+
+    def start(self, **settings):
+        configure(LogSettings(output=str(self.path), **settings), "queue", VirtualClock())
+        return structlog.get_logger("queue.api")
+
+    @property
+    def text(self):
+        return self.path.read_text()
+
+    @property
+    def lines(self):
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path):
+    return Log(tmp_path / "app.log")
+
+
+def test_a_json_line_has_the_keys_of_decision_13(log):
+    log.start().info("http request", status=200, duration=12.5, method="GET")
+    assert log.lines == [
+        {
+            "ts": "2025-06-15T15:06:40.000000Z",
+            "level": "info",
+            "msg": "http request",
+            "service": "queue",
+            "logger": "queue.api",
+            "status": 200,
+            "duration": 12.5,
+            "method": "GET",
+        }
+    ]
+
+
+def test_text_puts_the_breaker_change_in_one_run_of_words(log):
+    log.start(format="text")
+    clock = VirtualClock()
+    breaker = Breaker("payments", clock, BreakerSettings(failure_threshold=1))
+    breaker.fail(breaker.admit(), "connection refused")
+    assert "info circuit breaker state changed from=closed to=open target=payments" in log.text
+
+
+def test_text_quotes_only_values_that_need_it(log):
+    log.start(format="text").warning("odd values", a="x y", b=None, c='say "hi"', d=[1], e="")
+    assert r'odd values a="x y" b=null c="say \"hi\"" d="[1]" e="" service=queue' in log.text
+
+
+@pytest.mark.parametrize(
+    ("level", "passes"),
+    [
+        ("debug", ["debug", "info", "warn", "error"]),
+        ("info", ["info", "warn", "error"]),
+        ("warn", ["warn", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_levels_filter_as_named(log, level, passes):
+    logger = log.start(level=level)
+    logger.debug("d")
+    logger.info("i")
+    logger.warning("w")
+    logger.error("e")
+    assert [line["level"] for line in log.lines] == passes
+
+
+async def test_debug_of_one_request_does_not_leak_into_another(log):
+    logger = log.start(level="info")
+    both = asyncio.Barrier(2)
+
+    async def request(name, on):
+        with request_debug(on=on):
+            await both.wait()
+            logger.debug("inside", request=name)
+            await both.wait()
+
+    await asyncio.gather(request("loud", True), request("quiet", False))
+    logger.debug("outside")
+    assert [line["request"] for line in log.lines] == ["loud"]
+
+
+def test_what_is_bound_to_the_request_is_on_every_line(log):
+    logger = log.start()
+    with structlog.contextvars.bound_contextvars(request_id="trace-123"):
+        logger.info("one")
+        logging.getLogger("some.library").warning("two")
+    logger.info("three")
+    assert [line.get("request_id") for line in log.lines] == ["trace-123", "trace-123", None]
+    assert log.lines[1]["logger"] == "some.library"
+
+
+def test_secrets_do_not_reach_the_log(log):
+    Secret("swordfish-1")
+    logger = log.start()
+    logger.info(
+        "connected with swordfish-1",
+        url="redis://:pw12@cache",
+        password="p",
+        nested={"api_key": "k", "list": ["swordfish-1"]},
+        secret=Secret("other-one"),
+    )
+    try:
+        raise RuntimeError("refused swordfish-1")
+    except RuntimeError:
+        logger.exception("failed")
+    assert not re.search(r'swordfish|pw12|other-one|"p"|"k"', log.text)
+    assert "RuntimeError: refused ****" in log.lines[1]["exception"]
+
+
+def test_source_is_the_callers_line(log):
+    logger = log.start(add_source=True)
+    logger.info("here")
+    logging.getLogger("lib").error("there")
+    assert all(re.fullmatch(r"test_logs\.py:\d+", line["source"]) for line in log.lines)
+
+
+def test_the_file_is_appended_to_and_survives_rotation(log, tmp_path):
+    log.path.write_text('{"old": 1}\n')
+    logger = log.start()
+    logger.info("before")
+    log.path.rename(tmp_path / "app.log.1")
+    logger.info("after")
+    assert [line.get("msg") for line in log.lines] == ["after"]
+    assert '"old"' in (tmp_path / "app.log.1").read_text()
+    assert "before" in (tmp_path / "app.log.1").read_text()
+
+
+def test_an_output_that_cannot_be_opened_is_a_named_error(tmp_path):
+    with pytest.raises(Fault) as caught:
+        configure(LogSettings(output=str(tmp_path / "no" / "app.log")), "queue")
+    assert caught.value.entry.code == "CORE002"
+    assert "no/app.log" in caught.value.message
+
+
+def test_a_value_that_takes_the_name_of_a_fixed_key_is_kept_beside_it(log):
+    log.start().info("event sent", event="order.paid", level=3)
+    assert log.lines[0]["msg"] == "event sent"
+    assert (log.lines[0]["event_"], log.lines[0]["level_"]) == ("order.paid", 3)
+
+
+def test_any_value_can_be_logged(log):
+    log.start().info("odd", who=Principal("user", sub="u"), path=log.path, fault=ValueError("x"))
+    assert log.lines[0]["who"]["sub"] == "u"
+    assert log.lines[0]["fault"] == "x"
+
+
+def test_bound_loggers_carry_their_values(log):
+    log.start().bind(target="payments").info("called", status=1)
+    assert (log.lines[0]["target"], log.lines[0]["status"]) == ("payments", 1)
+
+
+def test_the_settings_come_from_the_four_variables():
+    env = {
+        "LOG_LEVEL": "DEBUG",
+        "LOG_FORMAT": "text",
+        "LOG_OUTPUT": "stderr",
+        "LOG_ADD_SOURCE": "true",
+    }
+    assert load(LogSettings, Given(env=env)).settings == LogSettings(
+        level="debug", format="text", output="stderr", add_source=True
+    )
