@@ -1,41 +1,47 @@
 """The mistakes a `.cai` file can hold: permanent codes, the seed's words, what to do.
 
-`Rule` adds to an entry of the catalogue what only the language needs: the seed's kind
+A `Rule` is an entry of the catalogue and what only the language needs: the seed's kind
 (`ScopeError`, …), whether it is a warning, and whether it is a mistake of form, after which the
 rest of the line is not judged.
 """
 
 from typing import Literal
 
-import msgspec
-
 from backstay.core.errors import ErrorEntry, Exit
 
 
-class Rule(msgspec.Struct, frozen=True):
-    """A catalogue entry as the checker uses it."""
+class Rule(ErrorEntry, frozen=True):
+    """A catalogue entry with what only the language needs."""
 
-    kind: str
-    entry: ErrorEntry
+    kind: str = ""
     syntax: bool = False
     severity: Literal["error", "warning"] = "error"
 
 
-_ALL: list[ErrorEntry] = []
-
-
-def _entry(code: int, message: str, cause: str, fix: str) -> ErrorEntry:
-    entry = ErrorEntry(f"LANG{code:03}", message, cause, fix, status=422, exit=Exit.NEGATIVE)
-    _ALL.append(entry)
-    return entry
+def _rule(
+    kind: str,
+    code: int,
+    message: str,
+    cause: str,
+    fix: str = "",
+    *,
+    syntax: bool = False,
+    severity: Literal["error", "warning"] = "error",
+) -> Rule:
+    return Rule(
+        f"LANG{code:03}",
+        message,
+        cause,
+        fix,
+        status=422,
+        kind=kind,
+        syntax=syntax,
+        severity=severity,
+    )
 
 
 def _form(kind: str, code: int, message: str, cause: str, fix: str = "") -> Rule:
-    return Rule(kind, _entry(code, message, cause, fix), syntax=True)
-
-
-def _rule(kind: str, code: int, message: str, cause: str, fix: str = "") -> Rule:
-    return Rule(kind, _entry(code, message, cause, fix))
+    return _rule(kind, code, message, cause, fix, syntax=True)
 
 
 # --- characters ------------------------------------------------------------------------------
@@ -441,14 +447,12 @@ MISPLACED = _rule(
     "the statement has its meaning elsewhere",
     "{fix}",
 )
-SHADOWED = Rule(
+SHADOWED = _rule(
     "ScopeError",
-    _entry(
-        94,
-        "'{name}' is the field of {entity} here, not the variable",
-        "inside where and the braces of update the names of the row come first",
-        "give the variable another name",
-    ),
+    94,
+    "'{name}' is the field of {entity} here, not the variable",
+    "inside where and the braces of update the names of the row come first",
+    "give the variable another name",
     severity="warning",
 )
 WORK_COUNT = _rule(
@@ -461,17 +465,19 @@ WORK_COUNT = _rule(
 
 # --- commands --------------------------------------------------------------------------------
 
-FILE_UNREADABLE = _entry(
-    120,
+FILE_UNREADABLE = ErrorEntry(
+    "LANG120",
     "cannot read '{path}': {reason}",
-    "the file is missing, a folder, or not readable for you",
+    "the file is missing, is no .cai file or folder of them, or is not readable for you",
     "check the name and the permissions",
+    status=404,
+    exit=Exit.USAGE,
 )
-NO_SOURCES = _entry(
-    121,
+NO_SOURCES = ErrorEntry(
+    "LANG121",
     "no .cai file in '{path}'",
     "a folder is one program, made of its .cai files",
     "name the folder that holds them",
+    status=404,
+    exit=Exit.USAGE,
 )
-
-CATALOGUE = tuple(_ALL)

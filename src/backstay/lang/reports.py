@@ -1,6 +1,6 @@
 """Where mistakes are collected: one file at a time, bounded, never two for one place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backstay.core.errors import Fault, Plain
 from backstay.lang.diagnostics import Diagnostic, Edit, Related, Span
@@ -31,7 +31,21 @@ class Reports:
         edit: Edit | None = None,
         **values: Plain,
     ) -> None:
-        """Record a mistake. A syntax mistake is the only one of its line: the rest follows from it."""
+        """Record a mistake; keyword arguments fill the rule's words. See `put`."""
+        self.put(rule, span, values, expected=expected, related=related, edit=edit)
+
+    def put(
+        self,
+        rule: Rule,
+        span: Span,
+        values: Mapping[str, Plain],
+        *,
+        expected: Sequence[str] = (),
+        related: Sequence[Related] = (),
+        edit: Edit | None = None,
+    ) -> None:
+        """Record a mistake. Of a line with a mistake of form nothing else is said: the rest
+        follows from it."""
         if rule.syntax:
             if (span.line, "syntax") in self._lines:
                 return
@@ -41,10 +55,10 @@ class Reports:
         if len(self.found) >= MOST:
             self.dropped += 1
             return
-        fault = Fault(rule.entry, **values)
+        fault = Fault(rule, **values)
         self.found.append(
             Diagnostic(
-                code=rule.entry.code,
+                code=rule.code,
                 kind=rule.kind,
                 message=fault.message,
                 span=span,

@@ -17,6 +17,7 @@ from backstay.lang.check.types import (
     STRING,
     TIMESTAMP,
     UNKNOWN,
+    UUID,
     is_number,
     is_text,
     show,
@@ -27,19 +28,27 @@ Takes = Literal["text", "number", "list", "any"]
 
 
 class Function(msgspec.Struct, frozen=True):
-    """`gives` None is the type of the first argument."""
+    """`gives` None is the type of the first argument; the last `optional` arguments may be
+    missing."""
 
     takes: tuple[Takes, ...]
     gives: p.Type | None
+    optional: int = 0
 
 
 FUNCTIONS: Mapping[str, Function] = {
     "now": Function((), TIMESTAMP),
+    "today": Function((), p.ScalarType("date")),
+    "uuid": Function((), UUID),
     "len": Function(("list",), INT),
     "lower": Function(("text",), STRING),
     "upper": Function(("text",), STRING),
     "trim": Function(("text",), STRING),
+    "contains": Function(("text", "text"), BOOL),
+    "starts_with": Function(("text", "text"), BOOL),
+    "ends_with": Function(("text", "text"), BOOL),
     "abs": Function(("number",), None),
+    "round": Function(("number", "number"), None, optional=1),
     "text": Function(("any",), STRING),
 }
 """What an expression may call; `program.Call` lists them for the runtime."""
@@ -80,11 +89,11 @@ def call(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
 
 USER = p.RecordType(
     (
-        p.Field("id", STRING, True),
-        p.Field("tenant", STRING, True),
+        *(p.Field(name, STRING) for name in ("id", "sub", "tenant", "email", "name")),
+        *(p.Field(name, p.ListType(STRING)) for name in ("roles", "scopes")),
     )
 )
-"""`user` where a request is: `user.id` is the token's `sub`, empty for nobody."""
+"""`user` where a request is: `user.id` is the token's `sub`; other names are its claims."""
 
 
 def _spelled(node: s.Expr) -> str:
@@ -102,10 +111,12 @@ def _count(k: Checker, node: s.CallExpr, name: str, wanted: int) -> bool:
 
 def _function(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
     function = FUNCTIONS[name]
-    if not _count(k, node, name, len(function.takes)):
+    most = len(function.takes)
+    if not most - function.optional <= len(node.args) <= most:
+        _count(k, node, name, most - function.optional)
         return p.Constant(None, function.gives or UNKNOWN)
-    args = []
-    for takes, arg in zip(function.takes, node.args, strict=True):
+    args: list[p.Expr] = []
+    for takes, arg in zip(function.takes, node.args, strict=False):
         value = lower(k, arg, scope)
         if not _accepts(takes, value.type):
             words = {"text": "string", "list": "list or string", "number": "a number"}

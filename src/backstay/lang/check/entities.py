@@ -8,7 +8,6 @@ from backstay.lang.check.calls import USER
 from backstay.lang.check.expressions import condition
 from backstay.lang.check.fields import field, with_type
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import TIMESTAMP
 from backstay.lang.check.world import Checker, EntityInfo
 
 _ACTIONS = ("read", "create", "update", "delete")
@@ -38,9 +37,6 @@ def _column_fits(k: Checker, node: s.FieldNode, made: p.Field) -> None:
     item = made.type.item if isinstance(made.type, p.ListType) else made.type
     if isinstance(item, p.RecordType):
         k.error(e.UNSUPPORTED, node.type.span, what="a record as a column", instead="use json")
-    if made.auto and made.type == TIMESTAMP:
-        what = "auto on a timestamp"
-        k.error(e.UNSUPPORTED, node.span, what=what, instead="write default(now())")
 
 
 def find_ways_back(k: Checker, info: EntityInfo) -> None:
@@ -75,14 +71,14 @@ def _way_back(
     if back or not other.broken:
         fix = f"write list({other.name}), via({back[0]})" if back else ""
         fix = fix or f"add a field of type ref({info.name}) to {other.name}"
-        word = "ambiguous" if back else "without a way back"
+        said = "ambiguous" if back else "without a way back"
         k.error(
             e.NO_WAY_BACK,
             node.type.span,
             entity=other.name,
             owner=info.name,
             count=len(back),
-            word=word,
+            word=said,
             fix=fix,
         )
     return ""

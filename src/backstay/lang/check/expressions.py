@@ -45,6 +45,15 @@ def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
             return _binary(k, node, scope)
         case s.UnaryExpr():
             return _unary(k, node, scope)
+    return _shaped(k, node, scope)
+
+
+def _shaped(
+    k: Checker,
+    node: s.Text | s.RecordExpr | s.Each | s.CallExpr | s.ListExpr | s.Where,
+    scope: Scope,
+) -> p.Expr:
+    match node:
         case s.Text():
             return _text(k, node, scope)
         case s.RecordExpr():
@@ -52,18 +61,16 @@ def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
         case s.Each():
             return each(k, node, scope)
         case s.CallExpr():
+            # Calls hold expressions and expressions hold calls.
             from backstay.lang.check.calls import call
 
             return call(k, node, scope)
         case s.ListExpr():
             what, instead = "a list written out", "use it after in, as in status in [a, b]"
-            k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
-            return NOTHING
         case s.Where():
-            k.error(
-                e.UNSUPPORTED, node.span, what="where at this place", instead="use count or sum"
-            )
-            return NOTHING
+            what, instead = "where at this place", "use count or sum"
+    k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
+    return NOTHING
 
 
 def typed(k: Checker, node: s.Expr, scope: Scope, to: p.Type, what: str) -> p.Expr:
@@ -163,8 +170,9 @@ def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
             return _found(k, of, field, by_name, "the record")
         case p.RowType(entity) | p.RefType(entity):
             info = k.world.entities[entity]
-            if isinstance(of, p.Column):
-                return _through_column(k, of, field, info)
+            if isinstance(of, p.Column) and info.key and field.name == info.key.name:
+                # The column holds the key itself: no second row has to be read.
+                return p.Column(of.field, info.key.type)
             if field.name not in info.fields and info.broken:
                 return NOTHING
             return _found(k, of, field, info.fields, f"entity '{entity}'")
@@ -182,17 +190,6 @@ def _found(
         k.unknown(e.UNKNOWN_FIELD, field, fields, owner=owner)
         return NOTHING
     return p.Get(of, found.name, found.type)
-
-
-def _through_column(k: Checker, of: p.Column, field: s.Ident, info: EntityInfo) -> p.Expr:
-    if info.key and field.name == info.key.name:
-        return p.Column(of.field, info.key.type)
-    if field.name not in info.fields and not info.broken:
-        k.unknown(e.UNKNOWN_FIELD, field, info.fields, owner=f"entity '{info.name}'")
-        return NOTHING
-    what = f"a path through '{of.field}' inside a condition on rows"
-    k.error(e.UNSUPPORTED, field.span, what=what, instead="compare with a value from outside")
-    return NOTHING
 
 
 # --- texts, records, lists ---------------------------------------------------------------------
@@ -280,11 +277,11 @@ def _binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
         right = fit(k, right, left.type, node.right.span, "'??'")
         kind = right.type if isinstance(left.type, p.UnknownType) else left.type
         return p.Binary("??", left, right, kind)
-    kind = _arithmetic(node.op, left.type, right.type)
-    if kind is None:
+    result = _arithmetic(node.op, left.type, right.type)
+    if result is None:
         _bad_operands(k, node, left, right)
         return NOTHING
-    return p.Binary(node.op, left, right, kind)
+    return p.Binary(node.op, left, right, result)
 
 
 def _bad_operands(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> None:

@@ -10,7 +10,7 @@ from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.expressions import literal, typed
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import TIMESTAMP, UUID, is_number, is_text, resolve, show
+from backstay.lang.check.types import INT, TIMESTAMP, UUID, is_number, is_text, resolve, show
 from backstay.lang.check.world import Checker
 
 _ARGUMENTS: Mapping[str, int] = {
@@ -138,7 +138,7 @@ def _bounds_agree(k: Checker, made: p.Field, given: Mapping[str, s.Modifier]) ->
 
 def _auto_fits(k: Checker, made: p.Field, given: Mapping[str, s.Modifier]) -> None:
     unknown = isinstance(made.type, p.UnknownType)
-    if made.auto and not unknown and made.type not in (UUID, TIMESTAMP):
+    if made.auto and not unknown and made.type not in (UUID, INT, TIMESTAMP):
         k.error(e.BAD_MODIFIER, given["auto"].span, name="auto", type=show(made.type))
     if made.primary and not (unknown or isinstance(made.type, p.ScalarType)):
         k.error(e.BAD_MODIFIER, given["primary"].span, name="primary", type=show(made.type))

@@ -13,16 +13,15 @@ class Scope:
     `outputs` maps steps to whether they have an output to read; None outside workflows.
     """
 
-    __slots__ = ("constant", "env", "lenient", "outputs", "parent", "row", "variables")
+    __slots__ = ("env", "lenient", "outputs", "parent", "row", "variables")
 
     def __init__(self, parent: "Scope | None" = None, *, row: EntityInfo | None = None) -> None:
         self.parent = parent
         self.row = row
         self.variables: dict[str, p.Type] = {}
-        self.lenient = parent.lenient if parent else False
+        self.lenient: bool = parent.lenient if parent else False
         self.outputs: dict[str, bool] | None = parent.outputs if parent else None
-        self.constant = parent.constant if parent else False
-        self.env = parent.env if parent else False
+        self.env: bool = parent.env if parent else False
 
     def find(self, name: str) -> p.Type | None:
         scope: Scope | None = self

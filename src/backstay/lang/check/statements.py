@@ -134,13 +134,13 @@ class Bodies:
                     k.unknown(e.UNKNOWN_FIELD, name, known, owner=f"entity '{info.name}'")
                 lower(k, entry.value, inner)
             elif isinstance(field.type, p.ManyType):
-                found[name.name] = self._rows(entry, scope, info, field.type)
+                found[name.name] = self._rows(entry, scope, field.type)
             else:
                 what = f"field '{name.name}'"
                 found[name.name] = typed(k, entry.value, inner, field.type, what)
         return list(found.items())
 
-    def _rows(self, entry: s.Entry, scope: Scope, info: EntityInfo, many: p.ManyType) -> p.Expr:
+    def _rows(self, entry: s.Entry, scope: Scope, many: p.ManyType) -> p.Expr:
         """The rows that a nested create makes: `[x in LIST: { … }]`."""
         k = self._k
         other = k.world.entities[many.entity]

@@ -1,5 +1,7 @@
 """Types: from syntax, as words for a message, and which value may stand where."""
 
+from typing import TypeGuard
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -82,6 +84,8 @@ def assignable(k: Checker, to: p.Type, given: p.Type) -> bool:
     """Whether a value of `given` may be stored where `to` is wanted."""
     if isinstance(to, p.UnknownType) or isinstance(given, p.UnknownType) or to == given:
         return True
+    if isinstance(to, p.RefType | p.RowType) or isinstance(given, p.RefType | p.RowType):
+        return _keys(k, to, given)
     match to, given:
         case p.ScalarType("json"), _:
             return True
@@ -93,17 +97,23 @@ def assignable(k: Checker, to: p.Type, given: p.Type) -> bool:
             return True
         case p.EnumType(members), p.EnumType(others):
             return set(others) <= set(members)
-        case p.RefType(entity), (p.RowType(other) | p.RefType(other)):
-            return entity == other
-        case p.RefType(entity), _:
-            return assignable(k, key_type(k, entity), given)
-        case _, p.RefType(entity):
-            return assignable(k, to, key_type(k, entity))
         case p.ListType(item), p.ListType(other):
             return assignable(k, item, other)
         case p.RecordType(wanted), p.RecordType(found):
             return _records(k, wanted, found)
     return False
+
+
+def _keys(k: Checker, to: p.Type, given: p.Type) -> bool:
+    """Rows, refs and keys stand for each other."""
+    match to, given:
+        case p.RefType(entity), (p.RowType(other) | p.RefType(other)):
+            return entity == other
+        case p.RefType(entity), _:
+            return assignable(k, key_type(k, entity), given)
+        case _, p.RefType(entity):
+            return to == p.ScalarType("json") or assignable(k, to, key_type(k, entity))
+    return to == p.ScalarType("json")
 
 
 def _records(k: Checker, wanted: tuple[p.Field, ...], found: tuple[p.Field, ...]) -> bool:
@@ -225,12 +235,12 @@ def _list(k: Checker, node: s.TypeName) -> p.Type:
         case (s.TypeName(name=s.Ident(name=name), args=()),) if name in k.world.entities:
             return p.ListType(p.RowType(name))
         case ((s.TypeName() | s.RecordFields()) as item,):
-            if isinstance(item, s.TypeName) and _looks_like_entity(item):
-                if k.entity(item.name) is None:
-                    return UNKNOWN
+            if _looks_like_entity(item):
+                k.entity(item.name)
+                return UNKNOWN
             return p.ListType(resolve(k, item))
     return _count(k, node, "1, the type of an item")
 
 
-def _looks_like_entity(item: s.TypeName) -> bool:
-    return item.name.name[:1].isupper() and not item.args
+def _looks_like_entity(item: s.TypeName | s.RecordFields) -> TypeGuard[s.TypeName]:
+    return isinstance(item, s.TypeName) and item.name.name[:1].isupper() and not item.args

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from backstay.core.errors import Plain
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -179,8 +178,8 @@ def retry_of(k: Checker, node: s.RetryNode | None) -> p.Retry:
     default = p.Retry()
     most = 1 if kind == "fixed" else 2
     if len(node.args) > most:
-        values: dict[str, Plain] = {"name": node.backoff.name, "wanted": most}
-        k.error(e.WRONG_ARGUMENTS, node.backoff.span, got=len(node.args), **values)
+        name, got = node.backoff.name, len(node.args)
+        k.error(e.WRONG_ARGUMENTS, node.backoff.span, name=name, wanted=most, got=got)
     seconds = [_seconds(k, arg) for arg in node.args[:most]]
     initial = seconds[0] if seconds and seconds[0] is not None else default.initial
     cap = seconds[1] if len(seconds) > 1 and seconds[1] is not None else max(default.cap, initial)

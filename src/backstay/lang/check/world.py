@@ -87,7 +87,7 @@ class Checker:
         **values: Plain,
     ) -> None:
         place = self.reports.at(span)
-        self.reports.add(rule, place, edit=edit, expected=expected, related=related, **values)
+        self.reports.put(rule, place, values, edit=edit, expected=expected, related=related)
 
     def unknown(
         self, rule: e.Rule, name: s.Ident | s.NameExpr, known: Iterable[str], **values: Plain
@@ -96,15 +96,8 @@ class Checker:
         names = tuple(known)
         span = self.reports.at(name.span)
         edit = None if self.reports.crowded else suggestion(name.name, names, span)
-        self.reports.add(
-            rule,
-            span,
-            edit=edit,
-            expected=names[:20],
-            name=name.name,
-            known=listed(names),
-            **values,
-        )
+        said: dict[str, Plain] = {**values, "name": name.name, "known": listed(names)}
+        self.reports.put(rule, span, said, edit=edit, expected=names[:20])
 
     def entity(self, name: s.Ident | s.NameExpr) -> EntityInfo | None:
         """The entity of this name; reports when there is none."""

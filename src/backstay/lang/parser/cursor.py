@@ -141,16 +141,17 @@ class Cursor:
 
     def snag(self, rule: e.Rule, span: Span, edit: Edit | None = None, **values: Plain) -> Snag:
         """Report any other mistake of form."""
-        self.reports.add(rule, span, edit=edit, **values)
+        self.reports.put(rule, span, values, edit=edit)
         return Snag()
 
     def unknown(
-        self, rule: e.Rule, token: Token, known: Sequence[str], **values: Plain
+        self, rule: e.Rule, token: Token, words: Sequence[str], block: str = ""
     ) -> str | None:
-        """Report a word that is not one of `known`; returns the nearest one."""
+        """Report a word that is not one of `words`; returns the nearest one."""
         span = token.span(self.reports.file)
-        edit = None if self.reports.crowded else suggestion(token.text, known, span)
-        self.reports.add(rule, span, expected=known, edit=edit, **values)
+        edit = None if self.reports.crowded else suggestion(token.text, words, span)
+        values: dict[str, Plain] = {"block": block, "name": token.text, "known": ", ".join(words)}
+        self.reports.put(rule, span, values, expected=words, edit=edit)
         return edit.text if edit else None
 
     # --- bounds ---

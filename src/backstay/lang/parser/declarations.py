@@ -3,7 +3,6 @@
 from backstay.lang import errors as e
 from backstay.lang.brackets import balance
 from backstay.lang.lexer import lex
-from backstay.lang.names import listed
 from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.members import block, path
@@ -65,13 +64,7 @@ def _other(c: Cursor) -> str:
     if instead is not None:
         what = f"'{word.text}' at the top level"
         raise c.snag(e.UNSUPPORTED, word.span(c.reports.file), what=what, instead=instead)
-    meant = c.unknown(
-        e.UNKNOWN_DECLARATION,
-        word,
-        grammar.DECLARATIONS,
-        name=word.text,
-        known=listed(grammar.DECLARATIONS),
-    )
+    meant = c.unknown(e.UNKNOWN_DECLARATION, word, grammar.DECLARATIONS)
     if meant is None:
         raise Snag
     return meant

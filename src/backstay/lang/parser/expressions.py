@@ -137,7 +137,7 @@ def _field(c: Cursor) -> Ident:
 def _primary(c: Cursor) -> Expr:
     token = c.token
     c.height = 1
-    if token.kind == "end" or c.at_member() and token.text != "{":
+    if token.kind == "end" or (c.at_member() and token.text != "{"):
         raise c.expected("a value")
     if token.kind == "ident":
         c.take()
@@ -198,8 +198,9 @@ def _hole(c: Cursor, token: Token, inside: str, offset: int) -> Expr:
     if match is None:
         line, column = _within(token, offset)
         end = column + len(inside)
-        span = c.reports.at(Range(line - c.reports.base, column - 1, line - c.reports.base, end))
-        raise c.snag(e.BAD_HOLE, span, text=inside)
+        line -= c.reports.base
+        place = c.reports.at(Range(line, column - 1, line, end))
+        raise c.snag(e.BAD_HOLE, place, text=inside)
     position = offset + len(inside) - len(inside.lstrip())
     expr: Expr | None = None
     for name in match.group().split("."):

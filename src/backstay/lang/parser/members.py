@@ -101,14 +101,7 @@ def _unknown(c: Cursor, kind: str, known: Mapping[str, Slot]) -> str:
             what=f"'{word.text}' in {grammar.title(kind)}",
             instead=instead,
         )
-    meant = c.unknown(
-        e.UNKNOWN_MEMBER,
-        word,
-        tuple(known),
-        block=grammar.title(kind),
-        name=word.text,
-        known=", ".join(known),
-    )
+    meant = c.unknown(e.UNKNOWN_MEMBER, word, tuple(known), grammar.title(kind))
     if meant is None:
         raise Snag
     return meant
