@@ -78,7 +78,7 @@ class _Repair:
     def _line_starts(self, token: Token) -> None:
         closing = token.text == "}" and token.kind == "op"
         while self.stack and self._must_be_closed(self.stack[-1], token, closing=closing):
-            self._insert_close(self.stack.pop(), token)
+            self._insert_close(self.stack.pop())
         self.indent = token.column
         self.words = []
         if not closing:
@@ -129,21 +129,28 @@ class _Repair:
         self.out.insert(end, _virtual("{", last))
         self.out.append(token)
 
-    def _insert_close(self, block: _Open, before: Token) -> None:
+    def _insert_close(self, block: _Open) -> None:
         last = self.out[-1]
-        span = before.span(self.reports.file)
-        here = Span(span.file, span.line, span.column, span.line, span.column)
-        self._report_missing(block, here, "} " if last.line == before.line else "}\n")
+        self._report_missing(block, last)
         self.out.append(_virtual("}", last))
 
-    def _report_missing(self, block: _Open, span: Span, text: str) -> None:
+    def _report_missing(self, block: _Open, last: Token) -> None:
+        """The brace belongs on the line after the last thing in the block, where the block's own
+        line begins; a block that was opened on that last line is closed on it."""
+        file, line, column = self.reports.file, last.end_line, last.end_column
+        after = Span(file, line, column, line, column)
+        if block.token.line == line:
+            span, text = after, " }"
+        else:
+            span = Span(file, line + 1, block.indent, line + 1, block.indent)
+            text = "\n" + " " * (block.indent - 1) + "}"
         opened = Related(block.token.span(self.reports.file), "opened here")
         self.reports.add(
             e.MISSING_CLOSE,
             span,
             expected=("}",),
             related=(opened,),
-            edit=Edit("insert '}'", span, text),
+            edit=Edit("insert '}'", after, text),
             what=f"'{block.word}'",
             line=block.token.line,
         )
@@ -155,7 +162,7 @@ class _Repair:
     def _at_end(self, end: Token) -> None:
         """A file that stops too early is one mistake, however many blocks it leaves open."""
         if self.stack:
-            self._report_missing(self.stack[-1], end.span(self.reports.file), "\n}")
+            self._report_missing(self.stack[-1], self.out[-1])
         while self.stack:
             self.stack.pop()
             self.out.append(_virtual("}", end))

@@ -150,7 +150,7 @@ def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
         return NOTHING
     if not 1 <= len(node.args) <= 2:
         k.error(e.WRONG_ARGUMENTS, node.span, name="env", wanted=1, got=len(node.args))
-        return p.Constant("", STRING)
+        return NOTHING
     texts: list[str] = []
     for arg in node.args:
         match arg:
@@ -160,7 +160,7 @@ def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
                 texts.append(name)
             case _:
                 k.error(e.NOT_CONSTANT, arg.span, what="an argument of env", wanted="a text")
-                return p.Constant("", STRING)
+                return NOTHING
     return p.Env(texts[0], texts[1] if len(texts) > 1 else None, STRING)
 
 
@@ -212,7 +212,8 @@ def _rows(
                 k.unknown(e.UNKNOWN_FIELD, field, info.fields, owner=f"entity '{info.name}'")
             return NOTHING
         kind = found.type
-        if not is_number(kind) and (name in ("sum", "avg") or isinstance(kind, p.ManyType)):
+        unfit = not (is_number(kind) or isinstance(kind, p.UnknownType))
+        if unfit and (name in ("sum", "avg") or isinstance(kind, p.ManyType)):
             got = show(kind)
             k.error(e.MISMATCH, field.span, what=f"'{name}'", wanted="a number", got=got)
             return NOTHING

@@ -12,10 +12,10 @@ from backstay.lang.check.expressions import condition
 from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
-from backstay.lang.check.types import assignable
+from backstay.lang.check.types import UNKNOWN, assignable
 from backstay.lang.check.values import mismatch
 from backstay.lang.check.world import RESERVED_PATHS, Checker, EntityInfo
-from backstay.lang.names import suggestion
+from backstay.lang.names import nearest, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -29,9 +29,9 @@ def method_of(k: Checker, name: s.Ident, what: str) -> Method:
     for method in METHODS:
         if method == name.name:
             return method
-    upper = name.name.upper()
     k.unknown(e.UNKNOWN_WORD, name, METHODS, what=what)
-    return next((each for each in METHODS if each == upper), "GET")
+    meant = nearest(name.name, METHODS)
+    return next((each for each in METHODS if each == meant), "GET")
 
 
 class EndpointCheck:
@@ -81,7 +81,7 @@ class EndpointCheck:
         if node is None:
             return ()
         kind = record_type(self.k, node)
-        self.scope.variables[name] = kind
+        self.scope.variables[name] = UNKNOWN if node.broken else kind
         return kind.fields
 
     def _path_fields(self, path: s.Path) -> tuple[p.Field, ...]:
@@ -101,6 +101,7 @@ class EndpointCheck:
                     e.PATH_HOLE, span, edit=edit, name=name, word="not in the path", fix=fix
                 )
         unread = self.node.block.broken or any(name not in holes for name in spans)
+        unread |= node is not None and node.broken
         for name, hole in holes.items():
             if name not in fields and not unread:
                 fix = f"add path {{ {name}: uuid }}"
@@ -169,7 +170,7 @@ class EndpointCheck:
     def _list_members_only(self, instead: str) -> None:
         for name in _LIST_ONLY:
             member = self.members.member(name)
-            if member is not None:
+            if member is not None and not self.node.block.broken:
                 what = f"'{name}' belongs to returns: paginated(…), this endpoint answers {instead}"
                 self.k.error(e.CONFLICT, member.name.span, what=what, fix=f"remove '{name}'")
 
@@ -245,7 +246,7 @@ class EndpointCheck:
         related = [
             name
             for name, field in info.fields.items()
-            if isinstance(field.type, p.ManyType | p.RefType)
+            if isinstance(field.type, p.ManyType | p.RefType | p.UnknownType)
         ]
         for name in names:
             field = info.fields.get(name.name)
@@ -263,6 +264,8 @@ class EndpointCheck:
         match bodies.returned:
             case p.Name(type=p.RowType(entity=name)):
                 info = self.k.world.entities[name]
+            case p.Name(type=p.UnknownType()):
+                pass
             case _ if include is not None and not node.broken:
                 what = "include needs a row that is returned"
                 fix = "return the variable of a create"

@@ -8,6 +8,7 @@ from backstay.lang.check.calls import USER
 from backstay.lang.check.expressions import condition
 from backstay.lang.check.fields import field, with_type
 from backstay.lang.check.scope import Scope
+from backstay.lang.check.types import UNKNOWN
 from backstay.lang.check.world import Checker, EntityInfo
 
 _ACTIONS = ("read", "create", "update", "delete")
@@ -51,7 +52,8 @@ def find_ways_back(k: Checker, info: EntityInfo) -> None:
         if made and isinstance(made.type, p.ListType) and isinstance(made.type.item, p.RowType):
             other = k.world.entities[made.type.item.entity]
             back = _way_back(k, info, other, node, via)
-            info.fields[made.name] = with_type(made, p.ManyType(other.name, back))
+            kind = p.ManyType(other.name, back) if back else UNKNOWN
+            info.fields[made.name] = with_type(made, kind)
         elif via is not None and made:
             k.error(e.BAD_MODIFIER, via.span, name="via", type="other than list(Entity)")
 
@@ -59,7 +61,8 @@ def find_ways_back(k: Checker, info: EntityInfo) -> None:
 def _way_back(
     k: Checker, info: EntityInfo, other: EntityInfo, node: s.FieldNode, via: s.Modifier | None
 ) -> str:
-    back = [each.name for each in other.fields.values() if each.type == p.RefType(info.name)]
+    others = tuple(other.fields.values())
+    back = [each.name for each in others if each.type == p.RefType(info.name)]
     if via is not None:
         match via.args:
             case (s.NameExpr(name=name) as word,):
@@ -68,7 +71,8 @@ def _way_back(
                 return name
     if len(back) == 1:
         return back[0]
-    if back or not other.broken:
+    unread = other.broken or any(isinstance(each.type, p.UnknownType) for each in others)
+    if back or not unread:
         fix = f"write list({other.name}), via({back[0]})" if back else ""
         fix = fix or f"add a field of type ref({info.name}) to {other.name}"
         said = "ambiguous" if back else "without a way back"

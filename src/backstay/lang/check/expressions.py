@@ -23,7 +23,7 @@ from backstay.lang.check.types import (
 )
 from backstay.lang.check.values import constant, fit
 from backstay.lang.check.world import Checker, EntityInfo
-from backstay.lang.names import listed
+from backstay.lang.names import listed, suggestion
 
 NOTHING = p.Constant(None, UNKNOWN)
 """Stands where a mistake was reported; nothing about it is reported again."""
@@ -134,7 +134,7 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
     if isinstance(node.of, s.NameExpr):
         head = node.of.name
         if head == "steps" and scope.outputs is not None:
-            return _step_output(k, node, scope.outputs)
+            return _step_output(k, node, scope.outputs, lenient=scope.lenient)
         variable = scope.find(head)
         # A path that starts with a variable means the variable, also where a row has a
         # field of that name: `where order == order.id`.
@@ -144,15 +144,15 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
     return get(k, of, node.field)
 
 
-def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool]) -> p.Expr:
+def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool], *, lenient: bool) -> p.Expr:
     name = node.field
     known = [step for step, readable in outputs.items() if readable]
+    if lenient and name.name not in outputs:
+        return NOTHING
     if not outputs.get(name.name):
         said = f"step '{name.name}' only writes and has no output" if name.name in outputs else ""
         hint = said or f"it can read: {listed(known)}"
         span = k.reports.at(name.span)
-        from backstay.lang.names import suggestion
-
         edit = suggestion(name.name, known, span)
         k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
         return NOTHING
@@ -246,6 +246,7 @@ def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type) -> None:
     """A new variable; it may not hide another one."""
     if scope.find(name.name) is not None or name.name == "steps":
         k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
+        return
     scope.variables[name.name] = kind
 
 

@@ -121,7 +121,11 @@ def _type_is_rest(k: Checker, members: Members) -> None:
 
 
 def _is_http(k: Checker, node: s.Expr, url: p.Expr) -> None:
-    if isinstance(url, p.Constant) and not str(url.value).startswith(("http://", "https://")):
+    if (
+        url.type == STRING
+        and isinstance(url, p.Constant)
+        and not str(url.value).startswith(("http://", "https://"))
+    ):
         k.error(
             e.OUT_OF_RANGE,
             node.span,

@@ -43,9 +43,8 @@ class Bodies:
         return tuple(found)
 
     def _return(self, node: s.ReturnNode, scope: Scope, *, last: bool) -> None:
-        value = lower(self._k, node.value, scope)
+        self.returned = lower(self._k, node.value, scope)
         if self._may_return and last:
-            self.returned = value
             return
         fix = "use if and else around the writes, and return once at the end"
         what = "return stands last in the do block of an endpoint"
@@ -106,6 +105,9 @@ class Bodies:
     def _complete(
         self, info: EntityInfo, given: Sequence[str], span: s.Range, besides: str = ""
     ) -> None:
+        if any(name not in info.fields for name in given):
+            # Most likely it is given under a wrong name, and that is reported.
+            return
         for field in info.fields.values():
             made = field.default is not None or field.auto
             needed = (field.required or field.primary) and not made and field.name != besides
@@ -200,9 +202,11 @@ class Bodies:
         return p.Delete(info.name, test)
 
     def _loose(self, entries: Sequence[s.Entry], scope: Scope) -> None:
-        """The entity is unknown; variables in the values are still checked."""
+        """The entity or workflow is unknown, and its names with it; the rest is still checked."""
+        inner = Scope(scope)
+        inner.lenient = True
         for entry in entries:
-            lower(self._k, entry.value, scope)
+            lower(self._k, entry.value, inner)
 
     # --- others ---
 

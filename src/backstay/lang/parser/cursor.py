@@ -57,7 +57,10 @@ class Cursor:
         token = self.token
         if token.kind == "end" or (token.text == "}" and token.kind == "op"):
             return True
-        return token.first and token.kind == "ident" and self.ahead().text in (":", "{")
+        if not token.first or token.kind != "ident":
+            return False
+        after = self.ahead()
+        return after.text == "{" or (after.text == ":" and not after.first)
 
     # --- taking ---
 
@@ -84,11 +87,14 @@ class Cursor:
             return self.take()
         raise self.expected(f"'{text}'", insert=text)
 
-    def name(self, what: str, also: Iterable[str] = ()) -> Ident:
-        """An identifier; `what` says of what in the message, `also` lists the likely ones."""
+    def name(self, what: str, also: Iterable[str] = (), *, starts: bool = False) -> Ident:
+        """An identifier; `what` says of what in the message, `also` lists the likely ones.
+
+        `starts`: it begins a member, so a sign on the next line is wrong there, not missing here.
+        """
         token = self.token
         if token.kind != "ident":
-            raise self.expected(what, words=tuple(also))
+            raise self.expected(what, words=tuple(also), starts=starts)
         self.take()
         return Ident(self.range(token), token.text)
 
@@ -103,19 +109,21 @@ class Cursor:
         last = self.last
         return Range(start.line, start.column, last.end_line - self.reports.base, last.end_column)
 
-    def here(self) -> Span:
+    def here(self, *, starts: bool = False) -> Span:
         """Where something is missing: at the token, or after the last one when a line ended."""
         token, last = self.token, self.last
-        if self.position and (token.first or token.kind == "end"):
+        if self.position and not starts and (token.first or token.kind == "end"):
             line, column = last.end_line, last.end_column
             return Span(self.reports.file, line, column, line, column)
         return token.span(self.reports.file)
 
     # --- saying ---
 
-    def expected(self, what: str, *, insert: str = "", words: Sequence[str] = ()) -> Snag:
+    def expected(
+        self, what: str, *, insert: str = "", words: Sequence[str] = (), starts: bool = False
+    ) -> Snag:
         """Report that `what` was expected here. Use as `raise cursor.expected(…)`."""
-        span = self.here()
+        span = self.here(starts=starts)
         edit = None
         if insert:
             before = Span(span.file, span.line, span.column, span.line, span.column)
@@ -126,15 +134,15 @@ class Cursor:
             expected=tuple(words) or (what,),
             edit=edit,
             wanted=what,
-            got=self.got(),
+            got=self.got(starts=starts),
         )
         return Snag()
 
-    def got(self) -> str:
+    def got(self, *, starts: bool = False) -> str:
         token = self.token
         if token.kind == "end":
             return "end of file"
-        if token.first and self.position:
+        if token.first and self.position and not starts:
             return "end of line"
         text = token.text if len(token.text) <= 40 else token.text[:37] + "..."
         return text if token.kind == "string" else f"'{text}'"

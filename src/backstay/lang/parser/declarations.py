@@ -37,7 +37,7 @@ def _declaration(c: Cursor) -> Declaration:
         if word.text == "@":
             span = word.span(c.reports.file)
             raise c.snag(e.UNSUPPORTED, span, what="an annotation", instead="leave it out")
-        raise c.expected("a declaration", words=grammar.DECLARATIONS)
+        raise c.expected("a declaration", words=grammar.DECLARATIONS, starts=True)
     if kind not in grammar.DECLARATIONS:
         kind = _other(c)
     c.take()

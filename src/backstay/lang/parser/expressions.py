@@ -295,8 +295,8 @@ def entries(c: Cursor) -> tuple[Entry, ...]:
     found: list[Entry] = []
     heights = [0]
     while not c.at("}"):
-        name = c.name("a name or '}'")
-        if not c.at(":"):
+        name = c.name("a name or '}'", starts=True)
+        if not c.at(":") or c.token.first:
             raise c.expected("':'", insert=":")
         c.take()
         value = expression(c)

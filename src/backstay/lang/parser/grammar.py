@@ -202,6 +202,9 @@ REFUSED_STEPS = {"parallel": "write the steps one after the other"}
 
 TITLES: Mapping[str, str] = {
     "auth": "auth: jwt",
+    "access": "access",
+    "circuit_breaker": "circuit_breaker",
+    "compensate": "compensate",
     "steps": "steps",
     "step": "a step",
     "config": "config",

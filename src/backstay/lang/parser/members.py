@@ -63,7 +63,8 @@ def _member(c: Cursor, kind: str, seen: dict[str, Ident]) -> Member:
     word = c.token
     known = grammar.BLOCKS[kind]
     if word.kind != "ident":
-        raise c.expected(f"a member of {grammar.title(kind)}", words=tuple(known))
+        what = f"a member of {grammar.title(kind)}"
+        raise c.expected(what, words=tuple(known), starts=True)
     if kind == "steps":
         return _step(c)
     if kind == "entity" and _is_field(c):

@@ -60,7 +60,7 @@ def body(c: Cursor) -> Body:
 def statement(c: Cursor) -> StatementNode:
     word = c.token
     if word.kind != "ident":
-        raise c.expected("a statement", words=tuple(_STATEMENTS))
+        raise c.expected("a statement", words=tuple(_STATEMENTS), starts=True)
     parse = _STATEMENTS.get(word.text)
     if parse is None:
         parse = _other(c)

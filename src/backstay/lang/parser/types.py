@@ -46,7 +46,7 @@ def fields(c: Cursor) -> RecordFields:
     while not c.at("}") and c.token.kind != "end":
         before = c.position
         try:
-            found.append(field(c, c.name("the name of a field")))
+            found.append(field(c, c.name("the name of a field", starts=True)))
             separate(c, "}")
         except Snag:
             broken = True
@@ -76,7 +76,9 @@ def field(c: Cursor, name: Ident) -> FieldNode:
 def _modifier_follows(c: Cursor) -> bool:
     """After the comma: a word that is not the name of the next field."""
     word, after = c.ahead(1), c.ahead(2)
-    return word.kind == "ident" and after.text not in (":", "{", "[")
+    # After `auto` a line may begin with a colon or a brace: then the name of that line is missing.
+    member = after.text in (":", "{", "[") and not after.first
+    return word.kind == "ident" and not member
 
 
 def _modifier(c: Cursor) -> Modifier:
@@ -85,10 +87,7 @@ def _modifier(c: Cursor) -> Modifier:
     if not c.at("(") or c.token.first:
         return Modifier(c.range(start), name)
     c.take()
-    args = []
-    while not c.at(")"):
-        args.append(expression(c))
-        if not c.accept(","):
-            break
+    # No modifier takes two: a comma here is the one after a parenthesis that was forgotten.
+    args = () if c.at(")") else (expression(c),)
     c.expect(")")
-    return Modifier(c.range(start), name, tuple(args))
+    return Modifier(c.range(start), name, args)
