@@ -63,17 +63,17 @@ class _Api:
         return await self._page(lambda conn: views.executions(conn, window, filters))
 
     async def execution(self, request: Request) -> Response:
-        id = request.params["id"]
-        found = await self._flow.database.read(lambda conn: views.execution(conn, id))
+        key = request.params["id"]
+        found = await self._flow.database.read(lambda conn: views.execution(conn, key))
         if found is None:
-            raise Fault(UNKNOWN_EXECUTION, id=id)
+            raise Fault(UNKNOWN_EXECUTION, id=key)
         return json_response(found)
 
     def order(self, command: Command) -> Handler:
         async def handle(request: Request) -> Response:
-            id = request.params["id"]
-            await self._flow.order(id, command)
-            row = await self._flow.database.read(lambda conn: views.execution(conn, id))
+            key = request.params["id"]
+            await self._flow.order(key, command)
+            row = await self._flow.database.read(lambda conn: views.execution(conn, key))
             return json_response(row, 202)
 
         return handle
@@ -87,11 +87,9 @@ class _Api:
         if name not in self._flow.cron.jobs:
             raise Fault(UNKNOWN_JOB, name=name)
         now = self._flow.clock.now()
-        id = await self._flow.database.write(
-            lambda conn: run_now(conn, self._flow.ids, name, now)
-        )
+        run = await self._flow.database.write(lambda conn: run_now(conn, self._flow.ids, name, now))
         self._flow.cron.wake.set()
-        return json_response({"id": id, "job": name, "status": "pending"}, 202)
+        return json_response({"id": run, "job": name, "status": "pending"}, 202)
 
     async def job_runs(self, request: Request) -> Response:
         window = _window(request, "status", "job")
@@ -99,9 +97,9 @@ class _Api:
         return await self._page(lambda conn: views.job_runs(conn, window, filters))
 
     async def cancel_run(self, request: Request) -> Response:
-        id, now = request.params["id"], self._flow.clock.now()
-        await self._flow.database.write(lambda conn: service.cancel_run(conn, id, now))
-        return json_response({"id": id, "status": "cancelled"})
+        run, now = request.params["id"], self._flow.clock.now()
+        await self._flow.database.write(lambda conn: service.cancel_run(conn, run, now))
+        return json_response({"id": run, "status": "cancelled"})
 
     async def purge(self, request: Request) -> Response:
         status = _choice(request, "status", _RUN_STATUSES).get("status", "failed")
@@ -133,9 +131,7 @@ def _window(request: Request, *filters: str) -> Window:
     for name in request.query:
         if name not in ("limit", "page", *filters):
             known = ", ".join(("limit", "page", *filters))
-            raise Fault(
-                BAD_QUERY, name=name, value=_one(request, name), expected=f"one of {known}"
-            )
+            raise Fault(BAD_QUERY, name=name, value=_one(request, name), expected=f"one of {known}")
     return Window(_number(request, "limit", _LIMIT, _MOST), _number(request, "page", 1, 10**6))
 
 

@@ -76,10 +76,11 @@ class Cron:
         for plan in program.jobs.values():
             _catch_up(turn, plan)
         due = "SELECT id, job, fire_at FROM job_runs WHERE status = 'pending' AND fire_at <= ?"
-        for id, job, fire_at in conn.execute(due, (now,)).fetchall():
-            found = program.jobs.get(job)
+        for row, job, fire_at in conn.execute(due, (now,)).fetchall():
+            found = program.jobs.get(str(job))
             if found is not None:
-                ran.append((job, _run(turn, program, found, id, fire_at)))
+                status = _run(turn, program, found, str(row), float(fire_at or 0))
+                ran.append((str(job), status))
         for plan in program.jobs.values():
             _plan_next(turn, plan)
         return ran
@@ -87,13 +88,13 @@ class Cron:
 
 def run_now(conn: apsw.Connection, ids: Ids, job: str, now: float) -> str:
     """Store a run that a person asked for; the loop, once woken, runs it. Its id."""
-    id = ids.new()
+    run = ids.new()
     conn.execute(
         "INSERT INTO job_runs (id, job, fire_at, cause, status, created_at)"
         " VALUES (?,?,?,'manual','pending',?)",
-        (id, job, _free_time(conn, job, now), now),
+        (run, job, _free_time(conn, job, now), now),
     )
-    return id
+    return run
 
 
 def _free_time(conn: apsw.Connection, job: str, now: float) -> float:
@@ -106,7 +107,9 @@ def _free_time(conn: apsw.Connection, job: str, now: float) -> float:
 def _catch_up(turn: Turn, plan: JobPlan) -> None:
     """Of the fire times that passed, only the latest stays pending."""
     job = plan.job
-    since: float = turn.conn.execute("SELECT since FROM jobs WHERE name = ?", (job.name,)).get
+    since: float | None = turn.conn.execute(
+        "SELECT since FROM jobs WHERE name = ?", (job.name,)
+    ).get
     latest = last_fire(job, turn.now)
     if since is None or latest <= since:
         return

@@ -48,9 +48,7 @@ def advance(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> No
     _end(turn, row, "completed")
 
 
-def settle(
-    turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome
-) -> None:
+def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
     """An attempt of `step` has ended: store what it means, and what comes next."""
     verdict = model.judge(
         outcome,
@@ -84,14 +82,12 @@ def skip(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     advance(turn, row, plan, step.position + 1)
 
 
-def undo(
-    turn: Turn, row: Execution, plan: WorkflowPlan, reason: Reason, error: str
-) -> None:
+def undo(turn: Turn, row: Execution, plan: WorkflowPlan, reason: Reason, error: str) -> None:
     """Turn the execution round. A call that is under way is waited for: its end decides whether it
     has to be compensated, and its target must not meet the undoing before the doing."""
     for step in rows.steps(turn.conn, "WHERE execution = ? AND phase = 'forward'", (row.id,)):
         if step.state in ("pending", "waiting"):
-            _abandon(turn, row, step, reason)
+            _abandon(turn, step, reason)
     row.status = model.move(row.status, "compensating")
     row.reason, row.error = reason, error
     row.deadline, row.updated_at = None, turn.now
@@ -110,11 +106,11 @@ def undo_next(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
         work = plan.steps[step.position].undo
         touched = step.state == "done" or step.unknown
         if work is not None and touched and step.position not in begun:
-            _add_undo(turn, step.execution, step.position, step.name, step.key, work, row)
+            _add_undo(turn, row, step.position, step.name, step.key, work)
             return
     if plan.on_fail is not None and ON_FAIL not in begun:
         key = model.step_key(row.id, "on_fail", row.run)
-        _add_undo(turn, row.id, ON_FAIL, "on_fail", key, plan.on_fail, row)
+        _add_undo(turn, row, ON_FAIL, "on_fail", key, plan.on_fail)
         return
     undone = sum(s.phase == "compensate" and s.state == "done" and s.position >= 0 for s in found)
     lost = sum(s.phase == "compensate" and s.state != "done" for s in found)
@@ -213,13 +209,13 @@ def _row(
 
 
 def _add_undo(
-    turn: Turn, id: str, position: int, name: str, key: str, work: WorkPlan, row: Execution
+    turn: Turn, row: Execution, position: int, name: str, key: str, work: WorkPlan
 ) -> None:
     rows.add_step(turn.conn, _row(row, "compensate", position, name, work.kind, turn.now, key))
     turn.notes.pending = True
 
 
-def _abandon(turn: Turn, row: Execution, step: Step, reason: Reason) -> None:
+def _abandon(turn: Turn, step: Step, reason: Reason) -> None:
     """A step that nobody is working on here: an outside worker may still be at it."""
     waited = step.state == "waiting"
     state: StepState = "skipped" if step.attempt == 0 and not waited else "failed"

@@ -1,5 +1,7 @@
 """What workflows, integrations and jobs count. Fed after commits, so what is counted happened."""
 
+from collections.abc import Callable, Mapping
+
 import structlog
 
 from backstay.app.flow.turn import Ended, Notes
@@ -93,9 +95,11 @@ class FlowMetrics:
         if outcome != "rejected":
             self._call_seconds.observe(integration, value=took)
 
-    def breaker(self, target: str, state: str) -> None:
-        """A breaker is in `state` now."""
-        self._breakers.set(target, value=_BREAKER_VALUES[state])
+    def read_breakers(self, states: Callable[[], Mapping[str, str]]) -> None:
+        """Ask `states` at each scrape: half-open begins by time, when nobody tells."""
+        self._breakers.read(
+            lambda: {(name,): _BREAKER_VALUES[state] for name, state in states().items()}
+        )
 
     def job_ran(self, job: str, status: str) -> None:
         self._jobs.inc(job, status)

@@ -126,9 +126,7 @@ def judge(outcome: Outcome, attempt: int, tries: Tries, dice: Dice, *, unknown: 
         return Verdict("done", unknown=unknown)
     doubtful = unknown or outcome.kind == "unknown"
     if attempt < tries.times and not outcome.final:
-        delay = max(
-            tries.backoff.delay(attempt, dice), min(outcome.retry_after, RETRY_AFTER_LIMIT)
-        )
+        delay = max(tries.backoff.delay(attempt, dice), min(outcome.retry_after, RETRY_AFTER_LIMIT))
         return Verdict("pending", delay, doubtful)
     return Verdict("unknown" if doubtful else "failed", unknown=doubtful)
 

@@ -13,7 +13,7 @@ import structlog
 
 from backstay.app.flow import machine, model, rows
 from backstay.app.flow.errors import PROGRAM_MISSING
-from backstay.app.flow.model import ON_FAIL, Outcome
+from backstay.app.flow.model import ON_FAIL, Kind, Outcome
 from backstay.app.flow.plans import StepPlan, WorkflowPlan, WorkPlan
 from backstay.app.flow.rows import Execution, Step
 from backstay.app.flow.turn import Claim, Turn
@@ -48,8 +48,10 @@ def pump(turn: Turn, calls: int) -> None:
             _run(turn, step)
         if len(found) < room:
             break
-    # A skipped or failed call may have made other work pending.
-    turn.notes.next_due = rows.next_due(turn.conn, ("do", "task", "call"))
+    # Without room a due call is no reason to come back: the end of another call is.
+    full = len(turn.notes.claims) >= calls
+    kinds: tuple[Kind, ...] = ("do", "task") if full else ("do", "task", "call")
+    turn.notes.next_due = rows.next_due(turn.conn, kinds)
 
 
 def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object]:
@@ -127,9 +129,7 @@ def _block(turn: Turn, row: Execution, work: WorkPlan, scope: dict[str, object])
         work.block(turn.unit(row.program), scope)
 
 
-def _payload(
-    turn: Turn, row: Execution, work: WorkPlan, scope: Mapping[str, object]
-) -> str | None:
+def _payload(turn: Turn, row: Execution, work: WorkPlan, scope: Mapping[str, object]) -> str | None:
     return work.payload(turn.unit(row.program), scope) if work.payload else None
 
 
@@ -138,9 +138,7 @@ def _wanted(turn: Turn, row: Execution, plan: StepPlan, scope: Mapping[str, obje
     return when is None or bool(inside(turn, lambda: when(turn.unit(row.program), scope)))
 
 
-def _lease(
-    turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan
-) -> None:
+def _lease(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan) -> None:
     ground = turn.ground
     allowed = ground.call_timeouts.get(work.target.partition(".")[0], DEFAULT_CALL_TIMEOUT)
     own = plan.steps[step.position].timeout if step.phase == "forward" else 0.0
@@ -167,9 +165,7 @@ def _lease(
     )
 
 
-def _hand_out(
-    turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan
-) -> None:
+def _hand_out(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan) -> None:
     own = plan.steps[step.position].timeout if step.phase == "forward" else 0.0
     step.state = model.step_move(step.state, "waiting")
     step.due_at = turn.now + (own or plan.timeout)
@@ -181,6 +177,8 @@ def _hand_out(
 
 
 class Refused(Exception):  # noqa: N818 - an outcome on its way up, not an error of ours
+    """The program's own work failed; it was rolled back. `text` is for people."""
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
@@ -191,7 +189,7 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
     store cannot do is everybody's."""
     try:
         with turn.conn:
-            return work()
+            made = work()
     except Fault as refused:
         raise Refused(refused.message) from refused
     except apsw.Error as trouble:
@@ -200,3 +198,4 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
         raise Refused(f"database: {trouble}") from trouble
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as bad:
         raise Refused(f"{type(bad).__name__}: {bad}") from bad
+    return made

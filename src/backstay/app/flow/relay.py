@@ -72,8 +72,12 @@ def _unsent(conn: apsw.Connection) -> tuple[list[OutsideCall], list[str]]:
         " ORDER BY created_at LIMIT ?",
         (BATCH,),
     ).fetchall()
-    calls = [OutsideCall(*row[:4]) for row in found if row[4] == "new"]
-    return calls, [row[0] for row in found if row[4] == "cancel"]
+    calls = [
+        OutsideCall(str(key), str(command), str(payload), float(expires_at or 0))
+        for key, command, payload, expires_at, state in found
+        if state == "new"
+    ]
+    return calls, [str(row[0]) for row in found if row[4] == "cancel"]
 
 
 def _mark(conn: apsw.Connection, calls: list[OutsideCall], now: float) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import apsw
-from apsw import Connection
 import msgspec
 
 from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState

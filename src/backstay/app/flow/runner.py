@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import apsw
 import structlog
 
 from backstay.app.flow import machine, rows
@@ -66,19 +67,18 @@ class Runner:
     async def step(self) -> float | None:
         """Run what is due now. Returns the tick of the next pending step."""
         while not self._stopped:
-            notes = await self.write(lambda _turn: None)
-            soon = notes.next_due is not None and notes.next_due <= self._steady.now()
-            if not soon or len(self._flying) >= self._limit:
-                break
-        if self._stopped or notes.next_due is None or len(self._flying) >= self._limit:
-            return None  # the end of a call wakes it
-        return self._steady.tick_of(notes.next_due)
+            notes = await self.write(_nothing)
+            if notes.next_due is None:
+                return None  # woken by a start, an answer or the end of a call
+            if notes.next_due > self._steady.now():
+                return self._steady.tick_of(notes.next_due)
+        return None
 
     async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:
         """Apply `change` and turn the crank in one commit, then do what the notes say."""
         room = max(0, self._limit - len(self._flying)) if crank and not self._stopped else 0
 
-        def work(conn: rows.Connection) -> Notes:
+        def work(conn: apsw.Connection) -> Notes:
             turn = Turn(self._ground, conn, self._steady.now())
             change(turn)
             if crank and not self._stopped:
@@ -88,7 +88,7 @@ class Runner:
         # A cancelled caller does not take its work back: the claims in it must not be lost.
         return await asyncio.shield(asyncio.ensure_future(self._written(work)))
 
-    async def _written(self, work: Callable[[rows.Connection], Notes]) -> Notes:
+    async def _written(self, work: Callable[[apsw.Connection], Notes]) -> Notes:
         notes = await self._database.write(work)
         self._metrics.note(notes)
         for claim in notes.claims:
@@ -108,9 +108,7 @@ class Runner:
         end = self._clock.tick() + seconds
         while self._flying and self._clock.tick() < end:
             pause = asyncio.ensure_future(self._clock.sleep(end))
-            await asyncio.wait(
-                {pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
             pause.cancel()
         for task in list(self._flying.values()):
             task.cancel()
@@ -133,6 +131,10 @@ class Runner:
             except Fault as trouble:
                 _log.error("an outcome could not be stored yet", error=trouble.message)
                 await self._clock.sleep(self._clock.tick() + _STORE_PAUSE)
+
+
+def _nothing(_turn: Turn) -> None:
+    """Only turn the crank."""
 
 
 def settle_claim(turn: Turn, claim: Claim, outcome: Outcome) -> None:

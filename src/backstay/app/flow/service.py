@@ -61,7 +61,23 @@ def sync_workflows(conn: apsw.Connection, program: ProgramPlan, now: float) -> N
     )
 
 
-def command(turn: Turn, id: str, order: Command) -> rows.Execution:
+def pinned(conn: apsw.Connection, id: str) -> str | None:
+    """The hash of the program that an execution runs by; None when there is no execution."""
+    found: str | None = conn.execute("SELECT program FROM executions WHERE id = ?", (id,)).get
+    return found
+
+
+def programs_alive(conn: apsw.Connection) -> dict[str, int]:
+    """Hashes of the programs that living executions are pinned to, with how many there are."""
+    found: dict[str, int] = {}
+    for status in model.LIVE:
+        sql = "SELECT program, count(*) FROM executions WHERE status = ? GROUP BY 1"
+        for program, count in conn.execute(sql, (status,)):
+            found[str(program)] = found.get(str(program), 0) + int(count or 0)
+    return found
+
+
+def obey(turn: Turn, id: str, order: Command) -> None:
     """Cancel, retry or compensate an execution (C27). Raises APP202 for an unknown id, APP203 with
     the reason for a state that the order does not fit, APP204 without its program."""
     row = rows.execution(turn.conn, id)
@@ -74,7 +90,6 @@ def command(turn: Turn, id: str, order: Command) -> rows.Execution:
     if plan is None:
         raise Fault(PROGRAM_MISSING, program=row.program, executions=1)
     _ORDERS[order](turn, row, plan)
-    return row
 
 
 def _cancel(turn: Turn, row: rows.Execution, plan: WorkflowPlan) -> None:

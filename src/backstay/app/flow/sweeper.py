@@ -66,7 +66,8 @@ class Sweeper:
             return self._wish
         leased = await self._database.read(_leased)
         dead = self._dead(leased)
-        if dead or await self._database.read(lambda conn: _expired(conn, now)):
+        expired = await self._database.read(lambda conn: _expired(conn, now))
+        if dead or expired:
             await self._runner.write(lambda turn: _sweep(turn, dead))
         if await self._database.write(lambda conn: _tidy(conn, now)):
             self.on_resend()
@@ -77,7 +78,7 @@ class Sweeper:
             soonest = self._clock.tick() + _BREATH
             self._wish = min(self._wish, max(soonest, self._steady.tick_of(timer)))
         if self._seen:
-            self._wish = min(self._wish, min(self._seen.values()))
+            self._wish = min(self._wish, *self._seen.values())
         return self._wish
 
     def _dead(self, leased: list[tuple[str, str, float]]) -> list[str]:
@@ -104,9 +105,10 @@ class Sweeper:
 
 
 def _leased(conn: apsw.Connection) -> list[tuple[str, str, float]]:
-    return conn.execute(
+    found = conn.execute(
         "SELECT lease_token, lease_owner, lease_seconds FROM steps WHERE state = 'running'"
-    ).fetchall()
+    )
+    return [(str(token), str(owner), float(seconds or 0)) for token, owner, seconds in found]
 
 
 def _expired(conn: apsw.Connection, now: float) -> bool:
@@ -150,7 +152,5 @@ def _sweep(turn: Turn, dead: list[str]) -> None:
 def _tidy(conn: apsw.Connection, now: float) -> bool:
     """Whether calls are to be sent again: they may be lost, or only waiting; the key tells."""
     conn.execute("DELETE FROM inbox WHERE received_at < ?", (now - INBOX_KEEP,))
-    conn.execute(
-        "UPDATE outbox SET state = 'new' WHERE state = 'sent' AND resend_at <= ?", (now,)
-    )
+    conn.execute("UPDATE outbox SET state = 'new' WHERE state = 'sent' AND resend_at <= ?", (now,))
     return conn.changes() > 0
