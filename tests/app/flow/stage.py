@@ -92,6 +92,7 @@ class Stage:
         for task in list(self.flow.runner._flying.values()):
             task.cancel()
         await asyncio.gather(*self.flow.runner._flying.values(), return_exceptions=True)
+        await self.flow.stop()
         self.flow = self.engine()
         await self.flow.serve(self.program)
         await self.flow.start()

@@ -106,7 +106,7 @@ async def test_compensations_run_newest_first_and_on_fail_last(open_stage: Open)
 
 
 async def test_a_compensation_is_tried_until_it_works(stage: Stage) -> None:
-    stage.payments.faults.extend([LOST] * 4 + [BROKEN] * 30)
+    stage.payments.faults.extend([LOST] * 4 + [BROKEN, DECLINE] * 15)
     product = await stage.product(stock=5)
     _, execution = await stage.order(product)
 

@@ -67,13 +67,15 @@ RETRY_AFTER_LIMIT = 3600.0
 
 
 class Tries(msgspec.Struct, frozen=True):
-    """How often, and with which delays, one piece of work is tried."""
+    """How often, and with which delays, one piece of work is tried. `insist` tries again even
+    after an answer that says no."""
 
     times: int
     backoff: Backoff
+    insist: bool = False
 
 
-FOR_COMPENSATIONS = Tries(COMPENSATION_TRIES, COMPENSATION)
+FOR_COMPENSATIONS = Tries(COMPENSATION_TRIES, COMPENSATION, insist=True)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ def judge(outcome: Outcome, attempt: int, tries: Tries, dice: Dice, *, unknown: 
     if outcome.kind == "done":
         return Verdict("done", unknown=unknown)
     doubtful = unknown or outcome.kind == "unknown"
-    if attempt < tries.times and not outcome.final:
+    if attempt < tries.times and (tries.insist or not outcome.final):
         delay = max(tries.backoff.delay(attempt, dice), min(outcome.retry_after, RETRY_AFTER_LIMIT))
         return Verdict("pending", delay, doubtful)
     return Verdict("unknown" if doubtful else "failed", unknown=doubtful)
