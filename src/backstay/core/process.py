@@ -76,7 +76,7 @@ def run_process(
     folder: Path | None = None
     try:
         folder = runtime or _runtime(loaded)
-        configure(load(LogSettings, Given(env=os.environ)).settings, name, clock)
+        configure(_log_settings(loaded), name, clock)
         _raise_file_limit()
         process = _process(name, loaded, clock, folder)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -244,6 +244,16 @@ def shown(value: Value) -> dict[str, object]:
         "source": value.source,
         "where": value.where,
     }
+
+
+def _log_settings(loaded: Loaded[S]) -> LogSettings:
+    """From the environment, unless the system's own settings (its file or flags) say otherwise."""
+    said = {
+        value.name.removeprefix("log_"): value.shown()
+        for value in loaded.values
+        if value.name.startswith("log_") and value.source in ("file", "flag")
+    }
+    return load(LogSettings, Given(flags=said, env=os.environ)).settings
 
 
 def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) -> Process[S]:

@@ -36,7 +36,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All that the supervisor needs to know. `seed` is a command, run in `home`."""
+    """All that the supervisor needs to know. `seed` is a command, run in `home`; `settings` are the
+    supervisor's own, as people may see them."""
 
     data: Path
     runtime: Path
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
     app_file: Path | None = None
     home: Path | None = None
     seed: tuple[str, ...] = ()
+    settings: tuple[Mapping[str, object], ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -53,14 +55,14 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What was asked for on the command line. `jwt_secret` is the development issuer's, for
-    programs that read `env("JWT_SECRET")`; empty when the environment has one."""
+    """What was asked for. `configs` has a file for each system that has one. `jwt_secret` is the
+    development issuer's, for programs that read `env("JWT_SECRET")`; empty when that is set."""
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8080
     app_file: Path | None = None
-    config: Path | None = None
+    configs: Mapping[str, Path] = {}
     jwt_secret: str = ""
 
 
@@ -81,7 +83,7 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
         extras.append(_extra(name, extra, words, places, home))
         provided |= {key: _fill(value, words) for key, value in extra.provides.items()}
     systems = _systems(wish, data, runtime, app_file, provided)
-    if not systems:
+    if not systems and not extras:
         raise Fault(NOTHING_TO_START)
     words = {"python": sys.executable, "data": str(data)}
     return Plan(
@@ -99,21 +101,26 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
 def _systems(
     wish: Wish, data: Path, runtime: Path, app_file: Path | None, provided: Mapping[str, str]
 ) -> list[ChildSpec]:
-    common = ("--data", str(data), *(("--config", str(wish.config)) if wish.config else ()))
+    def common(name: str) -> tuple[str, ...]:
+        file = wish.configs.get(name)
+        return ("--data", str(data), *(("--config", str(file)) if file else ()))
+
     found = []
     if _exists("codeq_server"):
-        command = _module("codeq_server", "--listen", f"unix:{runtime / 'queue.sock'}", *common)
+        command = _module(
+            "codeq_server", "--listen", f"unix:{runtime / 'queue.sock'}", *common("queue")
+        )
         found.append(_system("queue", command, runtime, drain_order=LAST))
     if app_file and _exists("codeai"):
         env = {"CODEQ_BASE_URL": f"unix:{runtime / 'queue.sock'}", **provided}
         if wish.jwt_secret:
             env["JWT_SECRET"] = wish.jwt_secret
         listen = f"unix:{runtime / 'app.sock'}"
-        command = _module("codeai", "server", str(app_file), "--listen", listen, *common)
+        command = _module("codeai", "server", str(app_file), "--listen", listen, *common("app"))
         found.append(_system("app", command, runtime, drain_order=MIDDLE, env=env))
     if _exists("gateway"):
         listen = f"{wish.host}:{wish.port}"
-        command = _module("backstay", "gateway", "serve", "--listen", listen, *common)
+        command = _module("backstay", "gateway", "serve", "--listen", listen, *common("gateway"))
         gateway = _system("gateway", command, runtime, drain_order=FIRST)
         found.append(msgspec.structs.replace(gateway, address=f"http://{listen}", port=wish.port))
     return found
