@@ -203,8 +203,8 @@ class Stage:
         return {str(n): str(s) for n, s in self.all(sql, execution, phase)}
 
     def _statuses(self, ids: tuple[str, ...]) -> list[str]:
-        found = {str(id): str(status) for id, status, _ in self.executions()}
-        return [found[id] for id in ids] if ids else list(found.values())
+        found = {str(key): str(status) for key, status, _ in self.executions()}
+        return [found[key] for key in ids] if ids else list(found.values())
 
     def _tables(self, conn: apsw.Connection) -> None:
         for relation in relations(self.program):

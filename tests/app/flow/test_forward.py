@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.app.flow.conftest import Open
+from tests.app.flow.payments import LOST
 from tests.app.flow.programs import (
     call,
     false,
@@ -14,7 +15,6 @@ from tests.app.flow.programs import (
     workflow,
     write_down,
 )
-from tests.app.flow.payments import LOST
 from tests.app.flow.stage import Stage
 
 from backstay.core.errors import Fault

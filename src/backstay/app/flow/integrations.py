@@ -130,7 +130,8 @@ class Target:
     ) -> None:
         """Take address, credentials and operations. An address that the operator set in the
         environment may be a near one; one that stands in the program has to be public."""
-        near = isinstance(declared.base_url, Env) and env.get(declared.base_url.name) is not None
+        base = declared.base_url
+        near = isinstance(base, Env) and env.get(base.name) not in (None, base.default)
         rules = EgressRules((*allow, "loopback", "private") if near else allow)
         self._client = Client(self._clock, rules)
         self._base = _text(declared.base_url, env).rstrip("/")
