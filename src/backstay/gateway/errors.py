@@ -1,5 +1,5 @@
 """What the gateway can refuse or report. A status means one thing only (G13): 502 the upstream
-failed, 503 nobody was asked, 504 nobody answered in time, 408 the client was slow, 500 our fault."""
+failed, 503 nobody was asked, 504 nobody answered in time, 408 the client was slow, 500 is ours."""
 
 from collections.abc import Sequence
 
@@ -82,7 +82,7 @@ UPSTREAM_REFUSED = ErrorEntry(
 UPSTREAM_RESET = ErrorEntry(
     code="GATE011",
     message="{upstream} broke the connection before its answer was whole",
-    cause="the connection to {address} ended ({reason}); it is unknown whether the request was done",
+    cause="the connection to {address} ended ({reason}); the request may have been done",
     fix="look at backstay logs {upstream}; repeat only what may be done twice",
     status=502,
 )
@@ -195,15 +195,8 @@ BAD_CODING = ErrorEntry(
     fix="send Content-Length or Transfer-Encoding: chunked",
     status=501,
 )
-NO_TOKEN = ErrorEntry(
-    code="GATE027",
-    message="{path} needs a token",
-    cause="the request carried none",
-    fix="send Authorization: Bearer TOKEN; make one with: backstay token",
-    status=401,
-)
 GATEWAY_SILENT = ErrorEntry(
-    code="GATE028",
+    code="GATE027",
     message="no gateway answers at {url}",
     cause="{reason}",
     fix="start it (backstay up, or backstay gateway serve), or name another with --url",
@@ -237,6 +230,5 @@ ERRORS: Sequence[ErrorEntry] = (
     BAD_VERSION,
     NO_BREAKER,
     BAD_CODING,
-    NO_TOKEN,
     GATEWAY_SILENT,
 )

@@ -55,6 +55,7 @@ class Exchange:
         "debug",
         "ended",
         "expects",
+        "extra",
         "fault",
         "fields",
         "first_byte",
@@ -75,6 +76,7 @@ class Exchange:
         "status",
         "target",
         "ticket",
+        "unjudged",
         "upstream",
         "verdict",
     )
@@ -101,6 +103,9 @@ class Exchange:
         self.request_id = ""
         self.principal: Principal = ANONYMOUS
         self.debug = False
+        # Probes of this process pass without a judgement; header lines for the answer.
+        self.unjudged = False
+        self.extra = b""
         self.route: RouteSpec | None = None
         self.upstream: Upstream | None = None
         self.admitted = False

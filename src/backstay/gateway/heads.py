@@ -47,6 +47,7 @@ def answer_head(exchange: Exchange, head: Head) -> tuple[bytes, bool]:
         status_line(head.status),
         *passing(head.headers, NOT_FROM_UPSTREAMS, named),
         b"x-request-id: %b\r\n" % exchange.request_id.encode(),
+        exchange.extra,
     ]
     chunked = False
     if head.length is not None and head.status != 204:
@@ -68,6 +69,7 @@ def own_answer(exchange: Exchange, answer: Answer, date: bytes) -> bytes:
         status_line(answer.status),
         b"date: %b\r\n" % date,
         b"x-request-id: %b\r\n" % exchange.request_id.encode(),
+        exchange.extra,
         *(b"%b: %b\r\n" % header for header in answer.headers),
     ]
     if answer.status != 204:

@@ -166,7 +166,7 @@ class Pool:
         self._unmade()
         if waiter in self._waiters:
             self._drop(waiter)
-            waiter.taker.refused(failure, "connect")
+            waiter.taker.refused(failure)
         self._pump()
 
     def _made(self, connection: UpstreamConnection) -> None:
@@ -209,9 +209,9 @@ class Pool:
             return
         self._drop(waiter)
         if waiter.connecting and not self._closed:
-            waiter.taker.refused(TimeoutError(), "connect")
+            waiter.taker.refused(TimeoutError())
         else:
-            waiter.taker.refused(PoolBusyError(), "queue")
+            waiter.taker.refused(PoolBusyError())
 
     def _stale(self, connection: UpstreamConnection) -> bool:
         idle = self._loop.time() - connection.idle_since

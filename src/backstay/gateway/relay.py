@@ -154,7 +154,7 @@ class Relay:
         if not exchange.complete:
             self._client.regulate()
 
-    def refused(self, failure: Exception, phase: str) -> None:
+    def refused(self, failure: Exception) -> None:
         exchange = self._exchange
         if isinstance(failure, PoolBusyError):
             exchange.verdict = "unknown"
@@ -173,7 +173,9 @@ class Relay:
         exchange.phase = "connect"
         if isinstance(failure, TimeoutError):
             seconds = self._pool.limits.connect
-            self._fail(Cause("timeout", "connecting took too long"), UPSTREAM_DEADLINE, seconds=seconds)
+            self._fail(
+                Cause("timeout", "connecting took too long"), UPSTREAM_DEADLINE, seconds=seconds
+            )
         elif self._may_retry():
             self._pool.acquire(self, fresh=True)
         else:
@@ -213,14 +215,11 @@ class Relay:
 
     def lost(self, failure: Exception | None) -> None:
         connection, self._connection = self._connection, None
-        unheard = connection is not None and connection.silent
-        reused = connection is not None and connection.uses > 1
         exchange = self._exchange
-        if unheard and reused and exchange.method in _SAFE and exchange.framing == "none":
-            if self._may_retry():
-                self._sent_all = False
-                self._pool.acquire(self, fresh=True)
-                return
+        if connection is not None and self._was_stale(connection) and self._may_retry():
+            self._sent_all = False
+            self._pool.acquire(self, fresh=True)
+            return
         says = str(failure) if failure else "closed by the other side"
         self._fail(Cause("reset", says), UPSTREAM_RESET, reason=says)
 
@@ -274,6 +273,12 @@ class Relay:
         if data:
             self._client.send(data)
 
+    def _was_stale(self, connection: UpstreamConnection) -> bool:
+        """Closed by the upstream while it lay idle, so this request was the first to notice."""
+        exchange = self._exchange
+        safe = exchange.method in _SAFE and exchange.framing == "none"
+        return safe and connection.silent and connection.uses > 1
+
     def _may_retry(self) -> bool:
         first = not self._exchange.retried
         self._exchange.retried = True
@@ -321,4 +326,3 @@ def _connect_cause(failure: Exception) -> Cause:
         return Cause("forbidden", "its socket belongs to somebody else")
     words = failure.strerror if isinstance(failure, OSError) else None
     return Cause("unreachable", words or type(failure).__name__)
-
