@@ -15,6 +15,7 @@ import structlog
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
+from backstay.core.logs import request_debug
 from backstay.core.system import Metric
 from backstay.core.web import Endpoint, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
@@ -88,9 +89,11 @@ class App:
         }
         request_id = _clean_id(headers.get("x-request-id", "")) or self._ids.new()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        known = _Known(request_id)
+        debug = self._may_debug and headers.get("x-debug", "").lower() == "true"
+        known = _Known(request_id, debug=debug)
         try:
-            response = await self._answer(scope, headers, receive, known)
+            with request_debug(on=debug):
+                response = await self._answer(scope, headers, receive, known)
         except _ClientGoneError:
             return
         finally:
@@ -123,7 +126,9 @@ class App:
         known.route = endpoint.route
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
-        known.ctx = self._context(known.ctx.request_id, headers, principal)
+        known.ctx = msgspec.structs.replace(
+            known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
+        )
         if endpoint.scope and not principal.may(endpoint.scope):
             who = principal.sub or principal.kind
             raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
@@ -133,16 +138,6 @@ class App:
         if endpoint.kind == "unary":
             return await endpoint.handler(request)
         return await _while_connected(endpoint, request, receive)
-
-    def _context(
-        self, request_id: str, headers: Mapping[str, str], principal: Principal
-    ) -> RequestContext:
-        return RequestContext(
-            request_id=request_id,
-            principal=principal,
-            traceparent=headers.get("traceparent", ""),
-            debug=self._may_debug and headers.get("x-debug", "").lower() == "true",
-        )
 
     def _record(self, scope: Scope, known: "_Known", status: int, seconds: float) -> None:
         method = scope["method"]
@@ -169,8 +164,8 @@ class _Known:
 
     __slots__ = ("code", "ctx", "route")
 
-    def __init__(self, request_id: str) -> None:
-        self.ctx = RequestContext(request_id, ANONYMOUS)
+    def __init__(self, request_id: str, *, debug: bool) -> None:
+        self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
 

@@ -12,8 +12,8 @@ _UNITS = {
     "h": 3600.0,
     "d": 86400.0,
 }
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
-_WHOLE = re.compile(r"[-+]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+|0")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
+_WHOLE = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h|d))+|0")
 
 
 def parse_duration(text: str) -> float:
@@ -33,7 +33,10 @@ def format_duration(seconds: float) -> str:
     if seconds == 0:
         return "0s"
     sign = "-" if seconds < 0 else ""
-    size = abs(seconds)
+    # Rounded before it is split: 119.9999999 s is 2m0s, never 1m60s.
+    size = round(abs(seconds), 9)
+    if size >= 1:
+        size = round(size, 6)
     for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
         if size < scale * 1000 and size < 1:
             return f"{sign}{_number(size / scale)}{unit}"

@@ -1,5 +1,6 @@
 """The errors of core itself, as data. AUTH codes, messages and statuses are those of seed C8."""
 
+from backstay.core import http_errors
 from backstay.core.errors import ErrorEntry, Exit
 
 SETTINGS_INVALID = ErrorEntry(
@@ -165,5 +166,6 @@ ENTRIES = (
     AUTH_REQUIRED_OUTSIDE,
     HOST_REFUSED,
     ORIGIN_REFUSED,
+    *http_errors.ENTRIES,
     *AUTH,
 )

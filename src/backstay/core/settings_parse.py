@@ -13,7 +13,7 @@ from backstay.core.settings import Secret
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_WHOLE = re.compile(r"[-+]?\d+(?:_\d+)*")
+_WHOLE = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)*")
 
 
 class MisshapenError(ValueError):

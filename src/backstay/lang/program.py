@@ -9,7 +9,9 @@ from typing import Literal
 
 import msgspec
 
-Frozen = msgspec.Struct
+
+class Frozen(msgspec.Struct, frozen=True, tag_field="node"):
+    """The tag is `node`, because an expression's `type` is its type."""
 
 
 # --- types -----------------------------------------------------------------------------------

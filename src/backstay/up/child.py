@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -222,8 +222,3 @@ class Child:
 
     def _say(self, text: str) -> None:
         self._line("up", f"{self.spec.name}: {text}".encode())
-
-
-def settle_all(children: list[Child]) -> Awaitable[object]:
-    """Until each is ready, given up or stopped."""
-    return asyncio.gather(*(child.settled.wait() for child in children))

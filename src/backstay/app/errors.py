@@ -1,0 +1,190 @@
+"""What can go wrong in a served program, as data. Codes are permanent (APP001–APP099 are here;
+workflows, integrations and jobs declare theirs in `flow`).
+
+Where a request's own content is at fault the status is 400 when it could not be read at all and
+422 when it was read and is wrong; a clash with stored rows is 409.
+"""
+
+from backstay.core.errors import ErrorEntry, Exit
+
+POSTGRES_LATER = ErrorEntry(
+    code="APP001",
+    message="DATABASE_URL names {scheme}, which this version does not speak",
+    cause="PostgreSQL comes with the next version",
+    fix="unset DATABASE_URL, or give sqlite:///path/to/app.db",
+    exit=Exit.USAGE,
+)
+ENV_MISSING = ErrorEntry(
+    code="APP002",
+    message="the program reads environment variables that are not set: {names}",
+    cause="{program} calls env() for them without a default",
+    fix='set them, or give a default in the program: env("NAME", "default")',
+    exit=Exit.USAGE,
+)
+MIGRATION_REFUSED = ErrorEntry(
+    code="APP003",
+    message="the stored tables differ from the program in ways that are not migrated by themselves",
+    cause="{differences}",
+    fix="stop the server, take a copy of {path}, run this SQL against it, start again:\n{sql}",
+    exit=Exit.NEGATIVE,
+)
+NOT_SUPPORTED = ErrorEntry(
+    code="APP004",
+    message="{where}: {what} cannot be done by the database in this version",
+    cause="conditions, changes and access rules are compiled to SQL",
+    fix="compute it into a `let` first, or write the condition without it",
+    exit=Exit.USAGE,
+)
+STORE_UNUSABLE = ErrorEntry(
+    code="APP005",
+    message="the database does not answer: {reason}",
+    cause="the file {path} is locked, gone, full or not writable",
+    fix="backstay doctor names the cause",
+    status=503,
+    retryable=True,
+)
+BAD_JSON = ErrorEntry(
+    code="APP010",
+    message="the body is not JSON: {reason}",
+    cause="the request's body could not be read",
+    fix="send one JSON object with Content-Type: application/json",
+    status=400,
+)
+INVALID = ErrorEntry(
+    code="APP011",
+    message="{summary}",
+    cause="each entry of `values.errors` names a field and what is wrong with it",
+    fix="mend the fields that are named and send it again",
+    status=422,
+)
+BAD_QUERY = ErrorEntry(
+    code="APP012",
+    message="{summary}",
+    cause="each entry of `values.errors` names a parameter and what is wrong with it",
+    fix="mend the parameters that are named",
+    status=400,
+)
+NO_ROW = ErrorEntry(
+    code="APP013",
+    message="no {entity} has the key {key}",
+    cause="it was never there, was deleted, or your access rules do not show it",
+    fix="look for it in the list of {entity}",
+    status=404,
+)
+FORBIDDEN = ErrorEntry(
+    code="APP014",
+    message="you may not {verb} {entity}",
+    cause="the entity's access rules do not allow it for {who}",
+    fix="use a token with the role or scope that the rule names",
+    status=403,
+)
+MISSING_ROLE = ErrorEntry(
+    code="APP015",
+    message="this needs one of the roles {roles}",
+    cause="{who} holds none of them",
+    fix="use a token with one of these roles",
+    status=403,
+)
+DECLINED = ErrorEntry(
+    code="APP016",
+    message="{says}",
+    cause="the program declined the request, and nothing was changed",
+    fix="see the message",
+    status=409,
+)
+NOT_UNIQUE = ErrorEntry(
+    code="APP017",
+    message="{entity}.{field} is taken: {value}",
+    cause="another row has the same value, and it has to be unique",
+    fix="use another value, or change the row that has it",
+    status=409,
+)
+DANGLING = ErrorEntry(
+    code="APP018",
+    message="{entity}.{field}: no {target} has the key {value}",
+    cause="a reference has to point at a row that exists",
+    fix="create the {target} first, or send the key of one that exists",
+    status=422,
+)
+STILL_REFERRED = ErrorEntry(
+    code="APP019",
+    message="{entity} cannot be deleted: {other}.{field} refers to it",
+    cause="deleting it would leave references that point nowhere",
+    fix="delete or change those rows of {other} first",
+    status=409,
+)
+OUT_OF_RANGE = ErrorEntry(
+    code="APP020",
+    message="{entity}.{field} would break its rule: {rule}",
+    cause="the database checks each change against the field's declaration",
+    fix="send a value that keeps the rule",
+    status=422,
+)
+BAD_VALUE = ErrorEntry(
+    code="APP021",
+    message="{where}: {reason}",
+    cause="a value does not fit the field's type",
+    fix="send a value of that type",
+    status=422,
+)
+NO_VALUE = ErrorEntry(
+    code="APP022",
+    message="{entity}.{field} is required and got no value",
+    cause="the expression that fills it gave null",
+    fix="give it a value",
+    status=422,
+)
+CANNOT_COMPUTE = ErrorEntry(
+    code="APP023",
+    message="cannot compute {what}: {reason}",
+    cause="the values do not fit the operator",
+    fix="look at the values it was computed from",
+    status=422,
+)
+KEY_REUSED = ErrorEntry(
+    code="APP024",
+    message="Idempotency-Key {key} was used for another request",
+    cause="the same key came before with a different body",
+    fix="use a new key for a new request; the same key only to repeat one",
+    status=409,
+)
+BAD_KEY = ErrorEntry(
+    code="APP025",
+    message="{header} is not usable: {reason}",
+    cause="it has to be 1 to 255 visible ASCII characters",
+    fix="send a UUID",
+    status=400,
+)
+BAD_SEED = ErrorEntry(
+    code="APP026",
+    message="line {line} of the seed: {reason}",
+    cause="seeds are taken whole or not at all, so nothing was stored",
+    fix='each line is {{"entity": NAME, "values": {{…}}}}; mend it and send all again',
+    status=422,
+)
+
+ERRORS = (
+    POSTGRES_LATER,
+    ENV_MISSING,
+    MIGRATION_REFUSED,
+    NOT_SUPPORTED,
+    STORE_UNUSABLE,
+    BAD_JSON,
+    INVALID,
+    BAD_QUERY,
+    NO_ROW,
+    FORBIDDEN,
+    MISSING_ROLE,
+    DECLINED,
+    NOT_UNIQUE,
+    DANGLING,
+    STILL_REFERRED,
+    OUT_OF_RANGE,
+    BAD_VALUE,
+    NO_VALUE,
+    CANNOT_COMPUTE,
+    KEY_REUSED,
+    BAD_KEY,
+    BAD_SEED,
+)
+"""All of them; `backstay explain` and the reference are made from these."""

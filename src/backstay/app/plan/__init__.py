@@ -1,0 +1,1 @@
+"""The checked program made into closures and SQL, once, when it loads."""

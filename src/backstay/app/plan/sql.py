@@ -1,0 +1,391 @@
+"""Expressions that speak of a row's columns, as SQL text with parameters.
+
+Whatever holds no column becomes one parameter, computed by its closure when the statement runs: no
+value is ever pasted into SQL. The meaning is that of `operators.py`: `==` and `!=` know null, an
+ordering with null is false, decimals are scaled integers brought to one scale before they meet.
+"""
+
+# ruff: noqa: S608 - names come from the checked program, values are always parameters
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
+from backstay.app.plan.evaluate import Evaluator, is_scalar
+from backstay.app.plan.operators import key_of
+from backstay.app.plan.tables import Table, quote, table
+from backstay.app.plan.unit import Closure, Param, Scope, Unit
+from backstay.app.values import EXACT, INT64, SqlValue, codec, to_decimal
+from backstay.core.errors import Fault
+from backstay.lang.program import (
+    Binary,
+    Call,
+    Column,
+    Constant,
+    DecimalType,
+    Expr,
+    Field,
+    Get,
+    Map,
+    Record,
+    RefType,
+    RowType,
+    ScalarType,
+    Sum,
+    Type,
+    Unary,
+    UnknownType,
+)
+
+BOOL = ScalarType("bool")
+
+
+class Sql(msgspec.Struct, frozen=True):
+    """A piece of SQL. `params` stand in the order of its question marks."""
+
+    text: str
+    params: tuple[Param, ...]
+    type: Type
+
+    def bind(self, unit: Unit, scope: Scope) -> list[SqlValue]:
+        """The parameters' values for this run."""
+        return [param(unit, scope) for param in self.params]
+
+
+def speaks_of_columns(expr: Expr) -> bool:
+    """Whether the row itself is needed. An aggregate speaks of its own rows, not of this one."""
+    match expr:
+        case Column():
+            return True
+        case Get(of=of):
+            return speaks_of_columns(of)
+        case Binary(left=left, right=right):
+            return speaks_of_columns(left) or speaks_of_columns(right)
+        case Unary(operand=operand):
+            return speaks_of_columns(operand)
+        case Call(args=args):
+            return any(speaks_of_columns(arg) for arg in args)
+        case Sum(items=items, value=value) | Map(items=items, value=value):
+            return speaks_of_columns(items) or speaks_of_columns(value)
+        case Record(fields=fields):
+            return any(speaks_of_columns(value) for _, value in fields)
+        case _:
+            return False
+
+
+class SqlCompiler:
+    """Compiles conditions and changes on rows of one table."""
+
+    def __init__(self, evaluator: Evaluator, rows: Table) -> None:
+        self._evaluator = evaluator
+        self._program = evaluator.program
+        self._rows = rows
+        self._depth = 0
+
+    def condition(self, expr: Expr) -> Sql:
+        """For WHERE: null counts as false. Raises APP004 for what SQL cannot say here."""
+        return self._truth(expr)
+
+    def change(self, expr: Expr, field: Field) -> Sql:
+        """For SET: the new value in the storage of `field`."""
+        if not speaks_of_columns(expr):
+            return self._stored(expr, field)
+        made = self._compile(expr)
+        if isinstance(field.type, DecimalType):
+            return _rescaled(made, field.type)
+        return made
+
+    def _stored(self, expr: Expr, field: Field) -> Sql:
+        closure = self._evaluator.closure(expr)
+        changes, where = codec(self._program, field.type), f"{self._rows.entity.name}.{field.name}"
+
+        def param(unit: Unit, scope: Scope) -> SqlValue:
+            try:
+                return changes.store(changes.fit(closure(unit, scope)))
+            except ValueError as bad:
+                raise Fault(BAD_VALUE, where=where, reason=str(bad)) from None
+
+        return Sql("?", (param,), field.type)
+
+    def _compile(self, expr: Expr) -> Sql:
+        match expr:
+            case Column(field=field, type=kind):
+                return Sql(f"{self._rows.name}.{quote(field)}", (), kind)
+            case Get():
+                return self._through(expr)
+            case Binary(op=op) if op in ("and", "or", "==", "!=", "<", "<=", ">", ">=", "in"):
+                made = self._truth(expr)
+                return Sql(f"COALESCE({made.text}, 0)", made.params, BOOL)
+            case Binary(op="??"):
+                return self._coalesce(expr)
+            case Binary():
+                return self._arithmetic(expr)
+            case Unary(op="not"):
+                return self._truth(expr)
+            case Unary(operand=operand):
+                inner = self._compile(operand)
+                return Sql(f"(-{inner.text})", inner.params, inner.type)
+            case Call():
+                return self._call(expr)
+            case _:
+                raise self._unsupported(type(expr).__name__.lower())
+
+    def _through(self, expr: Get) -> Sql:
+        """A field of the row that a reference column points at: a scalar subquery."""
+        if not isinstance(expr.of.type, RefType):
+            raise self._unsupported(f"the path .{expr.field}")
+        target = table(self._program, expr.of.type.entity)
+        inner = self._compile(expr.of)
+        if expr.field == target.key:
+            return Sql(inner.text, inner.params, expr.type)
+        if not target.has(expr.field):
+            raise self._unsupported(f"the list .{expr.field}")
+        self._depth += 1
+        name = f"r{self._depth}"
+        text = (
+            f"(SELECT {name}.{quote(expr.field)} FROM {target.name} AS {name}"
+            f" WHERE {name}.{quote(target.key)} = {inner.text})"
+        )
+        return Sql(text, inner.params, expr.type)
+
+    # --- truth ---
+
+    def _truth(self, expr: Expr) -> Sql:
+        if not speaks_of_columns(expr):
+            return self._flag(self._evaluator.closure(expr))
+        match expr:
+            case Binary(op=op, left=left, right=right) if op in ("and", "or"):
+                a, b = self._truth(left), self._truth(right)
+                return Sql(f"({a.text} {op.upper()} {b.text})", a.params + b.params, BOOL)
+            case Binary(op="in", left=left, right=right):
+                return self._member(left, right)
+            case Binary(op=op) if op in ("==", "!=", "<", "<=", ">", ">="):
+                return self._comparison(expr)
+            case Unary(op="not", operand=operand):
+                inner = self._truth(operand)
+                return Sql(f"(NOT COALESCE({inner.text}, 0))", inner.params, BOOL)
+            case _:
+                return self._compile(expr)
+
+    def _flag(self, closure: Closure) -> Sql:
+        return Sql("?", (lambda unit, scope: int(bool(closure(unit, scope))),), BOOL)
+
+    def _comparison(self, expr: Binary) -> Sql:
+        a, b = self._pair(expr.left, expr.right)
+        op = {"==": "IS", "!=": "IS NOT"}.get(expr.op, expr.op)
+        if expr.op == "==" and (self._never_null(expr.left) or self._never_null(expr.right)):
+            op = "="  # the planner knows that `=` on a key finds one row; with IS it does not
+        return Sql(f"({a.text} {op} {b.text})", a.params + b.params, BOOL)
+
+    def _never_null(self, expr: Expr) -> bool:
+        if not isinstance(expr, Column):
+            return False
+        field = self._rows.column(expr.field).field
+        return field.required or field.primary
+
+    def _member(self, left: Expr, right: Expr) -> Sql:
+        if speaks_of_columns(right):
+            if speaks_of_columns(left) or not _textual(right.type):
+                raise self._unsupported("`in` with a column on its right side")
+            whole, part = self._compile(right), self._param(left, right.type)
+            return Sql(f"(instr({whole.text}, {part.text}) > 0)", whole.params + part.params, BOOL)
+        column = self._compile(left)
+        items = self._evaluator.closure(right)
+        convert = self._comparable(column.type)
+
+        def param(unit: Unit, scope: Scope) -> SqlValue:
+            found = items(unit, scope)
+            listed = found if isinstance(found, list | tuple) else []
+            stored = [convert(item) for item in listed if item is not None]
+            return msgspec.json.encode(stored).decode()
+
+        text = f"({column.text} IN (SELECT value FROM json_each(?)))"
+        return Sql(text, (*column.params, param), BOOL)
+
+    # --- values that meet ---
+
+    def _pair(self, left: Expr, right: Expr) -> tuple[Sql, Sql]:
+        """Both sides in one storage."""
+        if not speaks_of_columns(left):
+            b = self._compile(right)
+            return self._param(left, b.type), b
+        a = self._compile(left)
+        if not speaks_of_columns(right):
+            return a, self._param(right, a.type)
+        return _aligned(a, self._compile(right))
+
+    def _param(self, expr: Expr, kind: Type) -> Sql:
+        closure, convert = self._evaluator.closure(expr), self._comparable(kind)
+        return Sql("?", (lambda unit, scope: convert(closure(unit, scope)),), kind)
+
+    def _comparable(self, kind: Type) -> Callable[[object], SqlValue]:
+        """Python → what a stored value of `kind` can be compared with; it need not fit there."""
+        if isinstance(kind, DecimalType):
+            return lambda value: _scaled(value, kind.scale)
+        if is_scalar(kind, "int") or is_scalar(kind, "float"):
+            return lambda value: _scaled(value, 0)
+        if isinstance(kind, RefType | RowType):
+            key = self._program.entity(kind.entity).key
+            return lambda value: _plainly(key_of(key, value))
+        if is_scalar(kind, "timestamp") or is_scalar(kind, "json"):
+            store = codec(self._program, kind).store
+
+            def moment(value: object) -> SqlValue:
+                try:
+                    return store(value)
+                except ValueError as bad:
+                    raise Fault(BAD_VALUE, where=self._rows.entity.name, reason=str(bad)) from None
+
+            return moment
+        return _plainly
+
+    def _coalesce(self, expr: Binary) -> Sql:
+        a, b = self._pair(expr.left, expr.right)
+        return Sql(f"COALESCE({a.text}, {b.text})", a.params + b.params, a.type)
+
+    def _arithmetic(self, expr: Binary) -> Sql:
+        left, right, op = expr.left, expr.right, expr.op
+        if is_scalar(left.type, "timestamp") or is_scalar(right.type, "timestamp"):
+            return self._moment(expr)
+        if op == "+" and _textual(expr.type):
+            a, b = self._pair(left, right)
+            return Sql(f"({a.text} || {b.text})", a.params + b.params, expr.type)
+        a, b = self._number(left), self._number(right)
+        if op == "/":
+            return self._division(expr, a, b)
+        if op == "*":
+            return Sql(f"({a.text} * {b.text})", a.params + b.params, _product(a.type, b.type))
+        a, b = _aligned(a, b)
+        return Sql(f"({a.text} {op} {b.text})", a.params + b.params, a.type)
+
+    def _division(self, expr: Binary, a: Sql, b: Sql) -> Sql:
+        if is_scalar(expr.type, "int"):
+            return Sql(f"({a.text} / {b.text})", a.params + b.params, expr.type)
+        if is_scalar(expr.type, "float"):
+            a, b = _aligned(a, b)
+            return Sql(f"(CAST({a.text} AS REAL) / {b.text})", a.params + b.params, expr.type)
+        raise self._unsupported("a division of decimals")
+
+    def _number(self, expr: Expr) -> Sql:
+        if speaks_of_columns(expr):
+            return self._compile(expr)
+        kind = expr.type
+        if isinstance(kind, UnknownType):
+            raise self._unsupported("arithmetic with a value of unknown type")
+        return self._param(expr, kind)
+
+    def _moment(self, expr: Binary) -> Sql:
+        """A timestamp moved by a duration; durations are seconds, timestamps microseconds."""
+        left, right = expr.left, expr.right
+        if is_scalar(left.type, "timestamp") and is_scalar(right.type, "timestamp"):
+            a, b = self._pair(left, right)
+            text = f"(({a.text} - {b.text}) / 1000000.0)"
+            return Sql(text, a.params + b.params, ScalarType("duration"))
+        parts = [self._steps(side) for side in (left, right)]
+        text = f"({parts[0].text} {expr.op} {parts[1].text})"
+        return Sql(text, parts[0].params + parts[1].params, ScalarType("timestamp"))
+
+    def _steps(self, expr: Expr) -> Sql:
+        made = self._compile(expr) if speaks_of_columns(expr) else self._param(expr, expr.type)
+        if is_scalar(expr.type, "timestamp"):
+            return made
+        return Sql(f"CAST(round({made.text} * 1000000) AS INTEGER)", made.params, expr.type)
+
+    def _call(self, expr: Call) -> Sql:
+        name, args = expr.name, expr.args
+        if name in ("len", "length") and len(args) == 1 and _textual(args[0].type):
+            inner = self._compile(args[0])
+            return Sql(f"length({inner.text})", inner.params, ScalarType("int"))
+        if name == "abs" and len(args) == 1:
+            inner = self._compile(args[0])
+            return Sql(f"abs({inner.text})", inner.params, inner.type)
+        if name in ("contains", "starts_with") and len(args) == 2:
+            a, b = self._pair(*args)
+            sign = "> 0" if name == "contains" else "= 1"
+            # In SQL an empty text is found at 1 as well, so both say yes to it, as Python does.
+            return Sql(f"(instr({a.text}, {b.text}) {sign})", a.params + b.params, BOOL)
+        raise self._unsupported(f"the function {name}() of a column")
+
+    def _unsupported(self, what: str) -> Fault:
+        return Fault(NOT_SUPPORTED, where=self._rows.entity.name, what=what)
+
+
+def always(expr: Expr | None) -> bool:
+    """Whether a rule is the constant `true`."""
+    return isinstance(expr, Constant) and expr.value is True
+
+
+def _textual(kind: Type) -> bool:
+    return is_scalar(kind, "string") or is_scalar(kind, "text")
+
+
+def _scale(kind: Type) -> int | None:
+    """Digits after the point of an exact number; None for floats."""
+    if isinstance(kind, DecimalType):
+        return kind.scale
+    return 0 if is_scalar(kind, "int") else None
+
+
+def _aligned(a: Sql, b: Sql) -> tuple[Sql, Sql]:
+    left, right = _scale(a.type), _scale(b.type)
+    if left == right:
+        return a, b
+    if left is None or right is None:
+        return _real(a, left), _real(b, right)
+    target = DecimalType(38, max(left, right))
+    return _lifted(a, left, target), _lifted(b, right, target)
+
+
+def _lifted(sql: Sql, scale: int, target: DecimalType) -> Sql:
+    if scale == target.scale:
+        return Sql(sql.text, sql.params, target)
+    return Sql(f"({sql.text} * {10 ** (target.scale - scale)})", sql.params, target)
+
+
+def _real(sql: Sql, scale: int | None) -> Sql:
+    if not scale:
+        return sql
+    return Sql(f"({sql.text} / {10**scale}.0)", sql.params, ScalarType("float"))
+
+
+def _product(a: Type, b: Type) -> Type:
+    left, right = _scale(a), _scale(b)
+    if left is None or right is None:
+        return ScalarType("float")
+    return DecimalType(38, left + right) if left + right else a
+
+
+def _rescaled(sql: Sql, target: DecimalType) -> Sql:
+    """To the scale of the column; halves go away from zero, as in Python."""
+    scale = _scale(sql.type)
+    if scale is None:
+        text = f"CAST(round({sql.text} * {10**target.scale}) AS INTEGER)"
+        return Sql(text, sql.params, target)
+    if scale <= target.scale:
+        return _lifted(sql, scale, target)
+    step = 10 ** (scale - target.scale)
+    text = (
+        f"((({sql.text}) + {step // 2} * (CASE WHEN ({sql.text}) < 0 THEN -1 ELSE 1 END)) / {step})"
+    )
+    return Sql(text, sql.params + sql.params, target)
+
+
+def _scaled(value: object, scale: int) -> SqlValue:
+    """A number in units of the scale: an int where it is whole, else a float to compare with."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        number = to_decimal(value).scaleb(scale, EXACT)
+        whole = int(number)
+        return whole if whole == number and -INT64 <= whole < INT64 else float(number)
+    return _plainly(value)
+
+
+def _plainly(value: object) -> SqlValue:
+    if isinstance(value, bool):
+        return int(value)
+    if value is None or isinstance(value, int | float | str):
+        return value
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,87 @@
+"""An entity as SQL sees it: quoted names, the columns in order, rows to and from Python."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from backstay.app.plan.unit import Row
+from backstay.app.values import Codec, SqlValue, codec, is_many, same
+from backstay.lang.program import Entity, Field, Program
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One stored field."""
+
+    field: Field
+    codec: Codec
+
+    @property
+    def name(self) -> str:
+        return self.field.name
+
+
+class Table(msgspec.Struct, frozen=True):
+    """`name` is quoted; `select` is the list of all columns in order, qualified by it."""
+
+    entity: Entity
+    name: str
+    key: str
+    columns: tuple[Column, ...]
+    select: str
+    names: tuple[str, ...]
+    loads: tuple[tuple[str, Callable[[object], object]], ...]
+    emits: tuple[tuple[str, Callable[[object], object]], ...]
+
+    def column(self, name: str) -> Column:
+        """Raises KeyError; a checked program has no dangling field."""
+        for column in self.columns:
+            if column.field.name == name:
+                return column
+        raise KeyError(f"{self.entity.name}.{name}")
+
+    def has(self, name: str) -> bool:
+        return name in self.names
+
+    def row(self, values: Sequence[SqlValue]) -> Row:
+        """Python values of what SQLite gave for `select`."""
+        row: Row = dict(zip(self.names, values, strict=True))
+        for name, load in self.loads:
+            row[name] = load(row[name])
+        return row
+
+    def shaped(self, values: Sequence[SqlValue]) -> Row:
+        """JSON values of what SQLite gave for `select`, without the way through Python's."""
+        row: Row = dict(zip(self.names, values, strict=True))
+        for name, emit in self.emits:
+            row[name] = emit(row[name])
+        return row
+
+    def shape(self, row: Mapping[str, object]) -> Row:
+        """JSON values of a row of Python values."""
+        return {column.name: column.codec.shape(row[column.name]) for column in self.columns}
+
+
+def table(program: Program, name: str) -> Table:
+    """Everything about the entity `name`."""
+    entity = program.entity(name)
+    columns = tuple(
+        Column(field, codec(program, field.type))
+        for field in entity.fields
+        if not is_many(field.type)
+    )
+    quoted = quote(entity.table)
+    return Table(
+        entity=entity,
+        name=quoted,
+        key=entity.key,
+        columns=columns,
+        select=", ".join(f"{quoted}.{quote(column.name)}" for column in columns),
+        names=tuple(column.name for column in columns),
+        loads=tuple((c.name, c.codec.load) for c in columns if c.codec.load is not same),
+        emits=tuple((c.name, c.codec.emit) for c in columns if c.codec.emit is not None),
+    )
+
+
+def quote(name: str) -> str:
+    """An SQL identifier. Names come from the checked program, never from a request."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,78 @@
+"""What compiled expressions and statements run in: one transaction, one principal, one moment."""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Protocol
+
+import apsw
+
+from backstay.app.values import SqlValue
+from backstay.core.clock import Ids
+from backstay.core.context import SYSTEM, Principal
+
+Scope = Mapping[str, object]
+"""Variables by name: `body`, `path`, `query`, inputs, `let`s, loop variables, `steps`."""
+
+Row = dict[str, object]
+"""A row of an entity: field → Python value (see values.py)."""
+
+
+class Starter(Protocol):
+    """How workflows hand in their beginning. Called inside the open transaction."""
+
+    def __call__(self, unit: "Unit", workflow: str, input: Mapping[str, object]) -> str:
+        """Insert the execution; `input` holds Python values. Returns the execution's id."""
+        ...
+
+
+class Unit:
+    """One transaction. Make a new one for each; nothing of it may outlive the transaction.
+
+    `now` is UTC microseconds and stands still, so that one transaction has one time. `env` holds
+    the values of `env()` by name. `principal` SYSTEM (workflows, jobs) passes every access rule.
+    """
+
+    __slots__ = ("_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
+
+    def __init__(
+        self,
+        conn: apsw.Connection,
+        now: int,
+        ids: Ids,
+        env: Mapping[str, str | None],
+        principal: Principal = SYSTEM,
+        start: Starter | None = None,
+    ) -> None:
+        self.conn = conn
+        self.now = now
+        self.ids = ids
+        self.env = env
+        self.principal = principal
+        self.guarded = principal.kind != "system"
+        self._start = start
+        self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
+
+    def start(self, workflow: str, input: Mapping[str, object]) -> str:
+        """Begin an execution of `workflow` in this transaction; its id."""
+        if self._start is None:
+            raise RuntimeError(f"nothing here can start the workflow {workflow}")
+        return self._start(self, workflow, input)
+
+    def cached(self, key: tuple[str, str, str, object], load: Callable[[], object]) -> object:
+        """Rows that were read once in this transaction; `key` begins with the entity's name."""
+        found = self._rows.get(key)
+        if found is None:
+            found = self._rows[key] = load()
+        return found
+
+    def forget(self, entity: str) -> None:
+        """Rows of `entity` were written: read them anew."""
+        for key in [key for key in self._rows if key[0] == entity]:
+            del self._rows[key]
+
+    def has(self, name: str) -> bool:
+        """Whether the principal has the role (or the scope) `name`; `local` has every one."""
+        return name in self.principal.roles or self.principal.may(name)
+
+
+Closure = Callable[[Unit, Scope], object]
+Param = Callable[[Unit, Scope], SqlValue]

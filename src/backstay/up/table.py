@@ -1,0 +1,126 @@
+"""The one table of `backstay up` and `status`: what runs, where, and what to try next.
+
+Plain text wherever it is not a terminal; rich is imported only to draw on one.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from backstay.up.logs import Terminal
+from backstay.up.plan import Plan
+from backstay.up.state import State
+
+_OPEN_GET = re.compile(r"^[ \t]*endpoint[ \t]+GET[ \t]+(/[\w/-]*)[ \t]*\{([^}]*)\}", re.MULTILINE)
+_EXAMPLES = 2
+_COLOUR = {"ready": "green", "starting": "yellow", "restarting": "yellow", "gave_up": "red"}
+_HEAD = ("process", "state", "address", "pid")
+
+
+def show(state: State, plan: Plan, terminal: Terminal) -> None:
+    """Print the table of a start on the terminal."""
+    hint = data_hint(plan.data)
+    lines = [
+        "",
+        f"Backstay on {state.base_url}   data: {plan.data}",
+        "",
+        draw(state, colours=terminal.colours),
+        "",
+        *_warnings(state, plan),
+        "try next:",
+        *(f"  {line}" for line in examples(state, plan.app_file, hint)),
+        "",
+        "Ctrl-C drains and ends it.",
+        "",
+    ]
+    terminal.show("\n".join(lines))
+
+
+def draw(state: State, *, colours: bool) -> str:
+    """The processes, one a line; how those that do not run ended."""
+    rows = [
+        (name, process.state, process.address or "-", str(process.pid or "-"))
+        for name, process in state.processes.items()
+    ]
+    text = _rich(rows) if colours else _plain(rows)
+    troubles = [
+        f"  {name} last ended at {process.last_exit.at[:19]}Z: {process.last_exit.reason}"
+        for name, process in state.processes.items()
+        if process.last_exit and process.state != "ready"
+    ]
+    return "\n".join([text, *troubles])
+
+
+def examples(state: State, app_file: Path | None, hint: str) -> list[str]:
+    """Commands that work as they stand."""
+    found = [f"curl -s {state.base_url}/health"] if "gateway" in state.processes else []
+    if app_file and "app" in state.processes:
+        found += [f"curl -s '{state.base_url}/api/v1{path}?limit=3'" for path in _paths(app_file)]
+    if "queue" in state.processes and "gateway" in state.processes:
+        found.append(
+            f"curl -s {state.base_url}/v1/codeq/tasks -H 'Content-Type: application/json' "
+            """-d '{"command":"HELLO","payload":{"to":"you"}}'"""
+        )
+    return [*found, f"backstay status{hint}", f"backstay doctor{hint}"]
+
+
+def data_hint(data: Path) -> str:
+    """` --data DIR` where it is not the folder that commands use by themselves."""
+    try:
+        shown = data.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return f" --data {data}"
+    return "" if str(shown) == ".backstay" else f" --data {shown}"
+
+
+def _warnings(state: State, plan: Plan) -> list[str]:
+    found = []
+    if not os.environ.get("JWT_SECRET"):
+        token = f"backstay token --scope admin{data_hint(plan.data)}"
+        found += [
+            "NO AUTHENTICATION: whoever reaches this machine's loopback has all rights here.",
+            f"  a token: {token}   to close it: set JWT_SECRET",
+            "",
+        ]
+    down = [name for name, process in state.processes.items() if process.state != "ready"]
+    if down:
+        found += [f"NOT READY: {', '.join(down)}; read why: backstay logs {down[0]}", ""]
+    return found
+
+
+def _paths(app_file: Path) -> list[str]:
+    try:
+        text = app_file.read_text(errors="replace")
+    except OSError:
+        return []
+    # Only examples for a person: the program itself is read by the app.
+    found = [path for path, body in _OPEN_GET.findall(text) if "auth: public" in body]
+    return found[:_EXAMPLES]
+
+
+def _plain(rows: Sequence[tuple[str, ...]]) -> str:
+    table = [_HEAD, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
+    return "\n".join(
+        "  "
+        + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _rich(rows: Sequence[tuple[str, ...]]) -> str:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in _HEAD:
+        table.add_column(title, no_wrap=True)
+    for name, state, address, pid in rows:
+        colour = _COLOUR.get(state, "white")
+        table.add_row(name, f"[{colour}]{state}[/]", address, pid)
+    console = Console(force_terminal=True, width=160)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n")
