@@ -79,8 +79,9 @@ def assemble(
     gate = Gate(clock, _client_limits(settings), timeouts, stages, observers, pools)
     _gauges(registry, gate, pools, breakers)
     listen = Listen.parse(settings.listen)
-    gateway = Gateway(gate, listen, list(pools.values()), clock, settings.drain_delay)
-    keeper = Housekeeping(list(pools.values()), clock)
+    every = list(pools.values())
+    gateway = Gateway(gate, listen, every, clock, access.flush, settings.drain_delay)
+    keeper = Housekeeping(every, clock)
     parts.append(Parts(gateway, board, checks, breakers, pools, access, keeper))
     return parts[0]
 

@@ -215,7 +215,6 @@ class Relay:
 
     def lost(self, failure: Exception | None) -> None:
         connection, self._connection = self._connection, None
-        exchange = self._exchange
         if connection is not None and self._was_stale(connection) and self._may_retry():
             self._sent_all = False
             self._pool.acquire(self, fresh=True)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -24,12 +25,19 @@ class Gateway:
     name = "gateway"
 
     def __init__(
-        self, gate: Gate, listen: Listen, pools: list[Pool], clock: Clock, drain_delay: float = 0.0
+        self,
+        gate: Gate,
+        listen: Listen,
+        pools: Sequence[Pool],
+        clock: Clock,
+        on_stop: Callable[[], None],
+        drain_delay: float = 0.0,
     ) -> None:
         self.gate = gate
         self.address = listen
         self._pools = pools
         self._clock = clock
+        self._on_stop = on_stop
         self._drain_delay = drain_delay
         self._server: asyncio.AbstractServer | None = None
 
@@ -77,6 +85,7 @@ class Gateway:
             self.address.path.unlink(missing_ok=True)
         # Aborted transports report their end in the next turn of the loop.
         await asyncio.sleep(0)
+        self._on_stop()
 
     def _close_listener(self) -> None:
         server, self._server = self._server, None

@@ -1,11 +1,9 @@
 """The gateway's declarations, put together, and how its process is built."""
 
 from collections.abc import Sequence
-from pathlib import Path
-
-import msgspec
 
 from backstay.core.clock import Clock
+from backstay.core.dev_issuer import make_dev_issuer
 from backstay.core.process import Process
 from backstay.core.service import Loop, Service
 from backstay.core.settings import Secret
@@ -17,8 +15,6 @@ from backstay.gateway.errors import ERRORS
 from backstay.gateway.health import remembered
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, read_upstreams
-
-DEV_ISSUER = "dev-issuer.json"
 
 
 async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
@@ -39,18 +35,9 @@ def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
     if settings.jwt_secret:
         return Trust.strict(_verifier(settings, settings.jwt_secret, clock), settings.hosts)
     require_auth_for(settings.listen, None)
-    development = development_secret(settings.data)
-    verifier = _verifier(settings, development, clock) if development else None
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    verifier = _verifier(settings, make_dev_issuer(settings.data), clock)
     return Trust.loopback(verifier, settings.hosts)
-
-
-def development_secret(data: Path) -> Secret:
-    """The secret of `up`'s development issuer; empty when there is none."""
-    try:
-        raw = (data / DEV_ISSUER).read_bytes()
-        return Secret(msgspec.json.decode(raw, type=dict[str, str]).get("secret", ""))
-    except (OSError, msgspec.MsgspecError):
-        return Secret("")
 
 
 def _verifier(settings: GatewaySettings, secret: Secret, clock: Clock) -> Verifier:
