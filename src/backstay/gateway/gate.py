@@ -14,13 +14,18 @@ import structlog
 from backstay.core.clock import Clock
 from backstay.core.context import RequestContext
 from backstay.core.errors import Fault, problem
-from backstay.gateway.errors import DRAINING, OWN_FAULT, TOO_MANY_CONNECTIONS
-from backstay.gateway.exchange import Answer, Exchange, Observer, Stage
+from backstay.gateway.errors import BREAKER_OPEN, DRAINING, OWN_FAULT, TOO_MANY_CONNECTIONS
+from backstay.gateway.exchange import Answer, Cause, Exchange, Observer, Stage
 from backstay.gateway.pool import Pool
 from backstay.gateway.relay import Client, Relay, Timeouts
 
 _log = structlog.get_logger("gateway")
 _RETRY_AFTER = 1
+_CAUSES = {
+    BREAKER_OPEN.code: "breaker_open",
+    DRAINING.code: "draining",
+    TOO_MANY_CONNECTIONS.code: "overload",
+}
 
 
 class ClientLimits(msgspec.Struct, frozen=True):
@@ -108,6 +113,9 @@ class Gate:
     def refusal(self, exchange: Exchange, fault: Fault) -> Answer:
         """A Fault as problem JSON, with the headers its status wants."""
         exchange.code = fault.entry.code
+        if exchange.cause is None and fault.entry.status >= 500:
+            kind = _CAUSES.get(fault.entry.code, "refused_here")
+            exchange.cause = Cause(kind, fault.message)
         headers: list[tuple[bytes, bytes]] = []
         for value, header in ((b"retry_after", b"retry-after"), (b"allowed", b"allow")):
             given = fault.values.get(value.decode())

@@ -7,6 +7,7 @@ wherever they live, and `circuit_breaker` with every breaker of every process (G
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,13 @@ class SystemReport(msgspec.Struct, frozen=True):
     status: str = "unknown"
     checks: Mapping[str, Entry] = {}
     breakers: Sequence[BreakerView] = ()
+
+
+class _Heard(msgspec.Struct):
+    """A `health.Report` as it comes from another process, as far as it is needed here."""
+
+    status: str
+    checks: dict[str, dict[str, Any]] = {}
 
 
 class Systems:
@@ -97,7 +105,7 @@ class Systems:
         checks, breakers = await asyncio.gather(
             ask(control, "/checks", DEADLINE), ask(control, "/breakers", DEADLINE)
         )
-        report = msgspec.convert(checks, Report)
+        report = msgspec.convert(checks, _Heard)
         views = msgspec.convert(breakers, tuple[BreakerView, ...])
         return SystemReport(report.status, report.checks, views)
 

@@ -59,7 +59,8 @@ class AccessLog:
         self._waiting: list[Exchange] = []
 
     def __call__(self, exchange: Exchange) -> None:
-        if exchange.status >= 500:
+        # `not ready` is an answer, not a failure: a probe must not fill the log with errors.
+        if exchange.status >= 500 and (exchange.code or exchange.upstream is not None):
             _log.error("http request", **facts_of(exchange))
             return
         self._waiting.append(exchange)

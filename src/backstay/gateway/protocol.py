@@ -279,7 +279,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             self._shed(fault)
         elif exchange is not self._current:
-            exchange.fault = fault
+            exchange.fault = exchange.fault or fault
             exchange.keep_alive = False
         else:
             self._stop_current(exchange, fault)

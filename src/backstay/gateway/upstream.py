@@ -61,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_fed",
         "_headers",
         "_interim",
+        "_keeps",
         "_owner",
         "_parser",
         "_size",
@@ -85,6 +86,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._bodyless = False
         self._interim = False
+        self._keeps = False
         self._dirty = False
         self._done = False
         self._until_close = False
@@ -188,7 +190,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
+        self._size += len(name) + len(value) + 4
         if self._size > self._owner.max_head:
             raise ValueError(f"its headers are larger than {self._owner.max_head} bytes")
         if not self.answering:
@@ -206,6 +208,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         head = _read_head(status, self._headers)
         self.answering = True
+        # Only here: once the message is complete, llhttp has forgotten it.
+        self._keeps = self._parser.should_keep_alive()
         none = self._bodyless or status in (204, 304)
         self._until_close = not none and not head.chunked and head.length is None
         self.taker.head(head)
@@ -226,7 +230,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._done = True
 
     def _finish(self, taker: Taker) -> None:
-        reusable = not self._dirty and self.alive and self._parser.should_keep_alive()
+        reusable = self._keeps and not self._dirty and self.alive
         if self._bodyless:
             # httptools cannot be told that an answer to HEAD has no body: start it afresh.
             self._parser = httptools.HttpResponseParser(self)
