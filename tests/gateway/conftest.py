@@ -320,3 +320,13 @@ def upstream_at(address: str, name: str = "up") -> Upstream:
             RouteSpec("/u/admin", auth="admin"),
         ),
     )
+
+
+@pytest.fixture
+def client_to() -> Callable[[Path], Awaitable[Client]]:
+    """A client on an upstream's own socket."""
+
+    async def connect(path: Path) -> Client:
+        return Client(*await asyncio.open_unix_connection(str(path)))
+
+    return connect

@@ -80,14 +80,11 @@ def seen_path(target: bytes) -> str:
     """
     path = target.partition(b"?")[0]
     if b"%" in path:
-        decoded = unquote_to_bytes(path)
-        if b"\0" in decoded or b"\\" in decoded:
-            raise Fault(BAD_PATH, path=_shown(path), reason="it hides a NUL or a backslash")
-        path = decoded
+        path = unquote_to_bytes(path)
     if b"/." in path and not {b".", b".."}.isdisjoint(path.split(b"/")):
         raise Fault(BAD_PATH, path=_shown(path), reason="it has dot segments")
-    if b"\\" in path:
-        raise Fault(BAD_PATH, path=_shown(path), reason="it has a backslash")
+    if b"\\" in path or b"\0" in path:
+        raise Fault(BAD_PATH, path=_shown(path), reason="it has a backslash or a NUL")
     return path.decode("utf-8", "replace")
 
 
