@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, SystemDice, rfc3339
@@ -194,16 +193,15 @@ class Child:
                 self._line(self.spec.name, line)
 
     async def _hold_back(self, after: Sequence["Child"]) -> None:
-        waits = [asyncio.create_task(other.settled.wait()) for other in after]
-        either: list[asyncio.Future[Any]] = [
-            asyncio.gather(*waits),
-            asyncio.create_task(self._wake.wait()),
-        ]
-        if waits:
+        end = self._clock.tick() + _HOLD
+        ending = asyncio.create_task(self._wake.wait())
+        for other in after:
+            settled = asyncio.create_task(other.settled.wait())
+            left = max(0.0, end - self._clock.tick())
             first = asyncio.FIRST_COMPLETED
-            await asyncio.wait(either, timeout=_HOLD, return_when=first)
-        for future in either:
-            future.cancel()
+            await asyncio.wait([settled, ending], timeout=left, return_when=first)
+            settled.cancel()
+        ending.cancel()
 
     async def _pause(self, seconds: float | None) -> None:
         self._wake.clear()
