@@ -228,8 +228,7 @@ def _fixes(belief: Belief, cause: str, facts: Mapping[str, Plain]) -> tuple[Pres
     known: dict[str, Fix] = {fix.id: fix for fix in belief.guide.fixes}
     # A command is pasted into a shell: what was seen must arrive there as one word.
     quoted: dict[str, Plain] = {
-        key: shlex.quote(value) if isinstance(value, str) else value
-        for key, value in facts.items()
+        key: shlex.quote(value) if isinstance(value, str) else value for key, value in facts.items()
     }
     named = belief.causes[cause].fixes if cause in belief.causes else ()
     return tuple(

@@ -12,7 +12,7 @@ _READINGS = (
 
 
 async def _look_at_store(target: Target) -> Evidence:
-    found = await look_inside(_STORE, target, "queue", "/probe/store")
+    found = await look_inside(_STORE, target, "queue", "/probe/queue.store")
     if isinstance(found, Evidence):
         return found
     facts = {

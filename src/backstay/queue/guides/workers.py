@@ -12,7 +12,7 @@ _QUIET = 5.0
 
 
 async def _look_at_commands(target: Target) -> Evidence:
-    found = await look_inside(_COMMANDS, target, "queue", "/probe/commands")
+    found = await look_inside(_COMMANDS, target, "queue", "/probe/queue.commands")
     if isinstance(found, Evidence):
         return found
     commands = found.get("commands") or {}

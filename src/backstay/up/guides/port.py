@@ -16,7 +16,10 @@ _PORT = "up.port"
 async def _look_for_supervisor(target: Target) -> Evidence:
     state = read_state(target)
     pid = owner(target.data)
-    facts: dict[str, Plain] = {"data": str(target.data), "app_file": str(target.app_file or "FILE.cai")}
+    facts: dict[str, Plain] = {
+        "data": str(target.data),
+        "app_file": str(target.app_file or "FILE.cai"),
+    }
     if pid is not None:
         return seen(_SUPERVISOR, "running", "pass", state, pid=pid, **facts)
     if not state:
