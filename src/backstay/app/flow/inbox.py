@@ -125,7 +125,8 @@ def _waiting(turn: Turn, key: str) -> tuple[rows.Step | None, bool]:
 
 def _outcome(result: OutsideResult) -> Outcome:
     if not result.ok:
-        return Outcome("failed", error=result.error or "the worker reported a failure")
+        # A worker may fail, or vanish, after half of its work: only a success is certain.
+        return Outcome("unknown", error=result.error or "the worker reported a failure")
     text = result.output or "null"
     try:
         msgspec.json.decode(text)
