@@ -21,7 +21,7 @@ from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.context import PRINCIPAL_HEADER, Principal, encode_principal
 from backstay.core.metrics import Registry, RequestMeter
 from backstay.core.server import HttpServer, Listen
-from backstay.core.sqlite import Database
+from backstay.core.sqlite import Database, Durability
 from backstay.core.trust import Trust
 from backstay.lang.program import Program
 
@@ -84,11 +84,14 @@ class Served:
 
 
 @asynccontextmanager
-async def served(program: Program, folder: Path, **env: str) -> AsyncIterator[Served]:
+async def served(
+    program: Program, folder: Path, durability: Durability = "process"
+) -> AsyncIterator[Served]:
     """Serve `program` from `folder`; started workflows get an id and nothing else."""
+    env: dict[str, str | None] = {}
     clock = SystemClock()
     ids = Uuid7(clock)
-    database = Database(folder / "app.db", runtime_schema(), "process", 4, clock)
+    database = Database(folder / "app.db", runtime_schema(), durability, 4, clock)
     pool = Pool(database, 5)
     health = DatabaseHealth(pool, database.path, clock)
     registry = Registry(METRICS, clock)

@@ -45,6 +45,7 @@ class DatabaseHealth:
             error = f"no answer within {DEADLINE:g} s"
         except Fault as fault:
             error = fault.message
+            details["code"] = fault.entry.code
         except Exception as failure:  # noqa: BLE001 - a broken database is a finding
             error = f"{type(failure).__name__}: {failure}"
         else:
