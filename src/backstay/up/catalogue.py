@@ -22,6 +22,7 @@ LIGHT = (
     "backstay.lang.errors",
     "backstay.queue.errors",
     "backstay.app.errors",
+    "backstay.app.flow.errors",
     "backstay.gateway.errors",
     "backstay.doctor.errors",
 )
