@@ -242,7 +242,8 @@ class Bodies:
                 continue
             value = lower(k, entry.value, scope)
             found[name] = fit(k, value, field.type, entry.value.span, f"input '{name}'")
-        for field in wanted.values():
+        named = all(entry.name.name in wanted for entry in node.input)
+        for field in wanted.values() if named else ():
             if field.required and field.default is None and field.name not in found:
                 owner = f"start {info.name}"
                 k.error(e.MISSING_VALUE, node.workflow.span, owner=owner, name=field.name)
