@@ -1,5 +1,7 @@
 """Whatever comes in, the language answers: no traceback, no hang, work in proportion to length."""
 
+from pathlib import Path
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,12 +14,7 @@ from backstay.lang.render import render
 from backstay.lang.reports import MOST, Reports
 from backstay.lang.tree import plain
 
-WORDS = """config entity endpoint workflow job integration event GET POST /a/{id} name id uuid string
-decimal(10,2) ref(A) list(A) enum(a,b) required primary auto min(1) default(now()) index access read
-write returns paginated(A) do let create update delete where for in if else fail start return steps
-call task compensate retry times with exponential_backoff 200ms 2s 5 1.5 12abc "text" "a {b.c} d" "
-' : , . ( ) [ ] { } == = != <= >= < > + - * / % ?? ? && ! and or not true null sum count user.has
-steps.a.b A a b @ ; $ # // /* */ \\ \n""".split(" ")
+WORDS = [*(Path(__file__).parent / "mistakes" / "words.txt").read_text().split(), "\n"]
 
 
 def judged(text: str) -> list[Diagnostic]:
@@ -93,8 +90,7 @@ def test_a_program_with_words_put_in_is_answered(source: str, data: st.DataObjec
 def test_half_a_file_is_one_mistake(source: str) -> None:
     half = source[: source.index("reserve {") + len("reserve {")]
     found = judged(half)
-    assert [each.code for each in found][:1] == ["LANG011"]
-    assert len(found) <= 2
+    assert [each.code for each in found] == ["LANG011"]
 
 
 def test_ten_thousand_brackets_are_one_mistake() -> None:
@@ -123,7 +119,10 @@ def test_deep_types_blocks_and_chains_end_in_a_diagnostic() -> None:
 def test_ten_megabytes_are_refused_unread() -> None:
     found = judged("x" * 10_000_000)
     assert [each.code for each in found] == ["LANG006"]
-    halves = [("a.cai", " " * (MAX_CHARACTERS // 2 + 1)), ("b.cai", " " * (MAX_CHARACTERS // 2 + 1))]
+    halves = [
+        ("a.cai", " " * (MAX_CHARACTERS // 2 + 1)),
+        ("b.cai", " " * (MAX_CHARACTERS // 2 + 1)),
+    ]
     assert [each.code for each in check_files(halves)[1]] == ["LANG006"]
 
 

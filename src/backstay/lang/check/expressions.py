@@ -146,18 +146,16 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
 
 def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool], *, lenient: bool) -> p.Expr:
     name = node.field
-    known = [step for step, readable in outputs.items() if readable]
     if lenient and name.name not in outputs:
         return NOTHING
     if not outputs.get(name.name):
+        known = [step for step, readable in outputs.items() if readable]
         said = f"step '{name.name}' only writes and has no output" if name.name in outputs else ""
         hint = said or f"it can read: {listed(known)}"
-        span = k.reports.at(name.span)
-        edit = suggestion(name.name, known, span)
+        edit = suggestion(name.name, known, k.reports.at(name.span))
         k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
         return NOTHING
-    fields = tuple(p.Field(step, UNKNOWN) for step in known)
-    return p.Get(p.Name("steps", p.RecordType(fields)), name.name, UNKNOWN)
+    return p.Get(p.Name("steps", UNKNOWN), name.name, UNKNOWN)
 
 
 def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
@@ -166,8 +164,11 @@ def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
         case p.UnknownType():
             return p.Get(of, field.name, UNKNOWN) if of is not NOTHING else NOTHING
         case p.RecordType(fields):
-            by_name = {each.name: each for each in fields}
-            return _found(k, of, field, by_name, "the record")
+            for each_field in fields:
+                if each_field.name == field.name:
+                    return p.Get(of, field.name, each_field.type)
+            k.unknown(e.UNKNOWN_FIELD, field, (each.name for each in fields), owner="the record")
+            return NOTHING
         case p.RowType(entity) | p.RefType(entity):
             info = k.world.entities[entity]
             if isinstance(of, p.Column) and info.key and field.name == info.key.name:

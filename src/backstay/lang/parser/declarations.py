@@ -15,7 +15,7 @@ def parse(text: str, reports: Reports) -> File:
     lexed = lex(text, reports)
     cursor = Cursor(balance(lexed.tokens, reports), reports)
     found, incomplete = declarations(cursor)
-    return File(reports.file, text, found, lexed.comments, incomplete)
+    return File(reports.file, text, found, lexed.comments, incomplete or reports.cut)
 
 
 def declarations(cursor: Cursor) -> tuple[tuple[Declaration, ...], bool]:
