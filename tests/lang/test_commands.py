@@ -58,6 +58,41 @@ def test_diagnostics_as_json() -> None:
     assert answer["diagnostics"][0]["edit"]["text"] == "string"
 
 
+@pytest.mark.seed("C11")
+def test_validation_errors_have_kind_and_message_of_the_seed() -> None:
+    text = """
+job j { schedule: "0 0 * * *"
+  do {
+    let a = missing
+    let i = 1
+    let i = 2
+    for x in 5 { }
+    for y in "abc" { }
+    let b = process(1)
+    let c = lower()
+    let data = 1
+    let d = data(2)
+  }
+}
+workflow w { input { name: string, name: int } steps { s { do { } } } }
+"""
+    done = codeai("validate", "-", stdin=text.encode())
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    for line in (
+        "ScopeError: undefined variable 'missing'",
+        "ScopeError: duplicate declaration 'i'",
+        "ScopeError: duplicate parameter 'name'",
+        "TypeError: cannot iterate over non-array type 'int'",
+        "TypeError: cannot iterate over non-array type 'string'",
+        "FunctionError: undefined function 'process'",
+        "FunctionError: wrong number of arguments for 'lower': expected 1, got 0",
+        "FunctionError: 'data' is not a function",
+    ):
+        assert said.count(line + "\n") == 1, line
+
+
+@pytest.mark.seed("C10")
 def test_parse_prints_pure_json_also_of_a_broken_file() -> None:
     done = codeai("parse", str(PROGRAM), "--output", "json")
     assert (done.returncode, done.stderr) == (0, b"")

@@ -116,6 +116,28 @@ def test_deep_types_blocks_and_chains_end_in_a_diagnostic() -> None:
     assert judged("job a { do { " + "if true { } else " * 5000 + "{ } } }")
 
 
+def test_what_a_runtime_would_have_to_walk_is_bounded() -> None:
+    holes = 'job a { schedule: "0 0 * * *"\n do { fail "' + "{now}" * 500 + '" } }'
+    assert "LANG013" in {each.code for each in judged(holes)}
+    many = "\n".join(f"f{number}: int" for number in range(5000))
+    assert "LANG055" in {
+        each.code for each in judged(f"entity A {{ id: uuid, primary, auto\n{many} }}")
+    }
+    values = ", ".join(f"m{number}" for number in range(5000))
+    enum = f"entity A {{ id: uuid, primary, auto\n e: enum({values}) }}"
+    assert [each.code for each in judged(enum)] == ["LANG055"]
+    entries = ", ".join(f"f{number}: 1" for number in range(5000))
+    job = f'job a {{ schedule: "0 0 * * *"\n do {{ let r = {{ {entries} }} }} }}'
+    assert [each.code for each in judged(job)] == ["LANG055"]
+
+
+def test_the_highest_expression_that_is_allowed_is_walked_by_all() -> None:
+    chain = " + ".join(["1"] * 99)
+    text = f'job a {{ schedule: "0 0 * * *"\n do {{ {"if true { " * 30} let x = {chain} {"}" * 30} }} }}'
+    assert judged(text) == []
+    assert plain(parse_text("a.cai", text)[0])
+
+
 def test_ten_megabytes_are_refused_unread() -> None:
     found = judged("x" * 10_000_000)
     assert [each.code for each in found] == ["LANG006"]

@@ -24,6 +24,10 @@ def declare_fields(k: Checker, info: EntityInfo) -> None:
         if node.name.name in info.fields:
             k.error(e.DUPLICATE_DECLARATION, node.name.span, name=node.name.name)
             continue
+        if len(info.fields) == MOST_FIELDS:
+            too_many(k, f"entity '{info.name}'", "fields", MOST_FIELDS + 1, MOST_FIELDS, node.span)
+            info.broken = True
+            break
         made = field(k, node, of_entity=True)
         _column_fits(k, node, made)
         info.fields[made.name] = made
@@ -31,7 +35,6 @@ def declare_fields(k: Checker, info: EntityInfo) -> None:
             info.refs.setdefault(made.type.entity, []).append(made.name)
         info.broken |= isinstance(made.type, p.UnknownType)
     name = info.declaration.name or info.declaration.keyword
-    too_many(k, f"entity '{info.name}'", "fields", len(info.fields), MOST_FIELDS, name.span)
     keys = [each for each in info.fields.values() if each.primary]
     info.key = keys[0] if keys else None
     if len(keys) != 1 and not (info.broken and not keys):
@@ -105,7 +108,11 @@ def entity(k: Checker, info: EntityInfo) -> p.Entity:
 
 
 def _index(k: Checker, info: EntityInfo, names: s.Names) -> p.Index:
+    seen: set[str] = set()
     for name in names.names:
+        if name.name in seen:
+            k.error(e.DUPLICATE_MEMBER, name.span, name=name.name)
+        seen.add(name.name)
         column(k, info, name, "be part of an index")
     return p.Index(tuple(name.name for name in names.names), names.unique)
 

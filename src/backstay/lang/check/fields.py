@@ -54,7 +54,7 @@ def record_type(k: Checker, node: s.RecordFields) -> p.RecordType:
     too_many(k, "a record", "fields", len(node.fields), MOST_FIELDS, node.span)
     for each in node.fields[:MOST_FIELDS]:
         if each.name.name in found:
-            k.error(e.DUPLICATE_DECLARATION, each.name.span, name=each.name.name)
+            k.error(e.DUPLICATE_PARAMETER, each.name.span, name=each.name.name)
             continue
         made = field(k, each, of_entity=False)
         if _holds_rows(made.type):
