@@ -28,6 +28,7 @@ from backstay.gateway.relay import HIGH_WATER, Relay
 from backstay.gateway.watch import Watch
 
 _log = structlog.get_logger("gateway")
+_FRAMING = 16
 _LINGER = 1.0
 """Seconds in which a client may still send after its last answer: closing a socket with unread
 bytes resets it, and the reset overtakes the answer."""
@@ -38,6 +39,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
+        "_blocked",
         "_broken",
         "_closing",
         "_current",
@@ -46,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_head_open",
         "_head_size",
         "_headers",
+        "_overhead",
         "_parser",
         "_parsing",
         "_peer",
@@ -74,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_size = 0
         self._raw = 0
         self._too_large = False
+        self._overhead = 0
         # `_parsing` receives its body, `_pending` wait their turn, `_current` is answered.
         self._parsing: Exchange | None = None
         self._pending: deque[Exchange] = deque()
@@ -81,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading = True
+        self._blocked = False
         self._broken = False
         self._closing = False
         self._advancing = False
@@ -101,12 +106,13 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._broken:
             return
+        self._overhead += len(data)
         try:
             self._feed(data)
         except httptools.HttpParserError as bad:
             self._spoilt(bad)
-        if self._head_open and not self._broken:
-            self._trickle(len(data))
+        if not self._broken:
+            self._weigh(len(data))
         relay = self._relay
         if relay is not None:
             relay.more()
@@ -132,12 +138,16 @@ class ClientConnection(asyncio.Protocol):
         self._gate.leave(self)
 
     def pause_writing(self) -> None:
+        self._blocked = True
         if self._relay is not None:
             self._relay.hold_answer(on=True)
 
     def resume_writing(self) -> None:
+        self._blocked = False
         if self._relay is not None:
             self._relay.hold_answer(on=False)
+        self._advance()
+        self.regulate()
 
     # httptools' side
 
@@ -164,6 +174,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._head_open = False
+        self._overhead = 0
         parser = self._parser
         exchange = read_request(
             parser.get_method(),
@@ -182,6 +193,8 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.body.append(body)
             exchange.body_in += len(body)
+            # What frames the body, chunk extensions above all, may weigh a few times as much.
+            self._overhead -= len(body) * _FRAMING
 
     def on_message_complete(self) -> None:
         exchange, self._parsing = self._parsing, None
@@ -258,8 +271,16 @@ class ClientConnection(asyncio.Protocol):
             self._too_large = True
             raise ValueError
 
+    def _weigh(self, size: int) -> None:
+        """Bound what the parser swallows without a word: an open head, whose deadline does not
+        move either, and the framing of a chunked body."""
+        if self._parsing is not None and self._overhead > self._gate.limits.header_bytes:
+            self._too_large = True
+            self._spoilt(ValueError())
+        elif self._head_open:
+            self._trickle(size)
+
     def _trickle(self, size: int) -> None:
-        """A head that is still open: bounded in bytes, and its deadline does not move."""
         if self._fresh:
             self._fresh = False
             if self._current is None:
@@ -320,7 +341,8 @@ class ClientConnection(asyncio.Protocol):
         if self._advancing:
             return
         self._advancing = True
-        while self._current is None and self._pending and not self._closing:
+        # A client that does not read gets no further answers to pile up in memory.
+        while self._current is None and self._pending and not self._closing and not self._blocked:
             exchange = self._pending.popleft()
             self._current = exchange
             self._gate.begin(exchange)
@@ -428,5 +450,4 @@ class ClientConnection(asyncio.Protocol):
             self._head_open = False
             self._shed(Fault(HEAD_TIMEOUT, seconds=self._gate.limits.header_timeout))
         else:
-            self._closing = True
-            self._transport.close()
+            self._close(whole=True)
