@@ -1,4 +1,4 @@
-"""What the gateway costs: CPU per proxied request, and latency beside a direct call in the same run.
+"""What the gateway costs: CPU per request, and latency beside a direct call in the same run.
 
     python benchmarks/gateway.py [--seconds 1.5] [--runs 3] [--connections 32]
 

@@ -10,25 +10,21 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import cast
 
-import httptools
 import structlog
 
 from backstay.core.errors import Fault
 from backstay.gateway.errors import (
     HEAD_TIMEOUT,
-    HEAD_TOO_LARGE,
-    MALFORMED,
     OWN_FAULT,
 )
 from backstay.gateway.exchange import CLIENT_GONE, Answer, Cause, Exchange
 from backstay.gateway.gate import Gate
 from backstay.gateway.heads import own_answer
-from backstay.gateway.intake import read_request
+from backstay.gateway.reader import RequestReader
 from backstay.gateway.relay import HIGH_WATER, Relay
 from backstay.gateway.watch import Watch
 
 _log = structlog.get_logger("gateway")
-_FRAMING = 16
 _LINGER = 1.0
 """Seconds in which a client may still send after its last answer: closing a socket with unread
 bytes resets it, and the reset overtakes the answer."""
@@ -40,53 +36,31 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_advancing",
         "_blocked",
-        "_broken",
         "_closing",
         "_current",
-        "_fresh",
         "_gate",
-        "_head_open",
-        "_head_size",
-        "_headers",
-        "_overhead",
-        "_parser",
-        "_parsing",
         "_peer",
         "_pending",
-        "_raw",
+        "_reader",
         "_reading",
         "_relay",
         "_task",
-        "_too_large",
         "_transport",
-        "_url",
         "_watch",
     )
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._reader: RequestReader = cast("RequestReader", None)
+        self._pending: deque[Exchange] = deque()
         self._watch = Watch(gate.loop, self._expired)
         self._peer = ""
-        # The head that is being received: `_fresh` until its first chunk is through.
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_open = False
-        self._fresh = False
-        self._head_size = 0
-        self._raw = 0
-        self._too_large = False
-        self._overhead = 0
-        # `_parsing` receives its body, `_pending` wait their turn, `_current` is answered.
-        self._parsing: Exchange | None = None
-        self._pending: deque[Exchange] = deque()
         self._current: Exchange | None = None
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading = True
         self._blocked = False
-        self._broken = False
         self._closing = False
         self._advancing = False
 
@@ -97,22 +71,29 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # Only this user can open the gateway's own Unix socket (mode 0600).
         self._peer = str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
+        limits = self._gate.limits
+        self._reader = RequestReader(
+            self._peer, self._gate.clock, limits.header_bytes, limits.headers
+        )
+        self._pending = self._reader.requests
         refusal = self._gate.enter(self)
         if refusal is not None:
             self._shed(refusal)
         else:
-            self._watch.set(self._gate.limits.header_timeout)
+            self._watch.set(limits.header_timeout)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self._broken:
+        reader = self._reader
+        if self._closing or reader.broken:
             return
-        self._overhead += len(data)
-        try:
-            self._feed(data)
-        except httptools.HttpParserError as bad:
-            self._spoilt(bad)
-        if not self._broken:
-            self._weigh(len(data))
+        fault = reader.feed(data)
+        if fault is not None:
+            self._unreadable(fault)
+        elif reader.head_began:
+            # Once per head, however slowly the rest drips in.
+            reader.head_began = False
+            if self._current is None:
+                self._watch.set(self._gate.limits.header_timeout)
         relay = self._relay
         if relay is not None:
             relay.more()
@@ -148,58 +129,6 @@ class ClientConnection(asyncio.Protocol):
             self._relay.hold_answer(on=False)
         self._advance()
         self.regulate()
-
-    # httptools' side
-
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = []
-        self._head_size = 0
-        self._raw = 0
-        self._head_open = True
-        self._fresh = True
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Behind the head come trailers: counted, and not passed on.
-        self._count(len(name) + len(value) + 4)
-        if self._head_open:
-            self._headers.append((name, value))
-            if len(self._headers) > self._gate.limits.headers:
-                self._too_large = True
-                raise ValueError
-
-    def on_headers_complete(self) -> None:
-        self._head_open = False
-        self._overhead = 0
-        parser = self._parser
-        exchange = read_request(
-            parser.get_method(),
-            self._url,
-            self._headers,
-            parser.get_http_version(),
-            self._peer,
-            self._gate.clock.tick(),
-        )
-        exchange.keep_alive = exchange.fault is None and parser.should_keep_alive()
-        self._parsing = exchange
-        self._pending.append(exchange)
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self._parsing
-        if exchange is not None:
-            exchange.body.append(body)
-            exchange.body_in += len(body)
-            # What frames the body, chunk extensions above all, may weigh a few times as much.
-            self._overhead -= len(body) * _FRAMING
-
-    def on_message_complete(self) -> None:
-        exchange, self._parsing = self._parsing, None
-        if exchange is not None:
-            exchange.complete = True
 
     # relay.Client
 
@@ -253,57 +182,16 @@ class ClientConnection(asyncio.Protocol):
 
     # receiving
 
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                # An upgrade that is not taken (intake judges which): the rest is HTTP again.
-                if self._pending and self._pending[-1].fault is not None:
-                    self._broken = True
-                    return
-                data = data[upgrade.args[0] :]
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self._gate.limits.header_bytes:
-            self._too_large = True
-            raise ValueError
-
-    def _weigh(self, size: int) -> None:
-        """Bound what the parser swallows without a word: an open head, whose deadline does not
-        move either, and the framing of a chunked body."""
-        if self._parsing is not None and self._overhead > self._gate.limits.header_bytes:
-            self._too_large = True
-            self._spoilt(ValueError())
-        elif self._head_open:
-            self._trickle(size)
-
-    def _trickle(self, size: int) -> None:
-        if self._fresh:
-            self._fresh = False
-            if self._current is None:
-                self._watch.set(self._gate.limits.header_timeout)
-            return
-        self._raw += size
-        if self._raw > self._gate.limits.header_bytes:
-            self._too_large = True
-            self._spoilt(ValueError())
-
-    def _spoilt(self, bad: Exception) -> None:
-        """The parser gave up: what follows on this connection has no meaning any more."""
-        self._broken = True
-        self._head_open = False
-        fault = self._reason(bad)
-        exchange, self._parsing = self._parsing, None
+    def _unreadable(self, fault: Fault) -> None:
+        """The reader gave up: at which request does that strike?"""
+        exchange = self._reader.receiving
         if exchange is None:
             self._shed(fault)
-        elif exchange is not self._current:
+        elif exchange is self._current:
+            self._stop_current(exchange, fault)
+        else:
             exchange.fault = exchange.fault or fault
             exchange.keep_alive = False
-        else:
-            self._stop_current(exchange, fault)
 
     def _stop_current(self, exchange: Exchange, fault: Fault) -> None:
         if self._relay is not None:
@@ -315,22 +203,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.refuse(exchange, fault)
 
-    def _reason(self, bad: Exception) -> Fault:
-        if self._too_large:
-            limits = self._gate.limits
-            limit = f"{limits.header_bytes} bytes or {limits.headers} headers"
-            return Fault(HEAD_TOO_LARGE, limit=limit)
-        if isinstance(bad, httptools.HttpParserCallbackError):
-            _log.error("request parsing failed", exc_info=bad.__context__)
-            return Fault(OWN_FAULT)
-        return Fault(MALFORMED, reason=str(bad) or type(bad).__name__)
-
     def _shed(self, fault: Fault) -> None:
         """Answer with a fault, in turn, where no request could be read."""
         exchange = Exchange("-", b"", (), self._peer, self.tick())
         exchange.fault = fault
         exchange.keep_alive = False
-        self._broken = True
+        self._reader.broken = True
         self._pending.append(exchange)
         self._advance()
 
@@ -412,10 +290,12 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         if not exchange.keep_alive or self._gate.draining:
-            self._close(whole=exchange.complete and not self._broken)
+            self._close(whole=exchange.complete and not self._reader.broken)
             return
         limits = self._gate.limits
-        self._watch.set(limits.header_timeout if self._head_open else limits.keep_alive_timeout)
+        self._watch.set(
+            limits.header_timeout if self._reader.head_open else limits.keep_alive_timeout
+        )
         self._advance()
         self.regulate()
 
@@ -446,8 +326,8 @@ class ClientConnection(asyncio.Protocol):
             self._relay.expired()
         elif self._current is not None:
             return
-        elif self._head_open:
-            self._head_open = False
+        elif self._reader.head_open:
+            self._reader.head_open = False
             self._shed(Fault(HEAD_TIMEOUT, seconds=self._gate.limits.header_timeout))
         else:
             self._close(whole=True)
