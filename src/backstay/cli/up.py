@@ -5,26 +5,23 @@ from pathlib import Path
 
 import click
 
-from backstay.cli.face import data_option
 from backstay.core.errors import Exit
 
 
 @click.command("up")
 @click.argument("file", required=False, metavar="[FILE.cai]")
-@data_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8080,
-    show_default=True,
-    envvar="BACKSTAY_PORT",
-    help="Where the gateway listens.",
-)
+@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
+@click.option("--host", help="Where the gateway listens.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: 8080]")
 @click.option("--config", metavar="FILE.yaml", help="Settings; a section for each system.")
 @click.option("--detach", "-d", is_flag=True, help="Return once it is ready, and leave it running.")
 def command(
-    file: str | None, data: str, host: str, port: int, config: str | None, detach: bool
+    file: str | None,
+    data: str | None,
+    host: str | None,
+    port: int | None,
+    config: str | None,
+    detach: bool,
 ) -> int:
     """Start what there is: queue, app, gateway, and what backstay.yaml beside FILE.cai names.
 
@@ -34,12 +31,13 @@ def command(
     from backstay.up.start import Asked, in_background, in_foreground
 
     asked = Asked(
-        data=Path(data),
+        data=data,
         host=host,
         port=port,
         app_file=Path(file) if file else None,
         config=Path(config) if config else None,
     )
-    if detach and not os.environ.get("BACKSTAY_DETACHED"):
+    # Popped: what a supervisor starts may start supervisors of its own.
+    if detach and not os.environ.pop("BACKSTAY_DETACHED", ""):
         return in_background(asked)
     return in_foreground(asked) or Exit.OK

@@ -11,6 +11,7 @@ import msgspec
 
 from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
+from backstay.queue.errors import NOT_IN_PROGRESS, NOT_OWNER, STALE_LEASE
 
 State = Literal["ready", "delayed", "leased", "completed", "failed", "dead", "cancelled"]
 """The seven places a task can be in; the codeQ routes show them as PENDING (ready, delayed),
@@ -21,6 +22,9 @@ ENDED: frozenset[State] = frozenset({"completed", "failed", "dead", "cancelled"}
 Event = Literal[
     "claim", "extend", "finish", "nack", "abandon", "cancel", "expire", "due", "redrive"
 ]
+
+ANY_TENANT = "*"
+"""In place of a tenant: whoever asks serves all of them (decision 3)."""
 
 ALLOWED: Mapping[Event, frozenset[State]] = {
     "claim": frozenset({"ready"}),
@@ -123,7 +127,6 @@ class Nack(msgspec.Struct, frozen=True, tag="nack"):
     token: str
     reason: str
     delay: float | None = None
-    jitter: float = 0.5
 
 
 class Abandon(msgspec.Struct, frozen=True, tag="abandon"):
@@ -225,3 +228,46 @@ class Rules(msgspec.Struct, frozen=True):
     backoff: Backoff = Backoff()
     retention: float = 86400.0
     abandon_delay: float = 1.0
+
+
+# --- rules -----------------------------------------------------------------------------------
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """What a worker shows of itself with an operation on its lease."""
+
+    id: str
+    worker: str
+    token: str
+    event: Event
+
+
+def refusal(holder: Holder, task: Task, *, living: bool) -> Fault | None:
+    """Why this worker may not act on this task now; None when it may (decisions 1 and 2).
+
+    With its token a worker may act until the task has moved, even after the lease ended; without
+    one (older clients) only as the owner of the `living` lease.
+    """
+    if task.state not in ALLOWED[holder.event]:
+        return Fault(NOT_IN_PROGRESS, id=task.id, state=task.state, event=holder.event)
+    if task.worker != holder.worker:
+        return Fault(NOT_OWNER, id=task.id)
+    if (holder.token == task.lease_token) if holder.token else living:
+        return None
+    return Fault(STALE_LEASE, id=task.id, event=holder.event)
+
+
+def same_result(op: Finish, task: Task) -> bool:
+    """Whether `op` is the result that ended `task`, sent again because its answer was lost."""
+    return (
+        bool(op.token)
+        and op.token == task.lease_token
+        and op.worker == task.worker
+        and task.state == ("completed" if op.ok else "failed")
+        and (op.result, op.error) == (task.result, task.error)
+    )
+
+
+def tries_left(task: Task) -> bool:
+    """`max_attempts` counts deliveries (decision 1)."""
+    return task.attempts < task.max_attempts

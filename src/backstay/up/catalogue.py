@@ -13,6 +13,7 @@ from backstay.core.errors import ErrorEntry
 LIGHT = (
     "backstay.core.faults",
     "backstay.core.control",
+    "backstay.core.http_errors",
     "backstay.core.runtime",
     "backstay.core.process_errors",
     "backstay.core.sqlite.errors",
@@ -32,8 +33,10 @@ def entries(modules: tuple[str, ...] = (*LIGHT, *HEAVY)) -> Iterator[ErrorEntry]
     for name in modules:
         if _found(name):
             for value in vars(importlib.import_module(name)).values():
-                if isinstance(value, ErrorEntry):
-                    yield value
+                # A Fault of its own class carries its entry as `entry_of`.
+                found = getattr(value, "entry_of", value)
+                if isinstance(found, ErrorEntry):
+                    yield found
 
 
 def find(code: str) -> ErrorEntry | None:

@@ -22,7 +22,8 @@ FIRST, MIDDLE, LATE, LAST = range(4)
 
 class ChildSpec(msgspec.Struct, frozen=True):
     """One process. `control` is set for our own systems: they drain by their pipe and tell over
-    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all."""
+    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all. It
+    is first started once those named in `after` are ready, given up, or take too long."""
 
     name: str
     command: tuple[str, ...]
@@ -33,10 +34,12 @@ class ChildSpec(msgspec.Struct, frozen=True):
     ready_url: str = ""
     port: int = 0
     drain_order: int = LATE
+    after: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All that the supervisor needs to know. `seed` is a command, run in `home`."""
+    """All that the supervisor needs to know. `seed` is a command, run in `home`; `settings` are the
+    supervisor's own, as people may see them."""
 
     data: Path
     runtime: Path
@@ -46,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     app_file: Path | None = None
     home: Path | None = None
     seed: tuple[str, ...] = ()
+    settings: tuple[Mapping[str, object], ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -53,15 +57,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What was asked for on the command line. `jwt_secret` is the development issuer's, for
-    programs that read `env("JWT_SECRET")`; empty when the environment has one."""
+    """What was asked for. `configs` has a file for each system that has one. `jwt_secret` is the
+    development issuer's, for programs that read `env("JWT_SECRET")`; empty when that is set.
+    `egress_allow` is what EGRESS_ALLOW says already."""
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8080
     app_file: Path | None = None
-    config: Path | None = None
+    configs: Mapping[str, Path] = {}
     jwt_secret: str = ""
+    egress_allow: str = ""
 
 
 def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
@@ -73,7 +79,7 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
         "queue": ("CODEQ_BASE_URL", f"unix:{runtime / 'queue.sock'}"),
         "gateway": ("BACKSTAY_URL", f"http://{wish.host}:{wish.port}"),
     }
-    home = app_file.parent if app_file else None
+    home = home_of(app_file)
     extras: list[ChildSpec] = []
     provided: dict[str, str] = {}
     for name, extra in project.processes.items():
@@ -81,7 +87,7 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
         extras.append(_extra(name, extra, words, places, home))
         provided |= {key: _fill(value, words) for key, value in extra.provides.items()}
     systems = _systems(wish, data, runtime, app_file, provided)
-    if not systems:
+    if not systems and not extras:
         raise Fault(NOTHING_TO_START)
     words = {"python": sys.executable, "data": str(data)}
     return Plan(
@@ -99,23 +105,37 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
 def _systems(
     wish: Wish, data: Path, runtime: Path, app_file: Path | None, provided: Mapping[str, str]
 ) -> list[ChildSpec]:
-    common = ("--data", str(data), *(("--config", str(wish.config)) if wish.config else ()))
+    def common(name: str) -> tuple[str, ...]:
+        file = wish.configs.get(name)
+        return ("--data", str(data), *(("--config", str(file)) if file else ()))
+
     found = []
     if _exists("codeq_server"):
-        command = _module("codeq_server", "--listen", f"unix:{runtime / 'queue.sock'}", *common)
+        command = _module(
+            "codeq_server", "--listen", f"unix:{runtime / 'queue.sock'}", *common("queue")
+        )
         found.append(_system("queue", command, runtime, drain_order=LAST))
     if app_file and _exists("codeai"):
         env = {"CODEQ_BASE_URL": f"unix:{runtime / 'queue.sock'}", **provided}
+        if provided:
+            # What runs beside it is meant to be called; everything else near stays closed.
+            env["EGRESS_ALLOW"] = ",".join(filter(None, (wish.egress_allow, "loopback")))
         if wish.jwt_secret:
             env["JWT_SECRET"] = wish.jwt_secret
         listen = f"unix:{runtime / 'app.sock'}"
-        command = _module("codeai", "server", str(app_file), "--listen", listen, *common)
+        command = _module("codeai", "server", str(app_file), "--listen", listen, *common("app"))
         found.append(_system("app", command, runtime, drain_order=MIDDLE, env=env))
     if _exists("gateway"):
         listen = f"{wish.host}:{wish.port}"
-        command = _module("backstay", "gateway", "serve", "--listen", listen, *common)
+        command = _module("backstay", "gateway", "serve", "--listen", listen, *common("gateway"))
         gateway = _system("gateway", command, runtime, drain_order=FIRST)
-        found.append(msgspec.structs.replace(gateway, address=f"http://{listen}", port=wish.port))
+        # After what it asks for its health: its first answer is then the true one.
+        behind = tuple(spec.name for spec in found)
+        found.append(
+            msgspec.structs.replace(
+                gateway, address=f"http://{listen}", port=wish.port, after=behind
+            )
+        )
     return found
 
 
@@ -156,6 +176,7 @@ def _extra(
         ready_url=_fill(extra.ready, words),
         port=port,
         drain_order=LATE,
+        after=extra.needs,
     )
 
 
@@ -178,11 +199,21 @@ def _fill(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
+def home_of(app_file: Path | None) -> Path | None:
+    """The folder of a program: where `backstay.yaml` is, and where extra processes run."""
+    if app_file is None:
+        return None
+    return app_file if app_file.is_dir() else app_file.parent
+
+
 def _readable(file: Path | None) -> Path | None:
     if file is None:
         return None
     try:
-        file.open("rb").close()
+        if file.is_dir():
+            next(file.iterdir(), None)
+        else:
+            file.open("rb").close()
     except OSError as failed:
         raise Fault(NO_APP_FILE, file=str(file), reason=failed.strerror or "?") from failed
     return file.absolute()

@@ -5,6 +5,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,8 @@ from backstay.core.control import ControlSilent, ask
 from backstay.core.dev_issuer import make_dev_issuer
 from backstay.core.errors import Exit, Fault
 from backstay.core.runtime import find_runtime, make_runtime
+from backstay.core.settings import Loaded
+from backstay.up.config import UpSettings, resolve, sections, shown
 from backstay.up.errors import NEVER_READY
 from backstay.up.logs import stdout_terminal
 from backstay.up.owner import own
@@ -22,28 +25,30 @@ from backstay.up.ports import demand_free
 from backstay.up.project import Project, project_beside
 from backstay.up.state import read_state
 from backstay.up.supervisor import START_SECONDS, supervise
-from backstay.up.table import draw, examples, show
+from backstay.up.table import data_hint, draw, examples, show
 
 _POLL = 0.05
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """The command line."""
+    """The command line; None was not typed."""
 
-    data: Path
-    host: str
-    port: int
+    data: str | None
+    host: str | None
+    port: int | None
     app_file: Path | None
     config: Path | None
 
 
 def in_foreground(asked: Asked) -> int:
     """Run until told to stop. Gives the exit code; raises what keeps it from starting."""
+    loaded = _settings(asked)
+    settings = loaded.settings
     project = project_beside(asked.app_file)
-    demand_free(asked.host, asked.port, "the gateway")
-    owned = own(asked.data)
+    owned = own(settings.data)
     try:
-        plan = _plan(asked, project)
+        demand_free(settings.host, settings.port, "the gateway")
+        plan = _plan(asked, loaded, project)
         terminal = stdout_terminal()
         try:
             return supervise(plan, terminal, show)
@@ -55,10 +60,11 @@ def in_foreground(asked: Asked) -> int:
 
 def in_background(asked: Asked) -> int:
     """Start `in_foreground` in a session of its own, wait until it is ready, show the table."""
-    demand_free(asked.host, asked.port, "the gateway")
-    logs = asked.data / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    printed = logs / "detached.log"
+    data = _settings(asked).settings.data
+    logs = data / "logs"
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs.mkdir(mode=0o700, exist_ok=True)
+    printed = logs / "detached.err"
     with printed.open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "backstay.cli.backstay", *sys.argv[1:]],
@@ -68,23 +74,23 @@ def in_background(asked: Asked) -> int:
             start_new_session=True,
             env={**os.environ, "BACKSTAY_DETACHED": "1"},
         )
-    return asyncio.run(_report(asked, child, printed))
+    return asyncio.run(_report(asked, data, child, printed))
 
 
-async def _report(asked: Asked, child: "subprocess.Popen[bytes]", printed: Path) -> int:
+async def _report(asked: Asked, data: Path, child: "subprocess.Popen[bytes]", printed: Path) -> int:
     clock = SystemClock()
     end = clock.tick() + START_SECONDS + 10
     while clock.tick() < end:
         code = child.poll()
         if code is not None:
             return _failed(printed, code)
-        runtime = find_runtime(asked.data)
+        runtime = find_runtime(data)
         try:
             live = await ask(runtime / "up.ctl", "/live")
         except ControlSilent:
             live = {}
         if live.get("ready") and live["pid"] == child.pid:
-            return _table(asked, runtime)
+            return _table(asked, data, runtime)
         await clock.sleep(clock.tick() + _POLL)
     reason = f"the supervisor runs (pid {child.pid})"
     raise Fault(NEVER_READY, seconds=START_SECONDS, names="up", first="up", reason=reason)
@@ -95,12 +101,12 @@ def _failed(printed: Path, code: int) -> int:
     return code
 
 
-def _table(asked: Asked, runtime: Path) -> int:
+def _table(asked: Asked, data: Path, runtime: Path) -> int:
     state = read_state(runtime)
     if state is None:
         return Exit.NEGATIVE
     lines = [draw(state, colours=False), "", "try next:"]
-    hint = f" --data {asked.data}" if str(asked.data) != ".backstay" else ""
+    hint = data_hint(data.absolute())
     lines += [f"  {line}" for line in examples(state, asked.app_file, hint)]
     lines += [f"  backstay logs -f{hint}", f"  backstay down{hint}"]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -108,14 +114,24 @@ def _table(asked: Asked, runtime: Path) -> int:
     return Exit.OK if well else Exit.NEGATIVE
 
 
-def _plan(asked: Asked, project: Project) -> Plan:
-    secret = make_dev_issuer(asked.data)
+def _settings(asked: Asked) -> Loaded[UpSettings]:
+    flags = {"--data": asked.data, "--host": asked.host, "--port": asked.port}
+    with tempfile.TemporaryDirectory() as scratch:
+        return resolve(flags, os.environ, asked.config, Path(scratch))
+
+
+def _plan(asked: Asked, loaded: Loaded[UpSettings], project: Project) -> Plan:
+    settings = loaded.settings
+    runtime = make_runtime(settings.data)
+    secret = make_dev_issuer(settings.data)
     wish = Wish(
-        data=asked.data,
-        host=asked.host,
-        port=asked.port,
+        data=settings.data,
+        host=settings.host,
+        port=settings.port,
         app_file=asked.app_file,
-        config=asked.config,
-        jwt_secret="" if os.environ.get("JWT_SECRET") else secret.reveal(),
+        configs=sections(asked.config, runtime / "config") if asked.config else {},
+        jwt_secret="" if settings.jwt_secret else secret.reveal(),
+        egress_allow=os.environ.get("EGRESS_ALLOW", ""),
     )
-    return compose(wish, make_runtime(asked.data), project)
+    plan = compose(wish, runtime, project)
+    return msgspec.structs.replace(plan, settings=tuple(shown(loaded)))

@@ -64,7 +64,7 @@ class Supervisor:
         control = ControlServer(self._plan.runtime / "up.ctl", self._routes())
         await control.start()
         self._listen()
-        lives = [asyncio.create_task(child.keep()) for child in self._children]
+        lives = [asyncio.create_task(child.keep(self._before(child))) for child in self._children]
         try:
             await self._until_ended(self._open())
             await self._end()
@@ -96,15 +96,15 @@ class Supervisor:
         settled = asyncio.gather(*(child.settled.wait() for child in self._children))
         with suppress(TimeoutError):
             await asyncio.wait_for(settled, START_SECONDS)
-        if self._refused():
-            self._code = Exit.USAGE
-            self._ending.set()
-        elif made is not None:
+        if made is not None:
             await self._sow(made)
         self._settled = True
         if not self._ending.is_set():
             self._show(self.state(), self._plan, self._terminal)
         await self._ending.wait()
+
+    def _before(self, child: Child) -> list[Child]:
+        return [other for other in self._children if other.spec.name in child.spec.after]
 
     def _seed_wanted(self) -> bool:
         has_app = any(child.spec.name == "app" for child in self._children)
@@ -172,6 +172,9 @@ class Supervisor:
         # A full disk or a folder that went away must not take the supervisor along.
         with suppress(OSError):
             write_state(self._plan.runtime, self.state())
+        if not self._settled and not self._ending.is_set() and self._refused():
+            self._code = Exit.USAGE
+            self._ending.set()
 
     def _say(self, text: str) -> None:
         for line in text.splitlines():
@@ -204,9 +207,13 @@ class Supervisor:
             self._ending.set()
             return json_reply({"draining": True})
 
+        async def settings(_: str, __: bytes) -> Reply:
+            return json_reply(self._plan.settings)
+
         return {
             "GET /live": live,
             "GET /state": state,
+            "GET /settings": settings,
             "POST /restart/{}": restart,
             "POST /drain": drain,
         }

@@ -150,6 +150,7 @@ class Writer:
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO job")
+            self._failures += 1
             job.failure = translated(failure, self._path)
         connection.execute("RELEASE job")
 

@@ -1,0 +1,223 @@
+"""`reference.py FOLDER`: writes errors.md, settings.md and commands.md from what the code declares.
+
+Every error a user can meet is an ErrorEntry, every setting carries an Option and every command is
+a click command, so the pages are found by looking through backstay instead of being kept by hand.
+"""
+
+import importlib
+import importlib.metadata
+import pkgutil
+import sys
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import click
+import msgspec
+
+import backstay
+from backstay.core.duration import format_duration
+from backstay.core.errors import ErrorEntry, index
+from backstay.core.settings import Option, Secret
+
+PAGES = ("errors.md", "settings.md", "commands.md")
+FAMILIES: Mapping[str, str] = {
+    "CORE": "Common ground",
+    "AUTH": "Who may",
+    "UP": "`backstay up` and its commands",
+    "GATE": "Gateway",
+    "QUEUE": "Queue",
+    "LANG": "The language",
+    "APP": "The app server",
+    "DOC": "Doctor",
+}
+NOTE = "<!-- Made by scripts/reference.py; what is written here by hand is lost. -->\n"
+
+
+def modules() -> Iterator[ModuleType]:
+    """Every module of the package; raises ImportError when one does not load."""
+    for found in pkgutil.walk_packages(backstay.__path__, "backstay."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def entries(found: list[ModuleType]) -> dict[str, ErrorEntry]:
+    """The catalogue by code. Raises ValueError when two errors share one."""
+    every = {
+        id(value): value
+        for module in found
+        for value in vars(module).values()
+        if isinstance(value, ErrorEntry)
+    }
+    return dict(sorted(index([every.values()]).items()))
+
+
+def settings(found: list[ModuleType]) -> dict[str, type[msgspec.Struct]]:
+    """Structs whose fields carry an Option, by the module that declares them."""
+    specs: dict[str, type[msgspec.Struct]] = {}
+    for module in found:
+        for value in vars(module).values():
+            if not (isinstance(value, type) and issubclass(value, msgspec.Struct)):
+                continue
+            if value.__module__ == module.__name__ and any(options(value)):
+                specs[f"{module.__name__}.{value.__name__}"] = value
+    return dict(sorted(specs.items()))
+
+
+def options(spec: type[msgspec.Struct]) -> Iterator[tuple[str, Option, object]]:
+    """Field, Option and default of each setting; `msgspec.NODEFAULT` where it must be given."""
+    hints = typing.get_type_hints(spec, include_extras=True)
+    for field in msgspec.structs.fields(spec):
+        for extra in getattr(hints[field.name], "__metadata__", ()):
+            if isinstance(extra, Option):
+                made = field.default_factory is not msgspec.NODEFAULT
+                default = field.default_factory() if made else field.default
+                yield field.name, extra, default
+
+
+def errors_page(catalogue: Mapping[str, ErrorEntry]) -> str:
+    """One section for each error; `{name}` stands for the value it is raised with."""
+    parts = [
+        NOTE,
+        "# Errors\n",
+        (
+            "Every error has a code that is never used for anything else. `backstay explain CODE`"
+            " prints the same as this page; `{name}` stands for the value at hand.\n"
+        ),
+    ]
+    for family, entry_codes in _families(catalogue).items():
+        parts.append(f"## {FAMILIES.get(family, family)}\n")
+        parts.extend(_error(catalogue[code]) for code in entry_codes)
+    return "\n".join(parts)
+
+
+def settings_page(specs: Mapping[str, type[msgspec.Struct]]) -> str:
+    """One table for each process or part that is configured."""
+    parts = [
+        NOTE,
+        "# Settings\n",
+        (
+            "A flag beats the environment, the environment the file, and the file the default."
+            " `backstay config show` prints what is in force and where each value came from.\n"
+        ),
+    ]
+    for name, spec in specs.items():
+        parts.append(f"## {name.removeprefix('backstay.').rpartition('.')[0]}\n")
+        parts.append(f"{_first_sentence(spec)}\n")
+        parts.append("| setting | flag | environment | key in the file | default |")
+        parts.append("|---|---|---|---|---|")
+        parts.extend(_setting(*option) for option in options(spec))
+        parts.append("")
+    return "\n".join(parts)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Each console script and below it each sub-command, by what a person types."""
+    for script in sorted(importlib.metadata.entry_points(group="console_scripts")):
+        if script.value.startswith("backstay."):
+            module = importlib.import_module(script.module)
+            command = getattr(module, "COMMAND", None) or module.command
+            yield from _with_below(script.name, command)
+
+
+def commands_page(found: Iterable[tuple[str, click.Command]]) -> str:
+    """The help text of each command as a terminal shows it."""
+    parts = [
+        NOTE,
+        "# Commands\n",
+        (
+            "Exit codes of all: 0 done, 1 a negative result, 2 wrong usage or it could not be told,"
+            " 3 not allowed, 4 not reachable, 130 interrupted.\n"
+        ),
+    ]
+    for typed, command in found:
+        with click.Context(command, info_name=typed, terminal_width=88) as context:
+            parts.append(f"{'##' if ' ' not in typed else '###'} {typed}\n")
+            parts.append(f"```\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def _with_below(typed: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield typed, command
+    if isinstance(command, click.Group):
+        with click.Context(command, info_name=typed) as context:
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                if below is not None and not below.hidden:
+                    yield from _with_below(f"{typed} {name}", below)
+
+
+def _families(catalogue: Mapping[str, ErrorEntry]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {family: [] for family in FAMILIES}
+    for code in catalogue:
+        grouped.setdefault(code.rstrip("0123456789"), []).append(code)
+    return {family: codes for family, codes in grouped.items() if codes}
+
+
+def _error(entry: ErrorEntry) -> str:
+    facts = f"HTTP {entry.status}, exit {entry.exit}"
+    if entry.retryable:
+        facts += ", worth trying again"
+    lines = [f"### {entry.code}\n", f"**{_plain(entry.message)}** ({facts})\n"]
+    lines += [f"- why: {_plain(entry.cause)}"] if entry.cause else []
+    lines += [f"- fix: {_plain(entry.fix)}"] if entry.fix else []
+    return "\n".join([*lines, ""])
+
+
+def _setting(name: str, option: Option, default: object) -> str:
+    cells = [
+        f"**{name}**: {_plain(option.help)}",
+        _code(option.flag),
+        ", ".join(_code(one) for one in option.env),
+        _code(option.key or name),
+        _default(default, option),
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(value: object, option: Option) -> str:
+    if value is msgspec.NODEFAULT:
+        return "must be given"
+    if value is None or isinstance(value, Secret) or value in ("", ()):
+        return "unset"
+    if option.duration and isinstance(value, int | float):
+        return _code(format_duration(float(value)))
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    return _code(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _plain(template: str) -> str:
+    # Angle brackets would be taken for HTML.
+    return template.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _first_sentence(spec: type[msgspec.Struct]) -> str:
+    words = " ".join((spec.__doc__ or "").split())
+    return words.split(". ")[0].rstrip(".") + "." if words else ""
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print("usage: reference.py FOLDER", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    found = list(modules())
+    pages = (
+        errors_page(entries(found)),
+        settings_page(settings(found)),
+        commands_page(commands()),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for page, text in zip(PAGES, pages, strict=True):
+        (folder / page).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""`codeq-server`: the queue as a process of its own, or as a child of `backstay up`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from backstay.cli import face
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path. [127.0.0.1:8080]")
+@click.option("--data", metavar="DIR", help="Folder of the store. [.backstay]")
+@click.option(
+    "--config",
+    metavar="FILE.yaml",
+    type=click.Path(path_type=Path),
+    envvar="CODEQ_CONFIG_PATH",
+    help="Settings; the environment beats them.",
+)
+@click.option(
+    "--durability",
+    metavar="KIND",
+    help="power: an answer survives a power cut; process: only a crash. [power]",
+)
+def command(
+    listen: str | None, data: str | None, config: Path | None, durability: str | None
+) -> int:
+    """Serve the codeQ task queue."""
+    from backstay.core.process import run_process
+    from backstay.core.settings import Given, load
+    from backstay.queue.settings import QueueSettings
+    from backstay.queue.system import build
+
+    flags = {"--listen": listen, "--data": data, "--durability": durability}
+    loaded = load(QueueSettings, Given(flags=dict(flags), env=os.environ, file=config))
+    loaded.settings.rules()
+    _make_folder(loaded.settings.data)
+    # The process reads its log settings from the environment alone: what the file says of them
+    # is put there, where nothing else says otherwise.
+    os.environ.setdefault("LOG_LEVEL", loaded.settings.log_level)
+    os.environ.setdefault("LOG_FORMAT", loaded.settings.log_format)
+    return run_process("queue", loaded, build)
+
+
+def _make_folder(data: Path) -> None:
+    """Raises CORE041 naming the folder that cannot be made."""
+    from backstay.core.errors import Fault
+    from backstay.core.sqlite.errors import NOT_WRITABLE
+
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as bad:
+        raise Fault(NOT_WRITABLE, path=str(data), reason=bad.strerror or str(bad)) from bad
+
+
+def main() -> None:
+    """The console script."""
+    face.main(command, "codeq-server")
+
+
+if __name__ == "__main__":
+    main()

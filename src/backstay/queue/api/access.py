@@ -1,0 +1,66 @@
+"""Who may do what, as the queue reads a principal."""
+
+from collections.abc import Sequence
+
+from backstay.core.context import Principal
+from backstay.core.errors import Fault
+from backstay.core.faults import AUTH_MISSING
+from backstay.queue.errors import EVENT_NOT_ALLOWED, SCOPE_MISSING
+from backstay.queue.model import ANY_TENANT
+
+PRODUCE, ADMIN = "codeq:produce", "codeq:admin"
+CLAIM, HEARTBEAT, ABANDON, NACK, RESULT = (
+    "codeq:claim",
+    "codeq:heartbeat",
+    "codeq:abandon",
+    "codeq:nack",
+    "codeq:result",
+)
+LOOKERS = (PRODUCE, CLAIM, RESULT, ADMIN)
+
+
+def require(principal: Principal, *scopes: str) -> None:
+    """Raises AUTH005 (401) for nobody, QUEUE009 (403) for somebody with none of `scopes`."""
+    if principal.kind == "anonymous":
+        raise Fault(AUTH_MISSING)
+    if any(principal.may(scope) for scope in scopes):
+        return
+    if ADMIN in scopes and {"admin", "ADMIN"} & principal.roles:
+        return
+    raise Fault(SCOPE_MISSING, scope=" or ".join(scopes))
+
+
+def tenant_served(principal: Principal) -> str:
+    """Its own tenant, or all (decision 3)."""
+    if principal.kind in ("local", "system") or _words(principal, "tenants") == ["*"]:
+        return ANY_TENANT
+    return principal.tenant
+
+
+def worker_name(principal: Principal) -> str:
+    return principal.sub or principal.kind
+
+
+def commands_served(principal: Principal, wanted: Sequence[str]) -> tuple[str, ...]:
+    """What a claim is for: `wanted` within the token's eventTypes; empty means any command.
+
+    Raises QUEUE008 for the first command that the token does not cover.
+    """
+    named = tuple(dict.fromkeys(command for command in wanted if command != "*"))
+    everything = len(named) < len(set(wanted)) or not wanted
+    if principal.kind in ("local", "system") or "eventTypes" not in principal.claims:
+        return () if everything else named
+    allowed = _words(principal, "eventTypes")
+    if "*" in allowed:
+        return () if everything else named
+    for command in named:
+        if command not in allowed:
+            raise Fault(EVENT_NOT_ALLOWED, command=command, allowed=", ".join(allowed) or "none")
+    if not allowed:
+        raise Fault(EVENT_NOT_ALLOWED, command="*", allowed="none")
+    return tuple(allowed) if everything else named
+
+
+def _words(principal: Principal, claim: str) -> list[str]:
+    found = principal.claims.get(claim)
+    return [str(word) for word in found] if isinstance(found, list) else []

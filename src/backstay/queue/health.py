@@ -1,0 +1,97 @@
+"""Whether the store works, by a real write; and what the doctor may ask of the queue."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from backstay.core.clock import Clock
+from backstay.core.errors import Fault
+from backstay.core.health import Check, Finding
+from backstay.queue.service import Queue
+from backstay.queue.store.sqlite import SqliteEngine
+
+_DEADLINE = 2.0
+_FRESH = 1.0
+
+
+class StoreHealth:
+    """Asked by the board every few seconds and by `/healthz`; one write at a time at most."""
+
+    def __init__(self, engine: SqliteEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._at = float("-inf")
+        self._finding = Finding("unknown", error="not checked yet")
+        self._asking: asyncio.Task[Finding] | None = None
+
+    def check(self) -> Check:
+        return Check("store", critical=True, deadline=_DEADLINE + 1, every=5.0, run=self.finding)
+
+    async def finding(self) -> Finding:
+        """At most a second old; asked anew otherwise."""
+        if self._clock.tick() - self._at < _FRESH:
+            return self._finding
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Finding:
+        facts = {"path": str(self._engine.path)}
+        try:
+            await asyncio.wait_for(self._engine.touch(), _DEADLINE)
+            found = Finding("pass", facts)
+        except TimeoutError:
+            found = Finding("fail", facts, f"no answer to a write within {_DEADLINE:g} s")
+        except Fault as fault:
+            found = Finding("fail", {**facts, "code": fault.entry.code}, fault.message)
+        except Exception as failure:  # noqa: BLE001 - a broken check is a finding
+            found = Finding("fail", facts, f"{type(failure).__name__}: {failure}")
+        self._finding, self._at = found, self._clock.tick()
+        return found
+
+
+async def commands_probe(queue: Queue, engine: SqliteEngine, clock: Clock) -> dict[str, Any]:
+    """Per command over all tenants: depths, ages in seconds (-1: never), waiting claims."""
+    now = clock.now()
+    polled = engine.polled()
+    found: dict[str, dict[str, Any]] = {}
+    for command in queue.waited_for() | set(polled) - {""}:
+        found[command] = _blank()
+    for stats in await queue.stats(None):
+        seen = found.setdefault(stats.command, _blank())
+        seen["ready"] += stats.ready
+        seen["delayed"] += stats.delayed
+        seen["in_progress"] += stats.in_progress
+        seen["dead"] += stats.dead
+        if stats.oldest_ready_at:
+            age = max(0.0, now - stats.oldest_ready_at)
+            seen["oldest_ready_age"] = max(seen["oldest_ready_age"], age)
+    for command, seen in found.items():
+        last = max(polled.get(command, 0.0), polled.get("", 0.0))
+        seen["last_claim_age"] = max(0.0, now - last) if last else -1.0
+        seen["waiting_claims"] = queue.waiting(command)
+    return {"commands": found}
+
+
+def _blank() -> dict[str, Any]:
+    return {"ready": 0, "delayed": 0, "in_progress": 0, "dead": 0, "oldest_ready_age": -1.0}
+
+
+async def store_probe(health: StoreHealth, path: Path) -> dict[str, Any]:
+    """Where the store is, whether a real write worked, what room is left."""
+    finding = await health.finding()
+    folder = path.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = -1
+    return {
+        "path": str(path),
+        "writable": finding.outcome == "pass",
+        "error": finding.error,
+        "code": finding.facts.get("code", ""),
+        "free_bytes": free,
+        "folder_writable": os.access(folder, os.W_OK),
+    }

@@ -1,0 +1,38 @@
+"""Depths and ages for the scrape: counted in the background, so that a scrape waits for nothing."""
+
+import asyncio
+
+from backstay.core.clock import Clock
+from backstay.queue.metrics import QueueMetrics
+from backstay.queue.service import Queue
+from backstay.queue.store.sqlite import SqliteEngine
+
+_EVERY = 5.0
+
+
+class Gauges:
+    """A Loop."""
+
+    name = "gauges"
+
+    def __init__(
+        self, engine: SqliteEngine, queue: Queue, metrics: QueueMetrics, clock: Clock
+    ) -> None:
+        self.wake = asyncio.Event()
+        self._engine = engine
+        self._queue = queue
+        self._metrics = metrics
+        self._clock = clock
+
+    async def step(self) -> float | None:
+        await self.refresh()
+        return self._clock.tick() + _EVERY
+
+    async def refresh(self) -> None:
+        """Count now."""
+        queues = await self._engine.stats(None)
+        polled = self._engine.polled()
+        commands = {queue.command for queue in queues} | self._queue.waited_for()
+        waiting = {command: self._queue.waiting(command) for command in commands}
+        self._metrics.depths(queues, polled, waiting)
+        self._metrics.stored(self._engine.write_stats())

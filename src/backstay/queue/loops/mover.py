@@ -1,0 +1,54 @@
+"""Time passes: due tasks become ready and leases end exactly when they should, claimed or not."""
+
+import asyncio
+
+import structlog
+
+from backstay.core.clock import Clock
+from backstay.queue.model import Move
+from backstay.queue.store import Engine, Happened
+
+_log = structlog.get_logger("queue.mover")
+
+# Due times are wall times and sleeping is monotonic: a clock that jumps is met after this long.
+_LONGEST_SLEEP = 5.0
+_JUMP = 5.0
+
+
+class Mover:
+    """A Loop. Sleeps until the store's next due time; woken when something earlier arrives."""
+
+    name = "mover"
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.wake = asyncio.Event()
+        self._engine = engine
+        self._clock = clock
+        self._planned = float("inf")
+        self._offset = clock.now() - clock.tick()
+        engine.listen(self._happened)
+
+    async def step(self) -> float | None:
+        """Move what is due. Returns the tick of the next due time."""
+        self._notice_jump()
+        # While it looks, everything that is put off may be earlier than what it finds.
+        self._planned = float("inf")
+        now = self._clock.now()
+        due = await self._engine.due(now)
+        if due is not None and due <= now:
+            await self._engine.apply([Move()], now)
+            return self._clock.tick()
+        left = _LONGEST_SLEEP if due is None else min(due - now, _LONGEST_SLEEP)
+        self._planned = now + left
+        return self._clock.tick() + left
+
+    def _happened(self, happened: Happened) -> None:
+        if happened.earliest < self._planned:
+            self.wake.set()
+
+    def _notice_jump(self) -> None:
+        offset = self._clock.now() - self._clock.tick()
+        jump, self._offset = offset - self._offset, offset
+        if abs(jump) > _JUMP:
+            # Leases run on the monotonic clock and are not ended by it (decision 6).
+            _log.warning("wall clock jumped", seconds=round(jump, 3))

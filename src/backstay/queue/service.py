@@ -1,0 +1,324 @@
+"""What can be done with the queue: one method per use case. No HTTP here, no command line.
+
+Store, clock and ids come in. Tenants are judged before: `tenant` is one tenant, or `ANY_TENANT`
+for whoever serves all.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+import structlog
+
+from backstay.core.clock import Clock, Ids
+from backstay.core.errors import Fault
+from backstay.queue.errors import DRAINING, RESULT_NOT_FOUND, TASK_NOT_FOUND
+from backstay.queue.metrics import QueueMetrics
+from backstay.queue.model import (
+    ANY_TENANT,
+    ENDED,
+    Abandon,
+    Ack,
+    Cancel,
+    Claim,
+    Create,
+    Extend,
+    Finish,
+    Nack,
+    Op,
+    OpResult,
+    Page,
+    QueueStats,
+    Task,
+    TaskQuery,
+)
+from backstay.queue.store import Engine, Happened
+from backstay.queue.waiting import Bells, Waiters, heard
+
+_log = structlog.get_logger("queue")
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """What a worker shows to act on its task."""
+
+    tenant: str
+    id: str
+    worker: str
+    token: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A result as submitted: `result` is JSON text."""
+
+    hold: Hold
+    ok: bool
+    result: str = ""
+    error: str = ""
+
+
+class Want(msgspec.Struct, frozen=True):
+    """A claim as a worker makes it. `commands` empty means any."""
+
+    worker: str
+    tenant: str
+    commands: tuple[str, ...]
+    lease_seconds: float
+    count: int = 1
+
+
+class Queue:
+    """The use cases over one engine."""
+
+    def __init__(self, engine: Engine, clock: Clock, ids: Ids, metrics: QueueMetrics) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._waiters = Waiters()
+        self._bells = Bells()
+        self._draining = False
+        self._returning: set[asyncio.Future[list[OpResult]]] = set()
+        engine.listen(self._happened)
+
+    # --- producers ---------------------------------------------------------------------------
+
+    async def create(self, tasks: Sequence[Create]) -> list[Task | Fault]:
+        """All in one commit; each gives its task, or its own Fault."""
+        results = await self._engine.apply(tasks, self._clock.now())
+        for result in results:
+            if isinstance(result, Task):
+                self._metrics.created(result.command)
+                _log.debug("task accepted", task_id=result.id, command=result.command)
+        return cast("list[Task | Fault]", results)
+
+    async def cancel(self, tenant: str, id: str, reason: str) -> Task:
+        """End it before a worker does. Cancelling twice is fine."""
+        task = await self._one(Cancel(tenant, id, reason))
+        _log.info("task cancelled", task_id=id, command=task.command)
+        return task
+
+    async def task(self, tenant: str, id: str) -> Task:
+        """Raises QUEUE001."""
+        found = await self._engine.task(tenant, id)
+        if found is None:
+            raise Fault(TASK_NOT_FOUND, id=id)
+        return found
+
+    async def result(self, tenant: str, id: str, wait: float) -> Task:
+        """The task once it has ended with a result; waits up to `wait` seconds. Raises QUEUE001
+        or QUEUE006."""
+        until = self._clock.tick() + wait
+        bell = self._bells.hang(("task", id))
+        try:
+            task = await self.task(tenant, id)
+            if task.state not in ENDED and await heard(bell, self._clock, until):
+                task = await self.task(tenant, id)
+        finally:
+            self._bells.unhang(("task", id), bell)
+        if task.state not in ("completed", "failed"):
+            raise Fault(RESULT_NOT_FOUND, id=id, state=task.state)
+        return task
+
+    async def page(self, query: TaskQuery) -> Page[Task]:
+        return await self._engine.page(query)
+
+    # --- workers -----------------------------------------------------------------------------
+
+    async def claim(self, want: Want, wait: float = 0.0) -> list[Task]:
+        """Up to `count` tasks, leased; waits up to `wait` seconds for the first."""
+        tenants = () if want.tenant == ANY_TENANT else (want.tenant,)
+        until = self._clock.tick() + wait
+        waiter = self._waiters.stand(want.commands, tenants)
+        try:
+            while True:
+                waiter.hush()
+                self._refuse_while_draining()
+                tasks = await self._lease(want, tenants)
+                if tasks or not await heard(waiter.bell, self._clock, until):
+                    return tasks
+                if self._draining:
+                    return []
+        finally:
+            self._waiters.leave(waiter)
+
+    async def extend(self, hold: Hold, seconds: float) -> Task:
+        """A heartbeat: the lease ends `seconds` from now."""
+        return await self._one(Extend(hold.tenant, hold.id, hold.worker, hold.token, seconds))
+
+    async def abandon(self, hold: Hold) -> Task:
+        task = await self._one(Abandon(hold.tenant, hold.id, hold.worker, hold.token))
+        self._metrics.requeued(task.command, "abandon")
+        _log.info("task abandoned", task_id=task.id, command=task.command, worker=hold.worker)
+        return task
+
+    async def nack(self, hold: Hold, reason: str, delay: float | None) -> Task:
+        """The attempt failed; the task is put off, or dead after its last delivery."""
+        task = await self._one(Nack(hold.tenant, hold.id, hold.worker, hold.token, reason, delay))
+        if task.state == "dead":
+            self._metrics.died(task.command)
+        else:
+            self._metrics.requeued(task.command, "nack")
+        _log.warning(
+            "task nacked",
+            task_id=task.id,
+            command=task.command,
+            worker=hold.worker,
+            attempt=task.attempts,
+            max_attempts=task.max_attempts,
+            state=task.state,
+            delay=round(max(0.0, task.due_at - task.updated_at), 3),
+            reason=reason,
+        )
+        return task
+
+    async def finish(self, verdicts: Sequence[Verdict]) -> list[Task | Fault]:
+        """Results, all in one commit; each gives the ended task, or its own Fault."""
+        ops = [
+            Finish(
+                tenant=verdict.hold.tenant,
+                id=verdict.hold.id,
+                worker=verdict.hold.worker,
+                token=verdict.hold.token,
+                ok=verdict.ok,
+                result=verdict.result,
+                error=verdict.error,
+            )
+            for verdict in verdicts
+        ]
+        results = await self._engine.apply(ops, self._clock.now())
+        for result in results:
+            if isinstance(result, Task):
+                self._tell_ended(result)
+        return cast("list[Task | Fault]", results)
+
+    # --- readers of outcomes -----------------------------------------------------------------
+
+    async def outcomes(self, reply_to: str, wait: float, limit: int) -> Sequence[Task]:
+        """Ended tasks of that reader it has not acknowledged, oldest end first."""
+        until = self._clock.tick() + wait
+        bell = self._bells.hang(("reply", reply_to))
+        try:
+            while True:
+                bell.clear()
+                page = await self._engine.page(TaskQuery(reply_to=reply_to, limit=limit))
+                if page.items or self._draining:
+                    return page.items
+                if not await heard(bell, self._clock, until):
+                    return ()
+        finally:
+            self._bells.unhang(("reply", reply_to), bell)
+
+    async def ack(self, reply_to: str, ids: Sequence[str]) -> int:
+        """How many were still unacknowledged."""
+        [count] = await self._engine.apply([Ack(reply_to, tuple(ids))], self._clock.now())
+        return cast("int", count)
+
+    # --- people and machines that look on ----------------------------------------------------
+
+    async def stats(self, command: str | None) -> list[QueueStats]:
+        return await self._engine.stats(command)
+
+    def waiting(self, command: str) -> int:
+        """Claims that wait for this command now."""
+        return self._waiters.count(command)
+
+    def waited_for(self) -> set[str]:
+        """Commands that somebody waits for by name."""
+        return self._waiters.commands()
+
+    def drain(self) -> None:
+        """Give up no work: waiting claims and readers are sent home, new claims refused."""
+        self._draining = True
+        self._waiters.wake_all()
+        self._bells.ring_all()
+
+    # --- inside ------------------------------------------------------------------------------
+
+    async def _one(self, op: Op) -> Task:
+        [result] = await self._engine.apply([op], self._clock.now())
+        if isinstance(result, Fault):
+            raise result
+        return cast("Task", result)
+
+    async def _lease(self, want: Want, tenants: tuple[str, ...]) -> list[Task]:
+        claim = Claim(
+            worker=want.worker,
+            tokens=tuple(self._ids.new() for _ in range(want.count)),
+            lease_seconds=want.lease_seconds,
+            commands=want.commands,
+            tenants=tenants,
+            count=want.count,
+        )
+        work = asyncio.ensure_future(self._engine.apply([claim], self._clock.now()))
+        try:
+            [tasks] = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The client has gone while its lease was being made: nobody would work on it.
+            self._returning.add(work)
+            work.add_done_callback(self._hand_back)
+            raise
+        if isinstance(tasks, Fault):
+            raise tasks
+        for task in cast("list[Task]", tasks):
+            self._metrics.claimed(task.command)
+            _log.debug(
+                "task claimed",
+                task_id=task.id,
+                command=task.command,
+                worker=want.worker,
+                attempt=task.attempts,
+            )
+        return cast("list[Task]", tasks)
+
+    def _hand_back(self, work: "asyncio.Future[list[OpResult]]") -> None:
+        self._returning.discard(work)
+        if work.cancelled() or work.exception() is not None:
+            return
+        [tasks] = work.result()
+        ops = [
+            Abandon(task.tenant, task.id, task.worker, task.lease_token)
+            for task in cast("list[Task]", tasks)
+        ]
+        if ops:
+            returning = asyncio.ensure_future(self._engine.apply(ops, self._clock.now()))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+
+    def _refuse_while_draining(self) -> None:
+        if self._draining:
+            raise Fault(DRAINING)
+
+    def _tell_ended(self, task: Task) -> None:
+        status = "COMPLETED" if task.state == "completed" else "FAILED"
+        self._metrics.completed(task.command, status, max(0.0, task.ended_at - task.created_at))
+        if task.state == "completed":
+            _log.debug("task completed", task_id=task.id, command=task.command)
+        else:
+            _log.warning("task failed", task_id=task.id, command=task.command, error=task.error)
+
+    def _happened(self, happened: Happened) -> None:
+        for (tenant, command), count in happened.ready.items():
+            self._waiters.wake(tenant, command, count)
+        for id_ in happened.ended:
+            self._bells.ring(("task", id_))
+        for name in happened.replies:
+            self._bells.ring(("reply", name))
+        for lost in happened.expired:
+            self._metrics.expired(lost.command)
+            if lost.dead:
+                self._metrics.died(lost.command)
+            _log.warning(
+                "lease expired",
+                task_id=lost.id,
+                command=lost.command,
+                worker=lost.worker,
+                attempt=lost.attempts,
+                state="dead" if lost.dead else "delayed",
+            )
+
+
+def fingerprint(*parts: object) -> str:
+    """What makes two creations with one idempotency key the same (decision 4)."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]

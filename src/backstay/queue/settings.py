@@ -1,0 +1,121 @@
+"""What the queue can be told. Keys and environment names are those of codeQ where it has them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from backstay.core.backoff import Backoff, Policy
+from backstay.core.errors import Fault
+from backstay.core.settings import Option, Secret
+from backstay.queue.errors import NO_REDIS_YET
+from backstay.queue.model import Rules
+
+
+class QueueSettings(msgspec.Struct, frozen=True):
+    """Seconds are numbers, as in codeQ's own files."""
+
+    data: Annotated[Path, Option("folder of the store", ("BACKSTAY_DATA",), "data", "--data")] = (
+        Path(".backstay")
+    )
+    listen: Annotated[
+        str, Option("address: HOST:PORT, :PORT or unix:/path", ("CODEQ_LISTEN",), "", "--listen")
+    ] = ""
+    port: Annotated[
+        int,
+        Option("port on loopback, unless `listen` is given", ("PORT",)),
+        msgspec.Meta(ge=0, le=65535),
+    ] = 8080
+    log_level: Annotated[
+        Literal["debug", "info", "warn", "error"],
+        Option("least level that is logged", ("LOG_LEVEL",), "logLevel"),
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
+    ] = "json"
+    durability: Annotated[
+        Literal["power", "process"],
+        Option("what an answer survives", ("CODEQ_DURABILITY",), "durability", "--durability"),
+    ] = "power"
+    default_lease_seconds: Annotated[
+        float,
+        Option(
+            "lease of a claim that names none", ("DEFAULT_LEASE_SECONDS",), "defaultLeaseSeconds"
+        ),
+        msgspec.Meta(gt=0),
+    ] = 300.0
+    max_attempts_default: Annotated[
+        int,
+        Option(
+            "deliveries before the dead letters", ("MAX_ATTEMPTS_DEFAULT",), "maxAttemptsDefault"
+        ),
+        msgspec.Meta(ge=1),
+    ] = 5
+    backoff_policy: Annotated[
+        Policy, Option("how retries are spread", ("BACKOFF_POLICY",), "backoffPolicy")
+    ] = "exp_full_jitter"
+    backoff_base_seconds: Annotated[
+        float,
+        Option("first delay", ("BACKOFF_BASE_SECONDS",), "backoffBaseSeconds"),
+        msgspec.Meta(gt=0),
+    ] = 5.0
+    backoff_max_seconds: Annotated[
+        float,
+        Option("longest delay", ("BACKOFF_MAX_SECONDS",), "backoffMaxSeconds"),
+        msgspec.Meta(gt=0),
+    ] = 900.0
+    max_payload_bytes: Annotated[
+        int,
+        Option("largest body of one task", ("MAX_PAYLOAD_BYTES",), "maxPayloadBytes"),
+        msgspec.Meta(ge=1),
+    ] = 1_048_576
+    require_lease_token: Annotated[
+        bool,
+        Option("refuse workers that send none", ("REQUIRE_LEASE_TOKEN",), "requireLeaseToken"),
+    ] = False
+    retention_seconds: Annotated[
+        float,
+        Option("how long ended tasks are kept", ("RETENTION_SECONDS",), "retentionSeconds"),
+        msgspec.Meta(gt=0),
+    ] = 86_400.0
+    jwt_secret: Annotated[
+        Secret, Option("HS256 secret; unset: loopback only", ("JWT_SECRET",), "jwtSecret")
+    ] = Secret("")
+    jwt_issuer: Annotated[
+        str, Option("issuer that tokens must name", ("JWT_ISSUER",), "jwtIssuer")
+    ] = "backstay"
+    jwt_audience: Annotated[
+        str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
+    ] = "backstay"
+    redis_addr: Annotated[
+        str, Option("address of the redis engine", ("REDIS_ADDR",), "redisAddr")
+    ] = ""
+
+    def problems(self) -> Iterable[str]:
+        """Fields that contradict each other."""
+        if self.backoff_base_seconds > self.backoff_max_seconds:
+            yield (
+                f"backoffBaseSeconds {self.backoff_base_seconds:g} is above"
+                f" backoffMaxSeconds {self.backoff_max_seconds:g}"
+            )
+
+    @property
+    def address(self) -> str:
+        """Where to listen; `listen` wins over `port`."""
+        return self.listen or f"127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> Path:
+        return self.data / "queue.db"
+
+    def rules(self) -> Rules:
+        """Raises QUEUE030 when the redis engine is asked for (decision 6)."""
+        if self.redis_addr:
+            raise Fault(NO_REDIS_YET, address=self.redis_addr)
+        return Rules(
+            backoff=Backoff(
+                self.backoff_policy, self.backoff_base_seconds, self.backoff_max_seconds
+            ),
+            retention=self.retention_seconds,
+        )

@@ -1,0 +1,139 @@
+"""The queue put together: its declarations, and the services and loops of its process."""
+
+from collections.abc import Sequence
+
+from backstay.core.asgi import METRICS as HTTP_METRICS
+from backstay.core.asgi import App
+from backstay.core.clock import Clock
+from backstay.core.metrics import RequestMeter
+from backstay.core.process import Process
+from backstay.core.server import HttpServer, Listen
+from backstay.core.service import Loop, Service
+from backstay.core.system import Route, System
+from backstay.core.tokens import Verifier
+from backstay.core.trust import Trust, require_auth_for
+from backstay.queue.api import PREFIX
+from backstay.queue.api.admin import Admin
+from backstay.queue.api.producers import Producers
+from backstay.queue.api.reading import Limits
+from backstay.queue.api.workers import Workers
+from backstay.queue.errors import ERRORS
+from backstay.queue.health import StoreHealth, commands_probe, store_probe
+from backstay.queue.loops.gauges import Gauges
+from backstay.queue.loops.mover import Mover
+from backstay.queue.metrics import METRICS, QueueMetrics
+from backstay.queue.service import Queue
+from backstay.queue.settings import QueueSettings
+from backstay.queue.store.sqlite import SqliteEngine
+
+
+class Store:
+    """The engine as a Service: open before everything, closed after everything."""
+
+    name = "store"
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+        self._open = False
+
+    async def start(self) -> None:
+        self._engine.path.parent.mkdir(parents=True, exist_ok=True)
+        await self._engine.open()
+        self._open = True
+
+    def ready(self) -> bool:
+        return self._open
+
+    async def drain(self, seconds: float) -> None:
+        """Nothing to finish: what was answered is durable."""
+
+    async def stop(self) -> None:
+        self._open = False
+        await self._engine.close()
+
+
+class Gate:
+    """The last service to start and the first to drain: sends waiting claims home, so that the
+    HTTP server below it has nothing long left to wait for."""
+
+    name = "gate"
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def start(self) -> None:
+        """Open from the beginning."""
+
+    def ready(self) -> bool:
+        return True
+
+    async def drain(self, seconds: float) -> None:  # noqa: ARG002 - a Service's signature
+        self._queue.drain()
+
+    async def stop(self) -> None:
+        self._queue.drain()
+
+
+async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
+    """The services and loops of `codeq-server`; fills the process's checks, probes and backups."""
+    settings = process.loaded.settings
+    clock = process.clock
+    listen = Listen.parse(settings.address)
+    trust = _trust(settings, listen, clock)
+    engine = SqliteEngine(
+        settings.store, settings.rules(), clock, process.dice, settings.durability
+    )
+    process.registry.declare(HTTP_METRICS)
+    metrics = QueueMetrics(process.registry, clock)
+    queue = Queue(engine, clock, process.ids, metrics)
+    health = StoreHealth(engine, clock)
+    gauges = Gauges(engine, queue, metrics, clock)
+    limits = Limits(
+        settings.default_lease_seconds,
+        settings.max_attempts_default,
+        settings.max_payload_bytes,
+        settings.require_lease_token,
+    )
+    endpoints = [
+        *Producers(queue, clock, process.ids, limits).endpoints(PREFIX),
+        *Workers(queue, limits).endpoints(PREFIX),
+        *Admin(queue, health, gauges, process.registry, clock).endpoints(PREFIX),
+    ]
+    meter = RequestMeter(process.registry)
+    app = App("queue", endpoints, trust, clock, process.ids, meter)
+    process.board_checks.append(health.check())
+    process.probes["queue.commands"] = lambda: commands_probe(queue, engine, clock)
+    process.probes["queue.store"] = lambda: store_probe(health, settings.store)
+    process.backups["queue.db"] = engine.backup
+    return [
+        Store(engine),
+        Mover(engine, clock),
+        gauges,
+        HttpServer(app, listen),
+        Gate(queue),
+    ]
+
+
+def _trust(settings: QueueSettings, listen: Listen, clock: Clock) -> Trust:
+    verifier = None
+    if settings.jwt_secret:
+        verifier = Verifier(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience, clock)
+    require_auth_for(str(listen), verifier)
+    if listen.path:
+        return Trust.socket()
+    return Trust.strict(verifier) if verifier else Trust.loopback()
+
+
+SYSTEM = System(
+    name="queue",
+    settings=QueueSettings,
+    errors=ERRORS,
+    metrics=METRICS,
+    guides=(),
+    routes=(Route(PREFIX, "long", "public"),),
+    commands={
+        "codeq": "backstay.cli.codeq:main",
+        "codeq-server": "backstay.cli.codeq_server:main",
+    },
+    build=build,
+)

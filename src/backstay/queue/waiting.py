@@ -1,0 +1,123 @@
+"""Who waits for work, for a result or for outcomes. They are woken, never polled.
+
+A waiting claim that is woken claims again; when it leaves with a wake-up it did not use, the next
+one in the row gets it, so that no arrival is slept through.
+"""
+
+import asyncio
+from collections.abc import Hashable, Iterable
+
+from backstay.core.clock import Clock
+
+ANY_COMMAND = ""
+
+
+class Waiter:
+    """One waiting claim. `rung` is the (tenant, command) it was woken for."""
+
+    def __init__(self, commands: tuple[str, ...], tenants: tuple[str, ...]) -> None:
+        self.commands = commands or (ANY_COMMAND,)
+        self.tenants = tenants
+        self.rung: tuple[str, str] | None = None
+        self.bell = asyncio.Event()
+
+    def serves(self, tenant: str) -> bool:
+        return not self.tenants or tenant in self.tenants
+
+    def hush(self) -> None:
+        """About to look for work itself: what rings from now on is news."""
+        self.rung = None
+        self.bell.clear()
+
+
+class Waiters:
+    """The registry of waiting claims, per command in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[Waiter, None]] = {}
+
+    def stand(self, commands: tuple[str, ...], tenants: tuple[str, ...]) -> Waiter:
+        """Enter the rows of these commands (none: any command)."""
+        waiter = Waiter(commands, tenants)
+        for command in waiter.commands:
+            self._rows.setdefault(command, {})[waiter] = None
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Leave all rows; an unused wake-up goes on to the next."""
+        for command in waiter.commands:
+            row = self._rows.get(command, {})
+            row.pop(waiter, None)
+            if not row:
+                self._rows.pop(command, None)
+        if waiter.rung is not None:
+            self.wake(*waiter.rung, 1)
+
+    def wake(self, tenant: str, command: str, count: int) -> None:
+        """As many as there are new tasks, those who named the command first."""
+        for waiter in self._candidates(command):
+            if count <= 0:
+                return
+            if waiter.rung is None and waiter.serves(tenant):
+                waiter.rung = (tenant, command)
+                waiter.bell.set()
+                count -= 1
+
+    def wake_all(self) -> None:
+        """The process drains: nobody need wait on."""
+        for row in self._rows.values():
+            for waiter in row:
+                waiter.bell.set()
+
+    def count(self, command: str) -> int:
+        """How many wait for this command, claims of any command included."""
+        return len(self._rows.get(command, ())) + len(self._rows.get(ANY_COMMAND, ()))
+
+    def commands(self) -> set[str]:
+        """Commands somebody waits for by name."""
+        return {command for command in self._rows if command != ANY_COMMAND}
+
+    def _candidates(self, command: str) -> Iterable[Waiter]:
+        yield from list(self._rows.get(command, ()))
+        yield from list(self._rows.get(ANY_COMMAND, ()))
+
+
+class Bells:
+    """Everybody who waits for one thing, by its name: a task's end, a reader's outcomes."""
+
+    def __init__(self) -> None:
+        self._hung: dict[Hashable, set[asyncio.Event]] = {}
+
+    def hang(self, name: Hashable) -> asyncio.Event:
+        """A bell that rings at the next `ring(name)`; take it down with `unhang`."""
+        bell = asyncio.Event()
+        self._hung.setdefault(name, set()).add(bell)
+        return bell
+
+    def unhang(self, name: Hashable, bell: asyncio.Event) -> None:
+        hung = self._hung.get(name, set())
+        hung.discard(bell)
+        if not hung:
+            self._hung.pop(name, None)
+
+    def ring(self, name: Hashable) -> None:
+        for bell in self._hung.get(name, ()):
+            bell.set()
+
+    def ring_all(self) -> None:
+        for hung in self._hung.values():
+            for bell in hung:
+                bell.set()
+
+
+async def heard(bell: asyncio.Event, clock: Clock, until: float) -> bool:
+    """Whether the bell rang before the tick `until`."""
+    if bell.is_set() or until <= clock.tick():
+        return bell.is_set()
+    waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(clock.sleep(until))]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bell.is_set()

