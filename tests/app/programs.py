@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from backstay.lang.program import (
     Access,
     Action,
@@ -206,6 +208,7 @@ ORDER_BODY = RecordType(
     )
 )
 
+QTY = Get(Name("body", RecordType(())), "quantity", INT)
 _BODY = Name("body", ORDER_BODY)
 _LINE = Name("line", BODY_LINE)
 _PRICE = Get(Get(_LINE, "product", RefType("Product")), "price", MONEY)
@@ -485,4 +488,4 @@ def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool 
     )
 
 
-__all__ = ["Create", "Let", "Name", "Statement", "orders", "program"]
+__all__ = ["Create", "Let", "Name", "Statement", "orders", "program", "replace"]

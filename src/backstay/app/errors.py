@@ -35,14 +35,6 @@ NOT_SUPPORTED = ErrorEntry(
     fix="compute it into a `let` first, or write the condition without it",
     exit=Exit.USAGE,
 )
-STORE_UNUSABLE = ErrorEntry(
-    code="APP005",
-    message="the database does not answer: {reason}",
-    cause="the file {path} is locked, gone, full or not writable",
-    fix="backstay doctor names the cause",
-    status=503,
-    retryable=True,
-)
 BAD_JSON = ErrorEntry(
     code="APP010",
     message="the body is not JSON: {reason}",
@@ -163,12 +155,19 @@ BAD_SEED = ErrorEntry(
     status=422,
 )
 
+TABLE_TAKEN = ErrorEntry(
+    code="APP027",
+    message="the table {table} of {entity} is there already, and not as the program's",
+    cause="the runtime or something else made it; names of the runtime's tables are reserved",
+    fix="rename the entity",
+    exit=Exit.USAGE,
+)
+
 ERRORS = (
     POSTGRES_LATER,
     ENV_MISSING,
     MIGRATION_REFUSED,
     NOT_SUPPORTED,
-    STORE_UNUSABLE,
     BAD_JSON,
     INVALID,
     BAD_QUERY,
@@ -186,5 +185,6 @@ ERRORS = (
     KEY_REUSED,
     BAD_KEY,
     BAD_SEED,
+    TABLE_TAKEN,
 )
 """All of them; `backstay explain` and the reference are made from these."""

@@ -188,7 +188,8 @@ class Evaluator:
         ]
 
         def closure(unit: Unit, scope: Scope) -> object:
-            return "".join([as_text(shape(part(unit, scope))) for part, shape in parts])
+            values = [(part(unit, scope), shape) for part, shape in parts]
+            return "".join([as_text(shape(value)) for value, shape in values if value is not None])
 
         return closure
 

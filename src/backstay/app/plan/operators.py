@@ -1,7 +1,8 @@
 """What the operators mean in Python; `plan/sql.py` says the same in SQL, and a test compares them.
 
 Null is an ordinary value for `==` and `!=`; an ordering with null is false; arithmetic with null
-is null. Integer division drops the fraction. Decimals are exact, and rounded where they are stored.
+is null, but in a text it is nothing. Integer division drops the fraction. Decimals are exact, and
+rounded where they are stored.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +62,7 @@ def arithmetic(op: str, left: Type, right: Type, result: Type) -> Operator:
     if _is(left, "timestamp") or _is(right, "timestamp"):
         return _nulls(_moments(op, left, right))
     if op == "+" and _textual(result):
-        return _nulls(lambda a, b: f"{a}{b}")
+        return lambda a, b: _words(a) + _words(b)
     compute = _INTEGER[op] if _is(result, "int") else _NUMERIC[op]
 
     def closure(a: object, b: object) -> object:
@@ -107,6 +108,14 @@ def _is(kind: Type, name: str) -> bool:
 
 def _textual(kind: Type) -> bool:
     return _is(kind, "string") or _is(kind, "text")
+
+
+def _words(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    raise Fault(CANNOT_COMPUTE, what=f"a text with {describe(value)}", reason="it is no text")
 
 
 def _numeric(value: object) -> bool:

@@ -251,7 +251,8 @@ class SqlCompiler:
             return self._moment(expr)
         if op == "+" and _textual(expr.type):
             a, b = self._pair(left, right)
-            return Sql(f"({a.text} || {b.text})", a.params + b.params, expr.type)
+            text = f"(COALESCE({a.text}, '') || COALESCE({b.text}, ''))"
+            return Sql(text, a.params + b.params, expr.type)
         a, b = self._number(left), self._number(right)
         if op == "/":
             return self._division(expr, a, b)

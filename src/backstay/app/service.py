@@ -1,0 +1,151 @@
+"""What can be done with a served program: read a list or a row, run an action, take a seed.
+
+Reads go to the read connections, writes into one transaction of the single writer. No HTTP here.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import apsw
+import msgspec
+
+from backstay.app.errors import BAD_QUERY, MISSING_ROLE
+from backstay.app.plan.actions import ActionPlan
+from backstay.app.plan.checks import Mistake, fault_of
+from backstay.app.plan.endpoints import EndpointPlan
+from backstay.app.plan.lists import ListPlan
+from backstay.app.plan.params import Query, refuse_unknown
+from backstay.app.plan.reads import OnePlan
+from backstay.app.plan.unit import Starter, Unit
+from backstay.app.store.idempotency import Answer, Slot, keep, recall
+from backstay.app.store.pool import Pool
+from backstay.app.values import micros
+from backstay.core.clock import Clock, Ids
+from backstay.core.context import Principal
+from backstay.core.errors import Fault
+from backstay.core.faults import AUTH_MISSING
+from backstay.lang.program import Program
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request as a face hands it over. `key` is the Idempotency-Key, "" for none."""
+
+    principal: Principal
+    path: str
+    params: Mapping[str, str]
+    query: Query
+    body: bytes = b""
+    key: str = ""
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """What all use cases of one process share. `start` begins workflows inside a transaction."""
+
+    program: Program
+    database: Pool
+    clock: Clock
+    ids: Ids
+    env: Mapping[str, str | None]
+    start: Starter | None = None
+
+    def unit(self, conn: apsw.Connection, principal: Principal) -> Unit:
+        """A transaction's context at this moment."""
+        now = micros(self.clock.now())
+        return Unit(conn, now, self.ids, self.env, principal, self.start)
+
+
+def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:
+    """Whether this principal may use the endpoint at all; rows are judged by their own rules.
+
+    `local` is a person at this machine: an endpoint that is `required` in a program with auth wants
+    a customer's token from it, too. Raises AUTH005 (401) or APP015 (403).
+    """
+    known = who.kind != "anonymous" and not (who.kind == "local" and program.auth is not None)
+    if plan.auth == "required" and not known:
+        raise Fault(AUTH_MISSING)
+    if plan.roles and not any(role in who.roles or who.may(role) for role in plan.roles):
+        if who.kind == "anonymous":
+            raise Fault(AUTH_MISSING)
+        raise Fault(MISSING_ROLE, roles=", ".join(plan.roles), who=f"{who.kind} {who.sub}".strip())
+
+
+async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, ask: Ask) -> bytes:
+    """A list or a row as JSON."""
+    params = plan.params.read(_single(ask.params))
+    if isinstance(does, ListPlan):
+        page, query = does.parse(ask.query)
+
+        def listed(conn: apsw.Connection) -> bytes:
+            unit = runtime.unit(conn, ask.principal)
+            scope = _scope(plan, unit, params, query)
+            return msgspec.json.encode(does.run(unit, page, scope))
+
+        return await runtime.database.read(listed)
+    query = _query(plan, ask)
+
+    def found(conn: apsw.Connection) -> bytes:
+        unit = runtime.unit(conn, ask.principal)
+        return msgspec.json.encode(does.run(unit, _scope(plan, unit, params, query)))
+
+    return await runtime.database.read(found)
+
+
+async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:
+    """Run an action; durable on return. The same key and request again gives the first answer."""
+    params = plan.params.read(_single(ask.params))
+    query = _query(plan, ask)
+    slot = _slot(plan, ask) if ask.key else None
+    body = does.body.decode(ask.body)
+
+    def work(conn: apsw.Connection) -> Answer:
+        unit = runtime.unit(conn, ask.principal)
+        if slot is not None:
+            before = recall(conn, slot, unit.now)
+            if before is not None:
+                return before
+        scope = _scope(plan, unit, params, query)
+        answer = _answer(plan, does.run(unit, body, scope))
+        if slot is not None:
+            keep(conn, slot, answer, unit.now)
+        return answer
+
+    return await runtime.database.write(work)
+
+
+def _answer(plan: EndpointPlan, value: object) -> Answer:
+    if value is None:
+        return Answer(204, b"") if plan.status in (200, 204) else Answer(plan.status, b"{}")
+    return Answer(plan.status, msgspec.json.encode(value))
+
+
+def _scope(
+    plan: EndpointPlan, unit: Unit, params: dict[str, object], query: dict[str, object]
+) -> dict[str, object]:
+    path, asked = dict(params), dict(query)
+    plan.params.fill(unit, path)
+    plan.query.fill(unit, asked)
+    return {"path": path, "query": asked, "body": {}}
+
+
+def _single(params: Mapping[str, str]) -> Query:
+    return {name: (text,) for name, text in params.items()}
+
+
+def _query(plan: EndpointPlan, ask: Ask) -> dict[str, object]:
+    mistakes: list[Mistake] = []
+    found = plan.query.collect(ask.query, mistakes)
+    refuse_unknown(ask.query, plan.query.names, mistakes)
+    if mistakes:
+        raise fault_of(BAD_QUERY, "the query", mistakes)
+    return found
+
+
+def _slot(plan: EndpointPlan, ask: Ask) -> Slot:
+    who = ask.principal
+    query = msgspec.json.encode({name: list(ask.query[name]) for name in sorted(ask.query)})
+    return Slot(
+        owner=f"{who.tenant}/{who.kind}/{who.sub}",
+        route=f"{plan.method} {ask.path}",
+        key=ask.key,
+        fingerprint=hashlib.sha256(query + b"\n" + ask.body).hexdigest(),
+    )

@@ -1,0 +1,77 @@
+"""What the app server can be told."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from backstay.app.errors import POSTGRES_LATER
+from backstay.core.errors import Fault
+from backstay.core.settings import Option, Secret
+
+
+class AppSettings(msgspec.Struct, frozen=True):
+    """Settings of `codeai server`; what the program itself reads by `env()` is not among them."""
+
+    data: Annotated[Path, Option("folder of the store", ("BACKSTAY_DATA",), "data", "--data")] = (
+        Path(".backstay")
+    )
+    listen: Annotated[
+        str, Option("address: HOST:PORT, :PORT or unix:/path", ("CODEAI_LISTEN",), "", "--listen")
+    ] = ""
+    port: Annotated[
+        int,
+        Option("port on loopback, unless `listen` is given", ("PORT",), "", "--port"),
+        msgspec.Meta(ge=0, le=65535),
+    ] = 8080
+    database_url: Annotated[
+        Secret, Option("sqlite:///path; unset: app.db in `data`", ("DATABASE_URL",), "databaseUrl")
+    ] = Secret("")
+    max_connections: Annotated[
+        int,
+        Option(
+            "most connections to the database, the writer among them",
+            ("DATABASE_MAX_CONNECTIONS",),
+            "maxConnections",
+        ),
+        msgspec.Meta(ge=2, le=500),
+    ] = 25
+    durability: Annotated[
+        Literal["power", "process"],
+        Option("what an answer survives", ("CODEAI_DURABILITY",), "durability", "--durability"),
+    ] = "power"
+    jwt_secret: Annotated[
+        Secret, Option("HS256 secret; unset: the program's own", ("JWT_SECRET",), "jwtSecret")
+    ] = Secret("")
+    jwt_issuer: Annotated[
+        str, Option("issuer that tokens must name; unset: the program's", ("JWT_ISSUER",))
+    ] = ""
+    jwt_audience: Annotated[
+        str, Option("audience that tokens must name; unset: the program's", ("JWT_AUDIENCE",))
+    ] = ""
+    egress_allow: Annotated[
+        tuple[str, ...],
+        Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),
+    ] = ()
+    log_level: Annotated[
+        Literal["debug", "info", "warn", "error"],
+        Option("least level that is logged", ("LOG_LEVEL",), "logLevel"),
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
+    ] = "json"
+
+    @property
+    def address(self) -> str:
+        """Where to listen; `listen` wins over `port`."""
+        return self.listen or f"127.0.0.1:{self.port}"
+
+    def store(self) -> Path:
+        """The database file. Raises APP001 for another database than SQLite."""
+        url = self.database_url.reveal()
+        if not url:
+            return self.data / "app.db"
+        scheme, found, path = url.partition("://")
+        if not found or scheme != "sqlite" or not path.removeprefix("/"):
+            raise Fault(POSTGRES_LATER, scheme=scheme if found else "no scheme")
+        return Path(path.removeprefix("/"))

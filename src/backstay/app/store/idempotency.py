@@ -1,0 +1,51 @@
+"""Answers kept under the client's Idempotency-Key, in the transaction that made them."""
+
+import apsw
+import msgspec
+
+from backstay.app.errors import KEY_REUSED
+from backstay.core.errors import Fault
+
+KEPT = 24 * 3600 * 1_000_000
+"""Microseconds for which a repeated request gets the first answer."""
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Who asked for what. `fingerprint` tells one request from another under the same key."""
+
+    owner: str
+    route: str
+    key: str
+    fingerprint: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """As it goes out. `replayed` when an earlier request made it."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+def recall(conn: apsw.Connection, slot: Slot, now: int) -> Answer | None:
+    """The answer of the same request before. Raises APP024 when the key came with another one."""
+    found = conn.execute(
+        "SELECT fingerprint, status, body FROM backstay_idempotency"
+        " WHERE owner = ? AND route = ? AND key = ? AND created_at > ?",
+        (slot.owner, slot.route, slot.key, now - KEPT),
+    ).fetchone()
+    if found is None:
+        return None
+    fingerprint, status, body = found
+    if fingerprint != slot.fingerprint:
+        raise Fault(KEY_REUSED, key=slot.key)
+    return Answer(status, bytes(body), replayed=True)
+
+
+def keep(conn: apsw.Connection, slot: Slot, answer: Answer, now: int) -> None:
+    """Keep an answer; those past their time go."""
+    conn.execute("DELETE FROM backstay_idempotency WHERE created_at <= ?", (now - KEPT,))
+    conn.execute(
+        "INSERT OR REPLACE INTO backstay_idempotency VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (slot.owner, slot.route, slot.key, slot.fingerprint, answer.status, answer.body, now),
+    )

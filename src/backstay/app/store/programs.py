@@ -1,0 +1,37 @@
+"""The programs that were served from this database, so that what they began can be resumed."""
+
+from collections.abc import Sequence
+
+import apsw
+import msgspec
+
+from backstay.lang.program import Program
+
+
+def remember(
+    conn: apsw.Connection, program: Program, sources: Sequence[tuple[str, str]], now: int
+) -> None:
+    """Keep (name, text) of all sources; the same program again changes nothing."""
+    conn.execute(
+        "INSERT OR IGNORE INTO backstay_programs (hash, name, version, sources, loaded_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (
+            program.hash,
+            program.name,
+            program.version,
+            msgspec.json.encode(list(sources)).decode(),
+            now,
+        ),
+    )
+
+
+def sources_of(conn: apsw.Connection, hash: str) -> "Sources | None":
+    """What the program with this hash was made from; None when it was never served here."""
+    text: str | None = conn.execute(
+        "SELECT sources FROM backstay_programs WHERE hash = ?", (hash,)
+    ).get
+    return None if text is None else _SOURCES.decode(text)
+
+
+Sources = tuple[tuple[str, str], ...]
+_SOURCES = msgspec.json.Decoder(Sources)

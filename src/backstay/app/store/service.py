@@ -1,0 +1,86 @@
+"""The database as a Service: open, migrated and holding the program before anything else starts."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import apsw
+import structlog
+
+from backstay.app.plan.unit import Unit
+from backstay.app.store import migrate, programs
+from backstay.app.store.pool import Pool
+from backstay.app.values import micros
+from backstay.core.clock import Clock, Ids
+from backstay.lang.program import Program
+
+_log = structlog.get_logger("app.store")
+Opened = Callable[[], Awaitable[None]]
+
+
+class Store:
+    """`opened` runs once tables and program are in place."""
+
+    name = "store"
+
+    def __init__(
+        self,
+        pool: Pool,
+        program: Program,
+        sources: Sequence[tuple[str, str]],
+        clock: Clock,
+        ids: Ids,
+        env: Mapping[str, str | None],
+        opened: Sequence[Opened] = (),
+    ) -> None:
+        self._pool = pool
+        self._program = program
+        self._sources = tuple(sources)
+        self._clock, self._ids, self._env = clock, ids, env
+        self._opened = opened
+        self._ready = False
+
+    async def start(self) -> None:
+        """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003)."""
+        database = self._pool.database
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+        await database.open()
+        try:
+            await self._migrate(database.path)
+            for opened in self._opened:
+                await opened()
+        except BaseException:
+            await database.close()
+            raise
+        self._ready = True
+
+    def ready(self) -> bool:
+        return self._ready
+
+    async def drain(self, seconds: float) -> None:
+        """Nothing to finish: what was answered is durable."""
+
+    async def stop(self) -> None:
+        self._ready = False
+        await self._pool.database.close()
+
+    async def _migrate(self, path: Path) -> None:
+        if await self._pool.read(self._touches_data):
+            copy = path.with_name(f"{path.name}.before-{self._program.hash[:12]}")
+            await self._pool.database.backup(copy)
+            _log.info("copied before a migration", copy=str(copy))
+        changed = await self._pool.write(self._bring_up)
+        if changed:
+            _log.info("tables made or changed", program=self._program.name, path=str(path))
+
+    def _touches_data(self, conn: apsw.Connection) -> bool:
+        shape = migrate.stored_shape(conn)
+        return bool(shape and migrate.compare(self._program, shape, self._unit(conn)).statements)
+
+    def _bring_up(self, conn: apsw.Connection) -> bool:
+        unit = self._unit(conn)
+        changed = migrate.apply(conn, self._program, unit, str(self._pool.database.path))
+        programs.remember(conn, self._program, self._sources, unit.now)
+        return changed
+
+    def _unit(self, conn: apsw.Connection) -> Unit:
+        return Unit(conn, micros(self._clock.now()), self._ids, self._env)

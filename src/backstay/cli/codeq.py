@@ -1,0 +1,398 @@
+"""`codeq`: the queue from the command line. Every command goes through the server."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+import msgspec
+
+from backstay.cli import face
+
+if TYPE_CHECKING:
+    from backstay.queue.api.wire import TaskView
+    from backstay.queue.client import QueueClient
+
+T = TypeVar("T")
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What was said before the sub-command."""
+
+    base_url: str
+    producer_token: str
+    worker_token: str
+    profile: str
+
+
+class Group(click.Group):
+    """Names the nearest command when it does not know one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as unknown:
+            hint = face.did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command: {args[0]!r}.{hint}", ctx) from unknown
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--base-url", envvar="CODEQ_BASE_URL", metavar="URL", default="")
+@click.option("--producer-token", envvar="CODEQ_PRODUCER_TOKEN", metavar="JWT", default="")
+@click.option("--worker-token", envvar="CODEQ_WORKER_TOKEN", metavar="JWT", default="")
+@click.option("--profile", envvar="CODEQ_PROFILE", metavar="NAME", default="")
+@click.version_option(package_name="backstay", prog_name="codeq")
+@click.pass_context
+def codeq(
+    ctx: click.Context, base_url: str, producer_token: str, worker_token: str, profile: str
+) -> None:
+    """The codeQ task queue. Server: --base-url, CODEQ_BASE_URL, or http://localhost:8080."""
+    ctx.obj = Given(base_url, producer_token, worker_token, profile)
+
+
+# --- tasks -----------------------------------------------------------------------------------
+
+
+@codeq.group(cls=Group)
+def task() -> None:
+    """Create, list, read and cancel tasks."""
+
+
+@task.command("create")
+@click.option("--event", "--command", "event", required=True, help="The kind of work.")
+@click.option("--payload", required=True, help="JSON; @FILE reads it from a file.")
+@click.option("--priority", type=click.IntRange(0, 9), default=0, show_default=True)
+@click.option("--max-attempts", type=int, default=0, help="[the server's default]")
+@click.option("--idempotency-key", default="", help="The same key twice is one task.")
+@click.option("--run-at", default="", help="RFC 3339, e.g. 2026-03-01T12:00:00Z")
+@click.option("--delay-seconds", type=float, default=0)
+@face.output_option
+@click.pass_obj
+def create(
+    given: Given,
+    event: str,
+    payload: str,
+    priority: int,
+    max_attempts: int,
+    idempotency_key: str,
+    run_at: str,
+    delay_seconds: float,
+    output: str,
+) -> None:
+    """Put a task into the queue."""
+    body, due = _json(payload), _time(run_at)
+    made = _ask(
+        given,
+        lambda client: client.create(
+            event,
+            body,
+            priority=priority,
+            max_attempts=max_attempts,
+            idempotency_key=idempotency_key,
+            run_at=due,
+            delay_seconds=delay_seconds,
+        ),
+    )
+    if output == "json":
+        face.emit_json(made)
+    else:
+        click.echo(f"[OK] Task created: {made.id}")
+
+
+@task.command("list")
+@click.option("--event", "--command", "event", default="", help="Only this kind of work.")
+@click.option("--status", default="", help="PENDING, IN_PROGRESS, COMPLETED, FAILED, CANCELLED")
+@click.option("--state", default="", help="ready, delayed, leased, dead, …")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--cursor", default="", help="From a former page.")
+@face.output_option
+@click.pass_obj
+def list_tasks(
+    given: Given, event: str, status: str, state: str, limit: int, cursor: str, output: str
+) -> None:
+    """Tasks in the order of their arrival."""
+    page = _ask(
+        given,
+        lambda client: client.list(
+            command=event, status=status, state=state, limit=limit, cursor=cursor
+        ),
+    )
+    if output == "json":
+        face.emit_json({"data": page.items, "next_cursor": page.next or None})
+        return
+    _draw(
+        ("ID", "COMMAND", "STATUS", "TRIES", "CREATED", "ERROR"),
+        [
+            (
+                item.id,
+                item.command,
+                item.status,
+                f"{item.attempts}/{item.max_attempts}",
+                item.created_at[:19] + "Z",
+                item.error,
+            )
+            for item in page.items
+        ],
+        "no tasks",
+    )
+    if page.next:
+        click.echo(f"more: --cursor {page.next}")
+
+
+@task.command("get")
+@click.argument("id")
+@face.output_option
+@click.pass_obj
+def get(given: Given, id: str, output: str) -> None:
+    """One task."""
+    _show(_ask(given, lambda client: client.get(id)), output)
+
+
+@task.command("result")
+@click.argument("id")
+@click.option("--wait-seconds", type=click.FloatRange(0, 60), default=0, show_default=True)
+@face.output_option
+@click.pass_obj
+def result(given: Given, id: str, wait_seconds: float, output: str) -> None:
+    """The result of a task."""
+    _show(_ask(given, lambda client: client.result(id, wait_seconds)), output)
+
+
+@task.command("cancel")
+@click.argument("id")
+@click.option("--reason", default="")
+@face.output_option
+@click.pass_obj
+def cancel(given: Given, id: str, reason: str, output: str) -> None:
+    """End a task before it is done."""
+    ended = _ask(given, lambda client: client.cancel(id, reason))
+    if output == "json":
+        face.emit_json(ended)
+    else:
+        click.echo(f"[OK] Task cancelled: {ended.id}")
+
+
+# --- queues ----------------------------------------------------------------------------------
+
+
+@codeq.group(cls=Group)
+def queue() -> None:
+    """Look into queues."""
+
+
+@queue.command("inspect")
+@click.argument("event")
+@click.option("--dlq", is_flag=True, help="Show the dead letters with their last error.")
+@face.output_option
+@click.pass_obj
+def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
+    """How many tasks of a command are ready, delayed, in progress and dead."""
+
+    async def look(client: "QueueClient") -> "tuple[msgspec.Struct, Sequence[TaskView]]":
+        depth = await client.inspect(event)
+        dead = (await client.list(command=event, state="dead", limit=200)).items if dlq else ()
+        return depth, dead
+
+    depth, dead = _ask(given, look)
+    seen = msgspec.to_builtins(depth)
+    if output == "json":
+        face.emit_json({**seen, "deadLetters": dead} if dlq else seen)
+        return
+    click.echo(
+        f"READY: {seen['ready']} | DELAYED: {seen['delayed']} | "
+        f"IN_PROGRESS: {seen['inProgress']} | DLQ: {seen['dlq']}"
+    )
+    if dlq:
+        rows = [(item.id, str(item.attempts), item.error) for item in dead]
+        _draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
+
+
+# --- credentials -----------------------------------------------------------------------------
+
+
+@codeq.group(cls=Group)
+def auth() -> None:
+    """Tokens that later commands send."""
+
+
+@auth.command("set")
+@click.option("--producer-token", default=None, metavar="JWT")
+@click.option("--worker-token", default=None, metavar="JWT")
+@click.option("--base-url", default=None, metavar="URL")
+@click.pass_obj
+def auth_set(
+    given: Given, producer_token: str | None, worker_token: str | None, base_url: str | None
+) -> None:
+    """Store tokens; what is not given stays as it is."""
+    from backstay.queue.profile import Profiles
+
+    said = {
+        "producer_token": producer_token,
+        "worker_token": worker_token,
+        "base_url": base_url,
+    }
+    changes = {field: value for field, value in said.items() if value is not None}
+    if not changes:
+        raise click.UsageError("give --producer-token, --worker-token or --base-url")
+    profiles = Profiles(os.environ)
+    name = profiles.read(given.profile).name
+    profiles.write(name, changes)
+    click.echo(f"[OK] Credentials updated for '{name}'")
+
+
+@auth.command("show")
+@face.output_option
+@click.pass_obj
+def auth_show(given: Given, output: str) -> None:
+    """What is stored, masked."""
+    from backstay.queue.profile import Profiles, masked
+
+    profile = Profiles(os.environ).read(given.profile)
+    shown = {
+        "Profile": profile.name,
+        "Base URL": profile.base_url or "<unset>",
+        "Producer token": masked(profile.producer_token),
+        "Worker token": masked(profile.worker_token),
+        "Token": masked(profile.token),
+    }
+    if output == "json":
+        face.emit_json(shown)
+        return
+    for name, value in shown.items():
+        click.echo(f"{name + ':':<16}{value}")
+
+
+# --- workers ---------------------------------------------------------------------------------
+
+
+@codeq.group(cls=Group)
+def worker() -> None:
+    """Work on tasks."""
+
+
+@worker.command("start")
+@click.option("--events", default="", help="Kinds of work, with commas. [any]")
+@click.option("--exec", "program", default="", metavar="CMD", help="Run for each task by sh -c.")
+@click.option("--concurrency", type=click.IntRange(1, 1000), default=1, show_default=True)
+@click.option("--lease-seconds", type=click.FloatRange(min=0.1), default=300, show_default=True)
+@click.option("--heartbeat-seconds", type=click.FloatRange(min=0.05), default=60, show_default=True)
+@click.option("--wait-seconds", type=click.FloatRange(0, 30), default=10, show_default=True)
+@click.option(
+    "--ack",
+    type=click.Choice(["complete", "abandon", "nack"]),
+    default="abandon",
+    show_default=True,
+    help="Without --exec: what to do with a task that was shown.",
+)
+@click.option("--nack-delay", type=float, default=5, show_default=True)
+@click.pass_obj
+def worker_start(
+    given: Given,
+    events: str,
+    program: str,
+    concurrency: int,
+    lease_seconds: float,
+    heartbeat_seconds: float,
+    wait_seconds: float,
+    ack: str,
+    nack_delay: float,
+) -> None:
+    """Claim tasks until stopped. With --exec, CMD reads the payload on standard input; exit code 0
+    completes the task with what it printed, any other has it tried again."""
+    from backstay.cli.codeq_worker import serve
+    from backstay.queue.worker import WorkerSettings
+
+    settings = WorkerSettings(
+        concurrency=concurrency,
+        lease=lease_seconds,
+        wait=wait_seconds,
+        heartbeat=min(heartbeat_seconds, lease_seconds / 3),
+    )
+    names = [name.strip() for name in events.split(",") if name.strip()]
+    serve(lambda: _client(given), names, program, ack, nack_delay, settings)
+
+
+def main() -> None:
+    """The console script."""
+    face.main(codeq, "codeq")
+
+
+def _client(given: Given) -> "QueueClient":
+    """Flag or environment, then the profile, then the default."""
+    from backstay.queue.client import DEFAULT_BASE_URL, QueueClient
+    from backstay.queue.profile import Profiles
+
+    kept = Profiles(os.environ).read(given.profile)
+    either = kept.token.reveal()
+    return QueueClient(
+        given.base_url or kept.base_url or DEFAULT_BASE_URL,
+        producer_token=given.producer_token or kept.producer_token.reveal() or either,
+        worker_token=given.worker_token or kept.worker_token.reveal() or either,
+        timeout=float(os.environ.get("CODEQ_TIMEOUT_SECONDS") or 30),
+    )
+
+
+def _ask(given: Given, question: "Callable[[QueueClient], Awaitable[T]]") -> T:
+    async def asking() -> T:
+        client = _client(given)
+        try:
+            return await question(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(asking())
+
+
+def _json(text: str) -> object:
+    from pathlib import Path
+
+    from backstay.core.errors import Fault
+    from backstay.queue.errors import BAD_ARGUMENT
+
+    try:
+        raw = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, OSError) as bad:
+        raise Fault(BAD_ARGUMENT, name="--payload", reason=f"{bad}") from bad
+
+
+def _time(text: str) -> float | None:
+    from backstay.core.clock import parse_rfc3339
+    from backstay.core.errors import Fault
+    from backstay.queue.errors import BAD_ARGUMENT
+
+    try:
+        return parse_rfc3339(text) if text else None
+    except ValueError as bad:
+        raise Fault(BAD_ARGUMENT, name="--run-at", reason=str(bad)) from bad
+
+
+def _show(found: msgspec.Struct, output: str) -> None:
+    if output == "json":
+        face.emit_json(found)
+        return
+    for name, value in msgspec.to_builtins(found).items():
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        click.echo(f"{name + ':':<18}{text}")
+
+
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
+    if not rows:
+        click.echo(none)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Ids are for copying: when the output is no terminal, nothing may be folded away.
+    Console(width=console.width if console.is_terminal else 400).print(table, soft_wrap=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What `codeq` remembers between two calls: addresses and tokens, in `~/.codeq/config.yaml`.
+
+The folder has mode 0700 and the file 0600; CODEQ_CONFIG_DIR names another folder.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backstay.core.errors import Fault
+from backstay.core.settings import Secret
+from backstay.queue.errors import BAD_PROFILE
+
+DEFAULT = "default"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One set of credentials. `token` stands in for the role that has none of its own."""
+
+    name: str = DEFAULT
+    base_url: str = ""
+    producer_token: Secret = Secret("")
+    worker_token: Secret = Secret("")
+    token: Secret = Secret("")
+
+
+_FIELDS = {
+    "base_url": "baseUrl",
+    "producer_token": "producerToken",
+    "worker_token": "workerToken",
+    "token": "token",
+}
+
+
+class Profiles:
+    """The file. Foreign keys in it are kept."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        folder = env.get("CODEQ_CONFIG_DIR")
+        self.path = (Path(folder) if folder else Path.home() / ".codeq") / "config.yaml"
+
+    def read(self, name: str = "") -> Profile:
+        """The named profile, the current one, or `default`. Raises QUEUE051."""
+        whole = self._load()
+        chosen = name or str(whole.get("currentProfile") or DEFAULT)
+        kept = (whole.get("profiles") or {}).get(chosen) or {}
+        return Profile(
+            name=chosen,
+            base_url=str(kept.get("baseUrl") or ""),
+            producer_token=Secret(str(kept.get("producerToken") or "")),
+            worker_token=Secret(str(kept.get("workerToken") or "")),
+            token=Secret(str(kept.get("token") or "")),
+        )
+
+    def write(self, name: str, changes: Mapping[str, str]) -> None:
+        """Change fields of a profile (by `Profile`'s names) and leave the others. QUEUE051."""
+        import yaml
+
+        whole = self._load()
+        whole.setdefault("currentProfile", name)
+        kept = whole.setdefault("profiles", {}).setdefault(name, {})
+        kept.update({_FIELDS[field]: value for field, value in changes.items()})
+        half = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                yaml.safe_dump(whole, file, sort_keys=False)
+            half.replace(self.path)
+        except OSError as bad:
+            raise Fault(BAD_PROFILE, path=str(self.path), reason=str(bad)) from bad
+
+    def _load(self) -> dict[str, Any]:
+        import yaml
+
+        try:
+            whole = yaml.safe_load(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as bad:
+            raise Fault(BAD_PROFILE, path=str(self.path), reason=str(bad)) from bad
+        if whole is None:
+            return {}
+        if not isinstance(whole, dict) or not isinstance(whole.get("profiles") or {}, dict):
+            raise Fault(BAD_PROFILE, path=str(self.path), reason="it is not a mapping of profiles")
+        return whole
+
+
+def masked(secret: Secret) -> str:
+    """First and last four characters of a long secret, nothing of a short one."""
+    text = secret.reveal()
+    if not text:
+        return "<unset>"
+    return f"{text[:4]}...{text[-4:]}" if len(text) > 16 else "****"

@@ -1,0 +1,159 @@
+"""Opening a database with a program: tables, what is migrated unasked, what is refused."""
+
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.app import programs as p
+
+from backstay.app.store.pool import Pool
+from backstay.app.store.schema import runtime_schema
+from backstay.app.store.service import Store
+from backstay.core.clock import Uuid7
+from backstay.core.errors import Fault
+from backstay.core.sqlite import Database
+from backstay.core.virtual import VirtualClock
+from backstay.lang.program import Entity, Field, Index, Program
+
+NAME = p.Field("name", p.STRING, required=True)
+BASE = p.Entity("Thing", "things", (p.key(), NAME))
+
+
+async def opened(path: Path, program: Program) -> None:
+    """Open and close it, as a start of the process does."""
+    clock = VirtualClock()
+    pool = Pool(Database(path, runtime_schema(), "process", 1, clock), 2)
+    store = Store(pool, program, program.sources, clock, Uuid7(clock), {})
+    await store.start()
+    await store.stop()
+
+
+def with_fields(*more: Field, indexes: tuple[Index, ...] = ()) -> Program:
+    entity = Entity("Thing", "things", (*BASE.fields, *more), indexes)
+    return p.replace(p.program(entity), hash=f"{len(more)}{len(indexes)}" * 32)
+
+
+@pytest.fixture
+async def held(tmp_path: Path) -> Path:
+    """A database of BASE with one row."""
+    path = tmp_path / "app.db"
+    await opened(path, p.program(BASE))
+    with sqlite3.connect(path) as conn:
+        conn.execute("INSERT INTO things VALUES ('t1', 'one')")
+    conn.close()
+    return path
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    conn = sqlite3.connect(path)
+    try:
+        return conn.execute(sql).fetchall()
+    finally:
+        conn.close()
+
+
+async def test_the_same_program_again_changes_and_copies_nothing(held: Path) -> None:
+    before = rows(held, "SELECT sql FROM sqlite_schema ORDER BY name")
+    await opened(held, p.program(BASE))
+    assert rows(held, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+    assert [file.name for file in held.parent.glob("*before*")] == []
+
+
+async def test_new_columns_tables_and_indexes_are_made_after_a_copy(held: Path) -> None:
+    program = with_fields(
+        p.Field("note", p.STRING),
+        p.Field("price", p.MONEY, required=True, default=p.Constant(Decimal("1.50"), p.MONEY)),
+        p.Field("made", p.STAMP, default=p.NOW),
+        p.Field("code", p.STRING, unique=True),
+        indexes=(Index(("name",)),),
+    )
+    other = p.Entity("Other", "others", (p.key(), p.Field("thing", p.RefType("Thing"))))
+    await opened(held, p.replace(program, entities=(*program.entities, other)))
+    assert rows(held, "SELECT name, note, price, made, code FROM things") == [
+        ("one", None, 150, 1_750_000_000_000_000, None)
+    ]
+    assert rows(held, "SELECT count(*) FROM others") == [(0,)]
+    copies = list(held.parent.glob("app.db.before-*"))
+    assert len(copies) == 1
+    assert rows(copies[0], "SELECT * FROM things") == [("t1", "one")]
+
+
+@pytest.mark.parametrize(
+    ("entity", "says"),
+    [
+        (Entity("Thing", "things", (p.key(),)), "things.name is not declared any more"),
+        (
+            Entity("Thing", "things", (p.key(), NAME, p.Field("size", p.INT, required=True))),
+            "things.size is new and required",
+        ),
+        (
+            Entity("Thing", "things", (p.key(), p.Field("name", p.INT, required=True))),
+            "things.name was",
+        ),
+        (
+            Entity(
+                "Thing",
+                "things",
+                (p.key(), p.replace(NAME, maximum=Decimal(2))),
+            ),
+            "things.name was",
+        ),
+        (Entity("Other", "others", (p.key(),)), "the table things belongs to no entity"),
+    ],
+)
+async def test_what_could_lose_something_is_refused_with_its_sql(
+    held: Path, entity: Entity, says: str
+) -> None:
+    with pytest.raises(Fault) as caught:
+        await opened(held, p.program(entity))
+    assert caught.value.entry.code == "APP003"
+    assert says in caught.value.cause
+    assert "things" in str(caught.value.values["sql"])
+    assert rows(held, "SELECT * FROM things") == [("t1", "one")]
+
+
+async def test_the_sql_of_a_refusal_does_what_was_refused(held: Path) -> None:
+    wider = p.program(
+        Entity("Thing", "things", (p.key(), p.replace(NAME, maximum=Decimal(200)))),
+    )
+    with pytest.raises(Fault) as caught:
+        await opened(held, wider)
+    conn = sqlite3.connect(held)
+    conn.executescript(str(caught.value.values["sql"]))
+    conn.close()
+    await opened(held, wider)
+    assert rows(held, "SELECT * FROM things") == [("t1", "one")]
+
+
+async def test_a_table_of_the_runtime_is_not_taken_for_an_entity(tmp_path: Path) -> None:
+    entity = Entity("Seed", "backstay_seeds", (p.key(),))
+    with pytest.raises(Fault) as caught:
+        await opened(tmp_path / "app.db", p.program(entity))
+    assert caught.value.entry.code == "APP027"
+
+
+async def test_sources_are_kept_for_executions_that_outlive_them(held: Path) -> None:
+    await opened(held, with_fields(p.Field("note", p.STRING)))
+    found = rows(held, "SELECT hash, sources FROM backstay_programs ORDER BY hash")
+    assert found == [("10" * 32, '[["small.cai",""]]'), ("1" * 64, '[["small.cai",""]]')]
+
+
+async def test_constraints_of_the_database_stand_behind_those_of_the_runtime(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.db"
+    await opened(path, p.orders())
+    conn = sqlite3.connect(path)
+    conn.execute("PRAGMA foreign_keys=ON")
+    conn.execute("INSERT INTO products VALUES ('p', 'S', 'N', 100, 5)")
+    for bad in (
+        "UPDATE products SET stock = -1",
+        "UPDATE products SET price = 10000000000",
+        "UPDATE products SET stock = 'many'",
+        "INSERT INTO products VALUES ('q', 'S', 'N', 100, 5)",
+        "INSERT INTO orders VALUES ('o', 'nobody', 'pending', 1, NULL, 0)",
+    ):
+        with pytest.raises(sqlite3.IntegrityError):
+            conn.execute(bad)
+    conn.close()
