@@ -17,6 +17,7 @@ from backstay.lang.program import (
     Constant,
     Create,
     DecimalType,
+    Delete,
     DoStep,
     Endpoint,
     Entity,
@@ -27,6 +28,7 @@ from backstay.lang.program import (
     Field,
     For,
     Get,
+    If,
     Index,
     Integration,
     Job,
@@ -488,4 +490,4 @@ def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool 
     )
 
 
-__all__ = ["Create", "Let", "Name", "Statement", "orders", "program", "replace"]
+__all__ = ["Create", "Delete", "If", "Let", "Name", "Statement", "orders", "program", "replace"]

@@ -98,6 +98,7 @@ BAD_INPUT = [
     ("GET", "/orders?total[near]=10", None, 400, "APP012"),
     ("GET", "/orders?status[gt]=paid", None, 400, "APP012"),
     ("GET", "/orders?sort=parcel", None, 400, "APP012"),
+    ("GET", "/orders?sort=total,total", None, 400, "APP012"),
     ("GET", "/orders?limit=0", None, 400, "APP012"),
     ("GET", "/orders?limit=101", None, 400, "APP012"),
     ("GET", "/orders?page=-1", None, 400, "APP012"),
