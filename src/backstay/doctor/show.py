@@ -42,7 +42,7 @@ def _healthy(
 
 
 def _finding(finding: Diagnosis) -> Iterable[str]:
-    yield f"wrong: {finding.says}"
+    yield f"wrong: {_line(finding.says)}"
     yield f"  {finding.guide} / {finding.cause}, {finding.probability:.0%} sure"
     yield "  evidence"
     yield from _evidence(finding)
@@ -79,9 +79,13 @@ def _facts(facts: Mapping[str, Plain]) -> Iterable[str]:
     for key, value in facts.items():
         if key in _HIDDEN or value in (None, "", [], {}):
             continue
-        text = " ".join(str(value).split())
+        text = _line(str(value))
         shown = text if len(text) <= _FACT_LIMIT else text[:_FACT_LIMIT] + "…"
         yield f"      {key}: {shown}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _out(out: RuledOut) -> str:

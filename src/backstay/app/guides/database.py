@@ -92,8 +92,8 @@ APP_DATABASE = Guide(
             "the app's database[[ {path}]] cannot be written[[: {why}]]",
             0.04,
             {
-                _DATABASE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "app.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _DATABASE: {"not-writable": 0.35, "works": 0.3, "silent": 0.17, "failing": 0.15},
+                "app.file": {"not-writable": 0.7, "read-only-disk": 0.2, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },

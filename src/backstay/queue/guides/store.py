@@ -56,8 +56,8 @@ QUEUE_STORE = Guide(
             "the queue's store[[ {path}]] cannot be written[[: {why}]]",
             0.05,
             {
-                _STORE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "queue.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _STORE: {"not-writable": 0.35, "writable": 0.3, "silent": 0.17, "failing": 0.15},
+                "queue.file": {"not-writable": 0.7, "read-only-disk": 0.2, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },
