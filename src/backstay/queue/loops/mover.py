@@ -13,6 +13,7 @@ _log = structlog.get_logger("queue.mover")
 # Due times are wall times and sleeping is monotonic: a clock that jumps is met after this long.
 _LONGEST_SLEEP = 5.0
 _JUMP = 5.0
+_PAUSE = 1.0
 
 
 class Mover:
@@ -40,8 +41,10 @@ class Mover:
         now, tick = self._clock.now(), self._clock.tick()
         due = await self._engine.due(now)
         if due is not None and due <= now:
-            await self._engine.apply([Move()], now)
-            return tick
+            [moved] = await self._engine.apply([Move()], now)
+            # Nothing moved although something is due: a contradiction in the store, which
+            # `codeq admin cleanup` mends. It must not make this loop spin.
+            return tick if moved else tick + _PAUSE
         left = _LONGEST_SLEEP if due is None else min(due - now, _LONGEST_SLEEP)
         self.planned = now + left
         return tick + left
