@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -84,9 +86,18 @@ class EndpointCheck:
         self.scope.variables[name] = UNKNOWN if node.broken else kind
         return kind.fields
 
+    def _path_record(self, node: s.RecordFields | None) -> tuple[p.Field, ...]:
+        """A parameter of the path is always there, so every field is required."""
+        fields = tuple(
+            msgspec.structs.replace(field, required=True) for field in self._record("path")
+        )
+        if node is not None and not node.broken:
+            self.scope.variables["path"] = p.RecordType(fields)
+        return fields
+
     def _path_fields(self, path: s.Path) -> tuple[p.Field, ...]:
         node = self.members.value("path", s.RecordFields)
-        fields = {field.name: field for field in self._record("path")}
+        fields = {field.name: field for field in self._path_record(node)}
         spans = {each.name.name: each.name.span for each in node.fields} if node else {}
         holes: dict[str, s.Ident] = {}
         for hole in path.holes:

@@ -196,21 +196,17 @@ def _found(
 
 
 def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
-    """A text with holes is a chain of `+` over texts; a value becomes one by `text(…)`."""
-    whole: p.Expr | None = None
+    """A text with holes is `text(part, …)`: its parts in order, each as a text."""
+    parts: list[p.Expr] = []
     for part in node.parts:
-        piece: p.Expr
         if isinstance(part, str):
-            piece = p.Constant(part, STRING)
-        else:
-            value = lower(k, part, scope)
-            if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
-                k.error(
-                    e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type)
-                )
-            piece = value if value.type == STRING else p.Call("text", (value,), STRING)
-        whole = piece if whole is None else p.Binary("+", whole, piece, STRING)
-    return whole or p.Constant("", STRING)
+            parts.append(p.Constant(part, STRING))
+            continue
+        value = lower(k, part, scope)
+        if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
+            k.error(e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type))
+        parts.append(value)
+    return p.Call("text", tuple(parts), STRING)
 
 
 def record(k: Checker, node: s.RecordExpr, scope: Scope) -> p.Record:
