@@ -165,7 +165,7 @@ class EndpointCheck:
             return self._action(do)
         kind = returns.value if returns else None
         if isinstance(kind, s.TypeName):
-            if kind.name.name in ("paginated", "list"):
+            if kind.name.name in ("paginated", "list") or kind.args:
                 return self._list(kind)
             self._list_members_only("one row")
             return self._one(kind, path_fields)
@@ -187,7 +187,9 @@ class EndpointCheck:
 
     def _target(self, kind: s.TypeName) -> EntityInfo | None:
         match kind.args:
-            case (s.TypeName(name=name, args=()),) if kind.name.name == "paginated":
+            case (s.TypeName(name=name, args=()),) if kind.name.name != "list":
+                if kind.name.name != "paginated":
+                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated",))
                 return self.k.entity(name)
             case () if kind.name.name not in ("paginated", "list"):
                 return self.k.entity(kind.name)
@@ -275,7 +277,7 @@ class EndpointCheck:
         match bodies.returned:
             case p.Name(type=p.RowType(entity=name)):
                 info = self.k.world.entities[name]
-            case p.Name(type=p.UnknownType()):
+            case p.Name(type=p.UnknownType()) | p.Constant(type=p.UnknownType()):
                 pass
             case _ if include is not None and not node.broken:
                 what = "include needs a row that is returned"

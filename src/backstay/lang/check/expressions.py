@@ -116,7 +116,8 @@ def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
         k.error(e.UNSUPPORTED, node.span, what="steps without a name", instead="steps.NAME.field")
         return NOTHING
     if not scope.lenient and not (row and row.broken):
-        k.unknown(e.UNDEFINED_VARIABLE, node, dict.fromkeys(scope.names()))
+        known = dict.fromkeys((*scope.names(), "true", "false", "null"))
+        k.unknown(e.UNDEFINED_VARIABLE, node, known)
     return NOTHING
 
 
