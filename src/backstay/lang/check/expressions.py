@@ -116,9 +116,13 @@ def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
         k.error(e.UNSUPPORTED, node.span, what="steps without a name", instead="steps.NAME.field")
         return NOTHING
     if not scope.lenient and not (row and row.broken):
-        known = dict.fromkeys((*scope.names(), "true", "false", "null"))
+        known = dict.fromkeys((*scope.names(), "true", "false", "null", *_words(scope)))
         k.unknown(e.UNDEFINED_VARIABLE, node, known)
     return NOTHING
+
+
+def _words(scope: Scope) -> tuple[str, ...]:
+    return ("steps",) if scope.outputs is not None else ()
 
 
 def _column(k: Checker, node: s.NameExpr, row: EntityInfo) -> p.Expr:
