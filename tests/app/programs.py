@@ -1,9 +1,11 @@
 """Programs made by hand: `orders()` means the same as examples/orders/app.cai."""
 
 from decimal import Decimal
+from pathlib import Path
 
 from msgspec.structs import replace
 
+from backstay.lang.api import check_text
 from backstay.lang.program import (
     Access,
     Action,
@@ -472,6 +474,14 @@ def orders() -> Program:
             ),
         ),
     )
+
+
+def checked_orders() -> Program:
+    """The orders example as it stands in the repository, by the checker."""
+    file = Path(__file__).parents[2] / "examples" / "orders" / "app.cai"
+    found, mistakes = check_text("app.cai", file.read_text(encoding="utf-8"))
+    assert found is not None, mistakes
+    return found
 
 
 def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool = False) -> Program:

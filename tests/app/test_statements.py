@@ -9,6 +9,7 @@ from tests.app.support import STAFF_USER, VISITOR, Place
 
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
+from backstay.app.store.schema import relations
 from backstay.core.errors import Fault
 
 PROGRAM = p.orders()
@@ -261,3 +262,7 @@ def test_names_of_a_branch_end_with_it_and_loops_see_each_item(place: Place) -> 
         with pytest.raises(Fault) as caught:
             run(unit, body, numbers=[1, 3])
         assert caught.value.message == "1"
+
+
+def test_the_example_in_the_repository_has_the_tables_of_the_one_made_by_hand() -> None:
+    assert relations(p.checked_orders()) == relations(PROGRAM)

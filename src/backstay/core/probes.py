@@ -136,6 +136,8 @@ def exit_probe(name: str) -> Probe:
         # A process that runs again has an old reason: history, no evidence about now.
         if runs or reading in ("never", "asked"):
             return seen(ident, "asked" if reason else "never", "skip" if runs else "pass", **facts)
+        if reading in ("signal", "other") and not expected(target, name):
+            return seen(ident, reading, "skip", **facts)  # it went down with its supervisor
         return seen(ident, reading, "fail", **facts)
 
     return Probe(ident, f"why the process {name} ended last", "outside", EXIT, run)

@@ -1,12 +1,9 @@
 """The app's database does not answer: locked by another program, moved away, damaged, or full."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probes import STORE_CODES, file_probe
-from backstay.core.probing import error_code, look_inside, seen
+from backstay.core.probing import look_inside, seen
 
 _DATABASE = "app.database"
 _READINGS = (
@@ -22,35 +19,31 @@ _READINGS = (
 
 
 async def _look_at_database(target: Target) -> Evidence:
-    report = await look_inside(_DATABASE, target, "app", "/checks")
-    if isinstance(report, Evidence):
-        return report
-    entry = _entry(report)
-    error = str(entry.get("error", ""))
-    details = entry.get("details")
-    told = str(details.get("code", "")) if isinstance(details, dict) else ""
-    code = told or error_code(error)
+    found = await look_inside(_DATABASE, target, "app", "/probe/app.database", 1.2)
+    if isinstance(found, Evidence):
+        return found
+    told = str(found.get("reading", ""))
     facts: dict[str, Plain] = {
-        "path": str(target.data / "app.db"),
-        "error": error,
-        "code": code,
+        "path": str(found.get("path", "")),
+        "error": str(found.get("error", "")),
+        "code": told if told in STORE_CODES else "",
+        "write_seconds": found.get("write_seconds"),
         "data": str(target.data),
     }
-    if entry.get("status") in ("healthy", "degraded"):
-        return seen(_DATABASE, "works", "pass", report, **facts)
-    if entry.get("status") in (None, "unknown"):
-        return seen(_DATABASE, "failing", "skip", report, **facts)
-    return seen(_DATABASE, STORE_CODES.get(code, "failing"), "fail", report, **facts)
-
-
-def _entry(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    checks = report.get("checks")
-    found = checks.get("database") if isinstance(checks, dict) else None
-    return found if isinstance(found, dict) else {}
+    if told in ("ok", "slow"):
+        return seen(_DATABASE, "works", "pass", found, **facts)
+    # Another file at its path is not the database that was opened.
+    reading = "gone" if told in ("gone", "moved") else STORE_CODES.get(told, "failing")
+    return seen(_DATABASE, reading, "fail", found, **facts)
 
 
 DATABASE = Probe(
-    _DATABASE, "does the app's database answer", "inside", _READINGS, _look_at_database
+    _DATABASE,
+    "does a write into the app's database work",
+    "inside",
+    _READINGS,
+    _look_at_database,
+    1.5,
 )
 FILE = file_probe("app", "app.db")
 

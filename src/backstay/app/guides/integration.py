@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import fetch, look_inside, pid_life, read_state, seen
+from backstay.core.probing import expected, fetch, look_inside, pid_life, read_state, seen
 
 _BREAKERS = "app.breakers"
 _SERVICES = "app.services"
@@ -26,33 +26,43 @@ async def _look_at_breakers(target: Target) -> Evidence:
     views = await look_inside(_BREAKERS, target, "app", "/breakers")
     if isinstance(views, Evidence):
         return views
-    worst = _worst(views)
+    more = await look_inside(_BREAKERS, target, "app", "/probe/app.integrations")
+    told = {} if isinstance(more, Evidence) else dict(more.get("integrations") or {})
+    worst = _worst(views, told)
     if worst is None:
-        return seen(_BREAKERS, "none", "pass", views, data=str(target.data))
-    reason = str(worst.get("reason", ""))
+        return seen(_BREAKERS, "none", "pass", [views, told], data=str(target.data))
+    readings = told.get(str(worst.get("target"))) or {}
+    timeouts = int(readings.get("timeouts_last_minute") or 0)
     facts: dict[str, Plain] = {
         "target": worst.get("target"),
         "state": worst.get("state"),
         "failures": worst.get("consecutive_failures"),
-        "reason": reason,
+        "reason": str(worst.get("reason") or readings.get("last_error") or ""),
+        "timeouts_last_minute": timeouts,
+        "base_url": readings.get("base_url"),
         "opened_at": worst.get("opened_at"),
         "next_probe_at": worst.get("next_probe_at"),
         "data": str(target.data),
     }
-    slow = _SLOW_WORDS.search(reason) is not None
+    slow = _SLOW_WORDS.search(f"{facts['reason']} {readings.get('last_error')}") is not None
     if worst.get("state") != "closed":
-        return seen(_BREAKERS, "open-slow" if slow else "open-failing", "fail", views, **facts)
+        reading = "open-slow" if slow else "open-failing"
+        return seen(_BREAKERS, reading, "fail", [views, told], **facts)
+    if slow and timeouts >= _SEVERAL:
+        return seen(_BREAKERS, "failures-slow", "warn", [views, told], **facts)
     if int(worst.get("consecutive_failures") or 0) >= _SEVERAL:
-        # Closed, and the reason is not kept: failing now, short of its threshold.
-        reading = "failures-slow" if slow else "failures"
-        return seen(_BREAKERS, reading, "warn", views, **facts)
-    return seen(_BREAKERS, "closed", "pass", views, **facts)
+        return seen(_BREAKERS, "failures", "warn", [views, told], **facts)
+    return seen(_BREAKERS, "closed", "pass", [views, told], **facts)
 
 
-def _worst(views: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _worst(
+    views: Sequence[Mapping[str, Any]], told: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
     def badness(view: Mapping[str, Any]) -> tuple[bool, int, str]:
-        failing = int(view.get("consecutive_failures") or 0)
-        return view.get("state") != "closed", failing, str(view.get("target"))
+        name = str(view.get("target"))
+        timeouts = int((told.get(name) or {}).get("timeouts_last_minute") or 0)
+        failing = max(int(view.get("consecutive_failures") or 0), timeouts)
+        return view.get("state") != "closed", failing, name
 
     return max(views, key=badness, default=None)
 
@@ -63,7 +73,9 @@ async def _look_at_services(target: Target) -> Evidence:
     served = {
         name: one
         for name, one in sorted(processes.items())
-        if not one.get("control") and str(one.get("address", "")).startswith("http")
+        if not one.get("control")
+        and str(one.get("address", "")).startswith("http")
+        and expected(target, name)
     }
     if not served:
         return seen(_SERVICES, "none", "skip", data=str(target.data))
@@ -158,13 +170,8 @@ INTEGRATION = Guide(
             "the service {target} is too slow: calls to it time out ({reason})",
             0.05,
             {
-                _BREAKERS: {
-                    "open-slow": 0.55,
-                    "failures-slow": 0.15,
-                    "failures": 0.1,
-                    "closed": 0.15,
-                },
-                _SERVICES: {"up": 0.45, "slow": 0.3, "hangs": 0.2},
+                _BREAKERS: {"open-slow": 0.5, "failures-slow": 0.3, "closed": 0.15},
+                _SERVICES: {"up": 0.6, "slow": 0.2, "hangs": 0.18},
             },
             ("look-at-target", "reset-breaker"),
         ),

@@ -2,7 +2,7 @@
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import look_inside, pid_life, read_state, seen
+from backstay.core.probing import expected, look_inside, pid_life, read_state, seen
 
 _COMMANDS = "queue.commands"
 _WORKERS = "queue.workers"
@@ -52,7 +52,11 @@ def _unserved(one: dict[str, float]) -> bool:
 async def _look_at_workers(target: Target) -> Evidence:
     """Programs that `up` started and that serve no address: workers."""
     processes = read_state(target).get("processes") or {}
-    workers = {name: one for name, one in sorted(processes.items()) if not one.get("address")}
+    workers = {
+        name: one
+        for name, one in sorted(processes.items())
+        if not one.get("address") and expected(target, name)
+    }
     if not workers:
         return seen(_WORKERS, "none", "skip")
     down = {
