@@ -70,8 +70,8 @@ class Example:
         )
         assert status == 200, said
 
-    async def order(self) -> str:
-        lines = [{"product": PRODUCT, "quantity": 1}]
+    async def order(self, quantity: int = 1) -> str:
+        lines = [{"product": PRODUCT, "quantity": quantity}]
         status, body = await self.ask("POST", "/orders", {"customer": CUSTOMER, "lines": lines})
         assert status == 201, body
         return str(body["id"])
@@ -87,6 +87,18 @@ class Example:
 
     async def look(self, route: str) -> Any:
         return await control.ask(self.folder / "run" / "app.ctl", route)
+
+    async def execution(self, order: str) -> dict[str, Any]:
+        """The execution that fulfils this order, once it has ended."""
+        found: dict[str, Any] = {}
+
+        async def ended() -> bool:
+            _, body = await self.ask("GET", "/executions?limit=100")
+            found.update(next(row for row in body["data"] if row["input"] == {"order": order}))
+            return found["status"] not in ("pending", "running", "compensating")
+
+        await self.eventually(ended)
+        return found
 
     async def eventually(self, done: Any, seconds: float = 30.0) -> None:
         async with asyncio.timeout(seconds):
@@ -161,3 +173,63 @@ async def test_orders_go_through_the_whole_app_and_survive_its_death(example: Ex
     assert facts["integrations"]["Payments"]["breaker"] == "closed"
     assert (await example.look("/probe/app.outside"))["commands"] == []
     assert (await example.look("/probe/app.steps"))["steps"] == []
+
+
+@pytest.mark.seed("C12", "C26")
+async def test_workflows_are_listed_and_a_failure_can_be_read_in_the_api_and_the_log(
+    example: Example,
+) -> None:
+    await example.seed()
+    failed = await example.execution(await example.order(quantity=60))
+    assert failed["status"] == "failed"
+    assert f"product {PRODUCT} is out of stock" in failed["error"]
+
+    async def logged() -> bool:
+        lines = (example.folder / "app.log").read_text().splitlines()
+        return any(failed["id"] in line and "is out of stock" in line for line in lines)
+
+    await example.eventually(logged)
+    _, workflows = await example.ask("GET", "/workflows")
+    (fulfil, refund) = workflows["data"]
+    assert (fulfil["id"], fulfil["executions"]) == ("fulfil_order", {"failed": 1})
+    assert (refund["id"], refund["status"]) == ("refund_order", "active")
+
+
+@pytest.mark.seed("C27")
+async def test_a_person_compensates_and_retries_executions(example: Example) -> None:
+    await example.seed()
+    execution = (await example.execution(order := await example.order(quantity=5)))["id"]
+
+    assert (await example.ask("POST", f"/executions/{execution}/compensate"))[0] == 202
+    assert (await example.execution(order))["status"] == "compensated"
+    assert (await example.money())["net"] == "0.00"
+    _, shown = await example.ask("GET", f"/executions/{execution}")
+    assert [step["name"] for step in shown["compensations"]] == ["charge", "reserve", "on_fail"]
+
+    assert (await example.ask("POST", f"/executions/{execution}/retry"))[0] == 202
+    assert (await example.execution(order))["status"] == "completed"
+    assert (await example.money())["net"] == "49.95"
+    status, problem = await example.ask("POST", f"/executions/{execution}/retry")
+    assert (status, "nothing to run again" in problem["detail"]) == (409, True)
+    for command in ("retry", "compensate", "cancel"):
+        assert (await example.ask("POST", f"/executions/nope/{command}"))[0] == 404
+
+
+@pytest.mark.seed("C28")
+async def test_job_runs_are_listed_cancelled_and_purged(example: Example) -> None:
+    _, pending = await example.ask("GET", "/admin/jobs?status=pending")
+    (run,) = pending["data"]
+    assert run["job"] == "nightly_sales"
+
+    assert (await example.ask("DELETE", f"/admin/jobs/{run['id']}"))[0] == 200
+    _, cancelled = await example.ask("GET", "/admin/jobs?status=cancelled")
+    assert [row["id"] for row in cancelled["data"]] == [run["id"]]
+    await example.kill()
+    await example.start()
+    _, pending = await example.ask("GET", "/admin/jobs?status=pending")
+    assert [row for row in pending["data"] if row["fire_at"] == run["fire_at"]] == []
+
+    status, purged = await example.ask("POST", "/admin/jobs/purge?status=failed&older_than=24h")
+    assert (status, purged["purged"]) == (200, 0)
+    status, purged = await example.ask("POST", "/admin/jobs/purge?status=failed")
+    assert (status, purged["older_than"]) == (200, "24h0m0s")
