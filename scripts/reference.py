@@ -44,12 +44,11 @@ def modules() -> Iterator[ModuleType]:
 
 def entries(found: list[ModuleType]) -> dict[str, ErrorEntry]:
     """The catalogue by code. Raises ValueError when two errors share one."""
-    every = {
-        id(value): value
-        for module in found
-        for value in vars(module).values()
-        if isinstance(value, ErrorEntry)
-    }
+    # A Fault of its own class carries its entry as `entry_of`.
+    declared = [
+        getattr(value, "entry_of", value) for module in found for value in vars(module).values()
+    ]
+    every = {id(value): value for value in declared if isinstance(value, ErrorEntry)}
     return dict(sorted(index([every.values()]).items()))
 
 

@@ -81,6 +81,8 @@ FAULTS = [
     ),
     ({"queue.store": "not-writable", "queue.file": "not-writable"}, {"store-not-writable"}),
     ({"queue.store": "failing", "queue.file": "read-only-disk"}, {"store-not-writable"}),
+    ({"queue.file": "not-writable"}, {"store-not-writable"}),
+    ({"app.file": "not-writable"}, {"database-not-writable"}),
     (
         SILENT_QUEUE
         | {"queue.process": "gave-up", "queue.exit": "store", "queue.file": "not-writable"},

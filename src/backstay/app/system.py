@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
+from backstay.app.flow.api import routes as flow_routes
+from backstay.app.flow.engine import Flow
+from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
+from backstay.app.flow.metrics import METRICS as FLOW_METRICS
+from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
 from backstay.app.plan.endpoints import PREFIX, compile_endpoints
@@ -34,7 +39,7 @@ async def build(
     process: Process[AppSettings],
     program: Program,
     sources: Sequence[tuple[str, str]],
-    tasks: TaskQueue | None,  # noqa: ARG001 - taken by the workflows, which land next
+    tasks: TaskQueue | None,
 ) -> Sequence[Service | Loop]:
     """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
     `tasks` carries work to outside workers, None where there is no queue.
@@ -51,20 +56,35 @@ async def build(
     )
     pool = Pool(database, settings.max_connections)
     health = DatabaseHealth(pool, path, clock)
-    runtime = Runtime(program, pool, clock, process.ids, env)
+    flow = Flow(
+        database=database,
+        clock=clock,
+        ids=process.ids,
+        dice=process.dice,
+        registry=process.registry,
+        breakers=process.breakers,
+        env=env,
+        load=recalled(database),
+        queue=tasks,
+        allow=settings.egress_allow,
+    )
+    flow.declare(program)
+    runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
 
     async def opened() -> None:
         health.opened()
+        await flow.serve(program)
 
     process.registry.declare(HTTP_METRICS)
     watch(process.registry, pool)
-    process.board_checks.append(health.check())
+    process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
+    process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
-    routes = endpoints(runtime, compile_endpoints(program))
+    routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
     store = Store(pool, program, sources, clock, process.ids, env, [opened])
-    return [store, HttpServer(app, listen)]
+    return [store, flow, *flow.loops, HttpServer(app, listen)]
 
 
 def _trust(
@@ -98,8 +118,8 @@ def _text(expr: Expr, env: dict[str, str | None]) -> str:
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=ERRORS,
-    metrics=METRICS,
+    errors=(*ERRORS, *FLOW_ERRORS),
+    metrics=(*METRICS, *FLOW_METRICS),
     guides=(),
     routes=(Route(PREFIX, "unary", "public"),),
     commands={"codeai": "backstay.cli.codeai:main"},

@@ -67,7 +67,7 @@ APP_DATABASE = Guide(
     causes=(
         Cause(
             "database-locked",
-            "the app's database {path} is locked by another program: {why}",
+            "the app's database[[ {path}]] is locked by another program[[: {why}]]",
             0.05,
             {
                 _DATABASE: {"locked": 0.6, "failing": 0.3},
@@ -77,7 +77,7 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-gone",
-            "the app's database {path} was moved or deleted",
+            "the app's database[[ {path}]] was moved or deleted",
             0.05,
             {
                 _DATABASE: {"gone": 0.4, "works": 0.3, "silent": 0.15, "failing": 0.12},
@@ -89,11 +89,11 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-not-writable",
-            "the app's database {path} cannot be written: {why}",
+            "the app's database[[ {path}]] cannot be written[[: {why}]]",
             0.04,
             {
-                _DATABASE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "app.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _DATABASE: {"not-writable": 0.35, "works": 0.3, "silent": 0.17, "failing": 0.15},
+                "app.file": {"not-writable": 0.7, "read-only-disk": 0.2, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -101,7 +101,7 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-damaged",
-            "the app's database {path} is damaged: {error}",
+            "the app's database[[ {path}]] is damaged[[: {error}]]",
             0.03,
             {
                 _DATABASE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},

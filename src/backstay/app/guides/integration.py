@@ -147,7 +147,7 @@ INTEGRATION = Guide(
     causes=(
         Cause(
             "service-down",
-            "the service {service} is down and the app's calls to {target} fail: {reason}",
+            "the service {service} is down[[: the app's calls to {target} fail]][[ ({error})]]",
             0.05,
             {
                 _SERVICES: {"down": 0.95},
@@ -157,7 +157,7 @@ INTEGRATION = Guide(
         ),
         Cause(
             "target-down",
-            "the app's calls to {target} fail, so its breaker is {state}: {reason}",
+            "the app's calls to {target} fail, so its breaker is {state}[[: {reason}]]",
             0.03,
             {
                 _SERVICES: {"up": 0.85},
@@ -167,7 +167,7 @@ INTEGRATION = Guide(
         ),
         Cause(
             "target-slow",
-            "the service {target} is too slow: calls to it time out ({reason})",
+            "the service {target} is too slow: calls to it time out[[ ({reason})]]",
             0.05,
             {
                 _BREAKERS: {"open-slow": 0.5, "failures-slow": 0.3, "closed": 0.15},
@@ -192,7 +192,7 @@ INTEGRATION = Guide(
         ),
         Fix(
             "reset-breaker",
-            "Once it is well: let calls through at once instead of at {next_probe_at}",
+            "Once it is well: let calls through at once [[instead of at {next_probe_at}]]",
             "backstay gateway reset app/{target}",
             "none",
         ),

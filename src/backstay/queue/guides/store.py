@@ -53,11 +53,11 @@ QUEUE_STORE = Guide(
     causes=(
         Cause(
             "store-not-writable",
-            "the queue's store {path} cannot be written: {why}",
+            "the queue's store[[ {path}]] cannot be written[[: {why}]]",
             0.05,
             {
-                _STORE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "queue.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _STORE: {"not-writable": 0.35, "writable": 0.3, "silent": 0.17, "failing": 0.15},
+                "queue.file": {"not-writable": 0.7, "read-only-disk": 0.2, "fine": 0.08},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -65,7 +65,7 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-gone",
-            "the queue's store {path} was moved or deleted",
+            "the queue's store[[ {path}]] was moved or deleted",
             0.03,
             {
                 _STORE: {"gone": 0.4, "writable": 0.3, "silent": 0.15, "failing": 0.12},
@@ -77,7 +77,7 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-damaged",
-            "the queue's store {path} is damaged: {error}",
+            "the queue's store[[ {path}]] is damaged[[: {error}]]",
             0.03,
             {
                 _STORE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},
@@ -89,7 +89,7 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-held",
-            "another program holds the queue's store {path}: {why}",
+            "another program holds the queue's store[[ {path}]][[: {why}]]",
             0.03,
             {
                 _STORE: {"locked": 0.7, "failing": 0.15, "late": 0.1},
