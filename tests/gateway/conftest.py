@@ -84,7 +84,7 @@ async def read_body(reader: asyncio.StreamReader, headers: list[tuple[str, str]]
     fields = dict(headers)
     if fields.get("transfer-encoding") == "chunked":
         parts = []
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             parts.append(await reader.readexactly(size))
             await reader.readexactly(2)
         assert await reader.readline() == b"\r\n"
