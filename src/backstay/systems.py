@@ -2,7 +2,9 @@
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
+from backstay.core.guide import Guide
 from backstay.core.system import System
 
 SYSTEMS: Mapping[str, str] = {
@@ -11,9 +13,26 @@ SYSTEMS: Mapping[str, str] = {
     "gateway": "backstay.gateway.system:SYSTEM",
 }
 
+GUIDES: Mapping[str, str] = {
+    "queue": "backstay.queue.guides:GUIDES",
+    "app": "backstay.app.guides:GUIDES",
+    "gateway": "backstay.gateway.guides:GUIDES",
+    "up": "backstay.up.guides:GUIDES",
+}
+"""Troubleshooting guides by the system that owns them. They are static: a dead system has them."""
+
+
+def guides() -> tuple[Guide, ...]:
+    """All troubleshooting guides of the installed package, in the order of the table."""
+    return tuple(guide for dotted in GUIDES.values() for guide in _attribute(dotted))
+
 
 def resolve(name: str) -> System:
     """The declarations of a system. Raises KeyError for a name that is not in the table."""
-    module, _, attribute = SYSTEMS[name].partition(":")
-    found: System = getattr(importlib.import_module(module), attribute)
+    found: System = _attribute(SYSTEMS[name])
     return found
+
+
+def _attribute(dotted: str) -> Any:
+    module, _, attribute = dotted.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,9 +1,11 @@
 """Programs made by hand: `orders()` means the same as examples/orders/app.cai."""
 
 from decimal import Decimal
+from pathlib import Path
 
 from msgspec.structs import replace
 
+from backstay.lang.api import check_text
 from backstay.lang.program import (
     Access,
     Action,
@@ -17,6 +19,7 @@ from backstay.lang.program import (
     Constant,
     Create,
     DecimalType,
+    Delete,
     DoStep,
     Endpoint,
     Entity,
@@ -27,6 +30,7 @@ from backstay.lang.program import (
     Field,
     For,
     Get,
+    If,
     Index,
     Integration,
     Job,
@@ -472,6 +476,14 @@ def orders() -> Program:
     )
 
 
+def checked_orders() -> Program:
+    """The orders example as it stands in the repository, by the checker."""
+    file = Path(__file__).parents[2] / "examples" / "orders" / "app.cai"
+    found, mistakes = check_text("app.cai", file.read_text(encoding="utf-8"))
+    assert found is not None, mistakes
+    return found
+
+
 def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool = False) -> Program:
     """A small program of these entities alone."""
     return Program(
@@ -488,4 +500,4 @@ def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool 
     )
 
 
-__all__ = ["Create", "Let", "Name", "Statement", "orders", "program", "replace"]
+__all__ = ["Create", "Delete", "If", "Let", "Name", "Statement", "orders", "program", "replace"]

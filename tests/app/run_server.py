@@ -11,7 +11,7 @@ from tests.app.serving import served
 
 
 async def main(folder: Path) -> None:
-    async with served(p.orders(), folder, durability="power"):
+    async with served(p.checked_orders(), folder, durability="power"):
         (folder / "ready").touch()
         await asyncio.Event().wait()
 

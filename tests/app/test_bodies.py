@@ -205,3 +205,18 @@ async def test_no_request_whatever_its_bytes_is_a_500(tmp_path: Path) -> None:
             assert answer.status < 500, (method, path, raw, answer.body)
             if answer.status >= 400:
                 assert answer["code"]
+
+
+@pytest.mark.parametrize("depth", [70, 400, 900, 980, 5000])
+def test_deep_free_form_json_is_refused_and_not_a_crash(depth: int) -> None:
+    raw = b'{"price": "1", "lines": [], "free": ' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+    with pytest.raises(Fault) as caught:
+        BODY.decode(raw)
+    assert caught.value.entry.status in (400, 422)
+
+
+def test_a_flood_of_mistakes_is_answered_quickly_and_briefly() -> None:
+    many = {f"field{number}": number for number in range(50_000)}
+    with pytest.raises(Fault) as caught:
+        BODY.decode(json.dumps(many).encode())
+    assert len(caught.value.values["errors"]) <= 50  # type: ignore[arg-type]

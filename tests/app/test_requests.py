@@ -15,7 +15,7 @@ NOBODY = "00000000-0000-7000-8000-00000000ffff"
 
 @pytest.fixture
 async def shop(tmp_path: Path):
-    async with served(p.orders(), tmp_path) as app:
+    async with served(p.checked_orders(), tmp_path) as app:
         answer = await app.seed(
             ("Customer", {"id": ADA, "name": "Ada", "email": "ada@example.org"}),
             ("Product", {"id": MUG, "sku": "MUG", "name": "Mug", "price": "9.99", "stock": 20}),
@@ -98,6 +98,7 @@ BAD_INPUT = [
     ("GET", "/orders?total[near]=10", None, 400, "APP012"),
     ("GET", "/orders?status[gt]=paid", None, 400, "APP012"),
     ("GET", "/orders?sort=parcel", None, 400, "APP012"),
+    ("GET", "/orders?sort=total,total", None, 400, "APP012"),
     ("GET", "/orders?limit=0", None, 400, "APP012"),
     ("GET", "/orders?limit=101", None, 400, "APP012"),
     ("GET", "/orders?page=-1", None, 400, "APP012"),

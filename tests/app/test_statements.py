@@ -9,6 +9,7 @@ from tests.app.support import STAFF_USER, VISITOR, Place
 
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
+from backstay.app.store.schema import relations
 from backstay.core.errors import Fault
 
 PROGRAM = p.orders()
@@ -144,3 +145,124 @@ def test_a_reference_to_nothing_names_the_field(place: Place) -> None:
         run(unit, p.PLACE_ORDER, body=body)
     assert caught.value.entry.code == "APP018"
     assert caught.value.values["field"] == "customer"
+
+
+def test_a_row_that_others_refer_to_cannot_be_deleted(place: Place) -> None:
+    with place.unit() as unit:
+        thing, spare = product(unit, "A"), product(unit, "B")
+        place_order(unit, (thing, 1))
+    delete = compile_block(
+        PROGRAM, [p.Delete("Product", p.eq(p.Column("id", p.UUID), p.Name("k", p.UUID)))]
+    )
+    with place.unit() as unit:
+        delete(unit, {"k": spare})
+    with pytest.raises(Fault) as caught, place.unit() as unit:
+        delete(unit, {"k": thing})
+    assert caught.value.entry.code == "APP019"
+    assert caught.value.message == "Product cannot be deleted: OrderLine.product refers to it"
+    assert place.all("SELECT id FROM products") == [(thing,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (
+            p.binary("-", p.Column("stock", p.INT), p.Constant(99, p.INT), p.INT),
+            "APP020",
+            "Product.stock would break its rule: at least 0",
+        ),
+        (
+            p.binary("*", p.Column("stock", p.INT), p.Constant(2**62, p.INT), p.INT),
+            "APP020",
+            "Product.stock would break its rule: at most 64 bits",
+        ),
+        (p.Constant(None, p.INT), "APP022", "Product.stock is required and got no value"),
+        (
+            p.Name("given", p.UnknownType()),
+            "APP021",
+            'Product.stock: expected a whole number, got "many"',
+        ),
+    ],
+)
+def test_a_change_that_breaks_a_rule_names_field_and_rule(
+    place: Place, change: p.Expr, code: str, says: str
+) -> None:
+    with place.unit() as unit:
+        product(unit, stock=10)
+    with pytest.raises(Fault) as caught, place.unit() as unit:
+        run(unit, (p.Update("Product", p.TRUE, (("stock", change),)),), given="many")
+    assert (caught.value.entry.code, caught.value.message) == (code, says)
+    assert place.all("SELECT stock FROM products") == [(10,)]
+
+
+def test_someone_who_sees_a_row_but_may_not_change_it_is_told_so(place: Place) -> None:
+    with place.unit() as unit:
+        thing = product(unit)
+    change = (
+        p.Update(
+            "Product",
+            p.eq(p.Column("id", p.UUID), p.text(thing)),
+            (("stock", p.Constant(1, p.INT)),),
+            p.Fail(p.text("gone")),
+        ),
+    )
+    with pytest.raises(Fault) as caught, place.unit(VISITOR) as unit:
+        run(unit, change)
+    assert caught.value.entry.status == 403
+    with place.unit(STAFF_USER) as unit:
+        run(unit, change)
+    assert place.all("SELECT stock FROM products") == [(1,)]
+    absent = (
+        p.Update(
+            "Product",
+            p.eq(p.Column("sku", p.STRING), p.text("none")),
+            (("stock", p.Constant(1, p.INT)),),
+            p.Fail(p.text("gone")),
+        ),
+    )
+    with pytest.raises(Fault) as caught, place.unit(VISITOR) as unit:
+        run(unit, absent)
+    assert caught.value.message == "gone"
+
+
+def test_a_text_with_holes_takes_null_as_nothing(place: Place) -> None:
+    message = p.binary(
+        "+",
+        p.text("a"),
+        p.binary(
+            "+", p.Name("x", p.STRING), p.Call("text", (p.Name("y", p.MONEY),), p.STRING), p.STRING
+        ),
+        p.STRING,
+    )
+    with place.unit() as unit:
+        for x, y, says in ((None, None, "a"), ("-", Decimal("1.5"), "a-1.50")):
+            with pytest.raises(Fault) as caught:
+                run(unit, (p.Fail(message, 418),), x=x, y=y)
+            assert (caught.value.message, caught.value.entry.status) == (says, 418)
+
+
+def test_names_of_a_branch_end_with_it_and_loops_see_each_item(place: Place) -> None:
+    seen = p.Name("seen", p.INT)
+    body = (
+        p.Let("seen", p.Constant(1, p.INT)),
+        p.If(p.TRUE, (p.Let("seen", p.Constant(2, p.INT)),)),
+        p.For(
+            "n",
+            p.Name("numbers", p.ListType(p.INT)),
+            (
+                p.If(
+                    p.eq(p.Name("n", p.INT), p.Constant(3, p.INT)),
+                    (p.Fail(p.Call("text", (seen,), p.STRING)),),
+                ),
+            ),
+        ),
+    )
+    with place.unit() as unit:
+        assert run(unit, body, numbers=[1, 2])["seen"] == 1
+        with pytest.raises(Fault) as caught:
+            run(unit, body, numbers=[1, 3])
+        assert caught.value.message == "1"
+
+
+def test_the_example_in_the_repository_has_the_tables_of_the_one_made_by_hand() -> None:
+    assert relations(p.checked_orders()) == relations(PROGRAM)

@@ -205,3 +205,24 @@ def test_a_deep_data_folder_gets_a_short_runtime_folder(tmp_path: Path) -> None:
         assert find_runtime(deep) == made
     finally:
         made.rmdir()
+
+
+async def test_a_check_that_does_not_know_yet_is_asked_again_soon() -> None:
+    from backstay.core.health import Board, Check, Finding
+    from backstay.core.virtual import VirtualClock
+
+    clock = VirtualClock()
+    answers = [Finding("unknown"), Finding("pass")]
+
+    async def ask_it() -> Finding:
+        return answers.pop(0)
+
+    board = Board(clock, "1", [Check("x", False, 1.0, 30.0, ask_it)])
+    wish = await board.step()
+    assert wish is not None
+    assert wish - clock.tick() < 1.0
+    clock.advance_now(1.0)
+    wish = await board.step()
+    assert board.finding("x").outcome == "pass"
+    assert wish is not None
+    assert wish - clock.tick() == pytest.approx(30.0)

@@ -206,7 +206,7 @@ class Stack:
     # --- the shop ----------------------------------------------------------------------------
 
     def products(self, count: int = 5) -> list[Json]:
-        answer = self.ask("GET", f"/api/v1/products?limit={count}&filter=&sort=name")
+        answer = self.ask("GET", f"/api/v1/products?limit={count}&sort=name")
         assert answer.status == 200, answer.body
         return list(answer.json["data"])
 

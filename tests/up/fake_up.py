@@ -23,6 +23,9 @@ def spec(word: str, data: Path, runtime: Path) -> ChildSpec:
     name, _, how = word.partition("=")
     if how.startswith("extra:"):
         return ChildSpec(name, (sys.executable, "-c", how.removeprefix("extra:")))
+    if how.startswith("after-queue:"):
+        run = (sys.executable, "-c", how.removeprefix("after-queue:"))
+        return ChildSpec(name, run, after=("queue",))
     return ChildSpec(
         name=name,
         command=(sys.executable, FAKE, name, str(data), how or "well"),

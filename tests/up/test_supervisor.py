@@ -179,3 +179,21 @@ def test_logs_are_kept_per_process_and_together(up) -> None:
         subprocess.run(["stat", "-c", "%a", one.data / "logs"], capture_output=True).stdout
         == b"700\n"
     )
+
+
+def test_what_needs_the_queue_starts_once_the_queue_is_ready(up) -> None:
+    look = "import os, time; there = os.path.exists(os.environ['BACKSTAY_RUNTIME'] + '/queue.ctl'); print('queue there:', there, flush=True); time.sleep(3600)"
+    one: Up = up(f"worker=after-queue:{look}", "queue")
+    one.until_shown()
+    until(lambda: "queue there:" in one.text())
+    assert "queue there: True" in one.text()
+    one.signal(signal.SIGINT)
+    assert one.wait() == 0
+
+
+def test_ctrl_c_while_it_still_starts_ends_it(up) -> None:
+    one: Up = up("queue", "worker=extra:print('begun', flush=True)\nimport time\ntime.sleep(3600)")
+    until(lambda: one.process.poll() is not None or "begun" in one.text())
+    one.signal(signal.SIGINT)
+    assert one.wait() == 0
+    assert {p["state"] for p in one.state()["processes"].values()} == {"stopped"}

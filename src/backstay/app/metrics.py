@@ -8,8 +8,8 @@ METRICS = (
     Metric("db_connections_in_use", "gauge", "Connections of the pool that work right now"),
     Metric("db_connections_open", "gauge", "Connections of the pool that are open"),
     Metric("db_connections_max", "gauge", "Connections that the pool may open"),
-    Metric("db_commits_total", "gauge", "Commits of the writer since the start"),
-    Metric("db_commit_seconds_total", "gauge", "Seconds spent in those commits"),
+    Metric("db_commits", "gauge", "Commits of the writer since the start"),
+    Metric("db_commit_seconds", "gauge", "Seconds spent in those commits"),
     Metric("db_wal_bytes", "gauge", "Size of the write-ahead log after the last commit"),
 )
 
@@ -21,6 +21,6 @@ def watch(registry: Registry, pool: Pool) -> None:
     registry.gauge("db_connections_in_use").read(lambda: pool.stats().in_use)
     registry.gauge("db_connections_open").read(lambda: pool.stats().open_connections)
     registry.gauge("db_connections_max").read(lambda: pool.stats().max_connections)
-    registry.gauge("db_commits_total").read(lambda: database.stats().commits)
-    registry.gauge("db_commit_seconds_total").read(lambda: database.stats().commit_seconds)
+    registry.gauge("db_commits").read(lambda: database.stats().commits)
+    registry.gauge("db_commit_seconds").read(lambda: database.stats().commit_seconds)
     registry.gauge("db_wal_bytes").read(lambda: database.stats().wal_bytes)

@@ -35,11 +35,23 @@ def command(
     flags = {"--listen": listen, "--data": data, "--durability": durability}
     loaded = load(QueueSettings, Given(flags=dict(flags), env=os.environ, file=config))
     loaded.settings.rules()
+    _make_folder(loaded.settings.data)
     # The process reads its log settings from the environment alone: what the file says of them
     # is put there, where nothing else says otherwise.
     os.environ.setdefault("LOG_LEVEL", loaded.settings.log_level)
     os.environ.setdefault("LOG_FORMAT", loaded.settings.log_format)
     return run_process("queue", loaded, build)
+
+
+def _make_folder(data: Path) -> None:
+    """Raises CORE041 naming the folder that cannot be made."""
+    from backstay.core.errors import Fault
+    from backstay.core.sqlite.errors import NOT_WRITABLE
+
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as bad:
+        raise Fault(NOT_WRITABLE, path=str(data), reason=bad.strerror or str(bad)) from bad
 
 
 def main() -> None:

@@ -26,15 +26,28 @@ def command(code: str, output: str) -> int:
 
 def _text(entry: ErrorEntry) -> str:
     lines = [
-        f"{entry.code}  {entry.message}",
-        f"  why: {entry.cause}",
-        f"  fix: {entry.fix}",
+        f"{entry.code}  {_shown(entry.message)}",
+        f"  why: {_shown(entry.cause)}",
+        f"  fix: {_shown(entry.fix)}",
         f"  HTTP status {entry.status}, exit code {entry.exit}"
         + (", may work when tried again" if entry.retryable else ""),
     ]
     if entry.guide:
         lines.append(f"  guide: {entry.guide}; look now: backstay doctor")
     return "\n".join(lines)
+
+
+class _Named(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def _shown(template: str) -> str:
+    """`{port}` as `<port>`: here is the entry, not one case of it."""
+    try:
+        return template.format_map(_Named())
+    except (ValueError, LookupError):
+        return template
 
 
 def _nearest(code: str, known: list[str]) -> str:

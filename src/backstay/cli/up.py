@@ -37,6 +37,7 @@ def command(
         app_file=Path(file) if file else None,
         config=Path(config) if config else None,
     )
-    if detach and not os.environ.get("BACKSTAY_DETACHED"):
+    # Popped: what a supervisor starts may start supervisors of its own.
+    if detach and not os.environ.pop("BACKSTAY_DETACHED", ""):
         return in_background(asked)
     return in_foreground(asked) or Exit.OK

@@ -7,13 +7,18 @@ the same entries. Codes are retired, never used again.
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backstay.core.context import RequestContext
 
-Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
-"""A value that JSON can hold."""
+if TYPE_CHECKING:
+    Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
+    """A value that JSON can hold."""
+else:
+    # msgspec decodes Structs that hold it, and does not follow an alias into itself.
+    Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
 
 
 class Exit:

@@ -14,6 +14,7 @@ from backstay.core.clock import Clock, rfc3339
 from backstay.core.duration import format_duration
 from backstay.core.errors import Plain
 
+_SOON = 0.2
 Outcome = Literal["pass", "warn", "fail", "skip", "unknown"]
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -105,7 +106,11 @@ class Board:
 
     def _next(self, check: Check) -> float:
         asked = self._found.get(check.name)
-        return asked[0] + check.every if asked else 0.0
+        if asked is None:
+            return 0.0
+        # Nothing was learnt: asked again soon, so that a start is not "unknown" for a whole period.
+        unknown = asked[1].outcome == "unknown"
+        return asked[0] + (min(check.every, _SOON) if unknown else check.every)
 
     def _fresh(self, check: Check, max_age: float) -> Finding:
         asked = self._found.get(check.name)

@@ -54,6 +54,15 @@ class Process(msgspec.Struct, Generic[S]):
     breakers: dict[str, Breaker] = {}
     probes: dict[str, Probe] = {}
     backups: dict[str, Backup] = {}
+    _board: Board | None = None
+
+    @property
+    def board(self) -> Board:
+        """The one health board of the process, over `board_checks`; driven by `run_process`. A
+        system whose own face shows health reads this one."""
+        if self._board is None:
+            self._board = Board(self.clock, __version__, self.board_checks)
+        return self._board
 
     @property
     def socket(self) -> Path:
@@ -97,11 +106,10 @@ async def _live(process: Process[S], build: Build[S]) -> str:
     parts = await build(process)
     services = [part for part in parts if not isinstance(part, Loop)]
     stage = _Stage(process, services)
-    board = Board(process.clock, __version__, process.board_checks)
-    routes = _routes(process, stage, board, stopping)
+    routes = _routes(process, stage, stopping)
     control = ControlServer(process.runtime / f"{process.name}.ctl", routes)
     # First in, last out: the control socket answers while the rest starts and drains.
-    await run([control, *parts, board, stage], process.clock, stopping.event)
+    await run([control, *parts, process.board, stage], process.clock, stopping.event)
     return stopping.why
 
 
@@ -168,7 +176,7 @@ class _Stage:
         self._open = False
 
 
-def _routes(process: Process[S], stage: _Stage, board: Board, stopping: _Stopping) -> Routes:
+def _routes(process: Process[S], stage: _Stage, stopping: _Stopping) -> Routes:
     async def live(_: str, __: bytes) -> Reply:
         return json_reply(
             {
@@ -181,7 +189,7 @@ def _routes(process: Process[S], stage: _Stage, board: Board, stopping: _Stoppin
         )
 
     async def checks(_: str, __: bytes) -> Reply:
-        return json_reply(board.report())
+        return json_reply(process.board.report())
 
     async def metrics(_: str, __: bytes) -> Reply:
         return Reply(process.registry.render(), "text/plain; version=0.0.4")

@@ -32,7 +32,8 @@ class Related(msgspec.Struct, frozen=True):
 
 class Diagnostic(msgspec.Struct, frozen=True):
     """One mistake. `kind` is the seed's word (`ScopeError`, `TypeError`, …), `code` is permanent
-    (`LANG012`), `expected` lists what would have been right where that is known."""
+    (`LANG012`), `expected` lists what would have been right where that is known, `hint` says
+    what to do in words."""
 
     code: str
     kind: str
@@ -42,3 +43,4 @@ class Diagnostic(msgspec.Struct, frozen=True):
     expected: tuple[str, ...] = ()
     related: tuple[Related, ...] = ()
     edit: Edit | None = None
+    hint: str = ""

@@ -145,6 +145,13 @@ PAYLOAD_TOO_LARGE = ErrorEntry(
     fix="keep large data elsewhere and send a reference to it",
     status=413,
 )
+BAD_NAME = ErrorEntry(
+    code="QUEUE021",
+    message="invalid '{field}' {value!r}: it must be {rule}",
+    cause="the name is used as a key or as part of an address",
+    fix="choose a name that is {rule}",
+    status=400,
+)
 NO_REDIS_YET = ErrorEntry(
     code="QUEUE030",
     message="REDIS_ADDR is set to {address}, but the redis engine comes with the next version",

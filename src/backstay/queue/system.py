@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
 from backstay.core.clock import Clock
+from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
@@ -115,13 +116,16 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
 
 
 def _trust(settings: QueueSettings, listen: Listen, clock: Clock) -> Trust:
-    verifier = None
-    if settings.jwt_secret:
-        verifier = Verifier(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience, clock)
-    require_auth_for(str(listen), verifier)
+    """Behind the gateway it believes; alone it judges: strictly with JWT_SECRET, else on loopback
+    only, where tokens of the development issuer are verified and nobody needs one."""
     if listen.path:
         return Trust.socket()
-    return Trust.strict(verifier) if verifier else Trust.loopback()
+    if settings.jwt_secret:
+        issuer, audience = settings.jwt_issuer, settings.jwt_audience
+        return Trust.strict(Verifier(settings.jwt_secret, issuer, audience, clock))
+    require_auth_for(str(listen), None)
+    secret = read_dev_issuer(settings.data)
+    return Trust.loopback(Verifier(secret, ISSUER, AUDIENCE, clock) if secret else None)
 
 
 SYSTEM = System(

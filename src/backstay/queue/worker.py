@@ -220,6 +220,8 @@ class _Shift:
     def _done(self, work: "asyncio.Task[None]") -> None:
         self._running.pop(work, None)
         self._freed.set()
+        if not work.cancelled() and work.exception() is not None:
+            _log.error("a task's outcome could not be told", exc_info=work.exception())
 
     async def _work(self, task: TaskView) -> None:
         seconds = self._settings.lease

@@ -3,13 +3,13 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, SystemDice, rfc3339
-from backstay.core.control import ControlSilent, ask
+from backstay.core.control import ask
 from backstay.core.errors import Exit, Fault
 from backstay.core.runtime import read_exit
 from backstay.up.http import answers_well
@@ -26,6 +26,8 @@ _BACKOFF = Backoff("exponential", base=0.2, cap=5.0)
 _POLL_FIRST = 0.02
 _POLL_LAST = 0.25
 _LATE_OUTPUT = 0.5
+_HEALTH_GRACE = 3.0
+_HOLD = 5.0
 _NOT_STARTED = 127
 _CHUNK = 65_536
 
@@ -69,8 +71,10 @@ class Child:
             last_exit=self.last_exit,
         )
 
-    async def keep(self) -> None:
-        """Its whole life; returns once it was drained or killed for good."""
+    async def keep(self, after: Sequence["Child"] = ()) -> None:
+        """Its whole life, begun when `after` have settled or took too long; returns once it was
+        drained or killed for good."""
+        await self._hold_back(after)
         while not self._ending:
             began_ready = await self._live_once()
             if self._is_ending():
@@ -153,13 +157,25 @@ class Child:
         while not await self._is_ready(running):
             await asyncio.sleep(wait)
             wait = min(wait * 1.5, _POLL_LAST)
+        # It serves. Whether it is well may take a moment more to be known, and may stay bad: then
+        # that is for `/health` and the doctor to tell, not a reason to call it not started.
+        end = self._clock.tick() + _HEALTH_GRACE
+        while self.spec.control and self._clock.tick() < end and not await self._is_well():
+            await self._clock.sleep(self._clock.tick() + _POLL_LAST / 5)
         self._move("ready")
+
+    async def _is_well(self) -> bool:
+        try:
+            report = await ask(self.spec.control or Path(), "/checks", 1.0)
+        except Fault:
+            return False
+        return bool(report["status"] == "healthy")
 
     async def _is_ready(self, running: Running) -> bool:
         if self.spec.control is not None:
             try:
                 live = await ask(self.spec.control, "/live", 1.0)
-            except (ControlSilent, Fault):
+            except Fault:
                 return False
             # A socket can still be that of the life before.
             return bool(live["ready"]) and live["pid"] == running.pid
@@ -175,6 +191,17 @@ class Child:
             chunk = await out.read(_CHUNK)
             for line in lines.feed(chunk):
                 self._line(self.spec.name, line)
+
+    async def _hold_back(self, after: Sequence["Child"]) -> None:
+        end = self._clock.tick() + _HOLD
+        ending = asyncio.create_task(self._wake.wait())
+        for other in after:
+            settled = asyncio.create_task(other.settled.wait())
+            left = max(0.0, end - self._clock.tick())
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait([settled, ending], timeout=left, return_when=first)
+            settled.cancel()
+        ending.cancel()
 
     async def _pause(self, seconds: float | None) -> None:
         self._wake.clear()

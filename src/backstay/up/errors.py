@@ -121,11 +121,11 @@ NOTHING_TO_START = ErrorEntry(
     cause="none of codeq-server, codeai and backstay gateway was found in the package",
     fix="install Backstay again: pip install --force-reinstall backstay",
 )
-COMMAND_USAGE = ErrorEntry(
+PROGRAM_INVALID = ErrorEntry(
     code="UP018",
-    message="{problem}",
-    cause="",
-    fix="{hint}",
+    message="{file} is not served; mistakes in it: {count}",
+    cause="the first is {first}",
+    fix="correct what is listed above; check again: codeai validate {file}",
     exit=Exit.USAGE,
 )
 
@@ -147,5 +147,5 @@ ENTRIES = (
     QUEUE_REFUSED,
     TASKS_WITHOUT_QUEUE,
     NOTHING_TO_START,
-    COMMAND_USAGE,
+    PROGRAM_INVALID,
 )

@@ -22,7 +22,8 @@ FIRST, MIDDLE, LATE, LAST = range(4)
 
 class ChildSpec(msgspec.Struct, frozen=True):
     """One process. `control` is set for our own systems: they drain by their pipe and tell over
-    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all."""
+    that socket that they are ready; others get SIGTERM and are asked at `ready_url`, if at all. It
+    is first started once those named in `after` are ready, given up, or take too long."""
 
     name: str
     command: tuple[str, ...]
@@ -33,6 +34,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     ready_url: str = ""
     port: int = 0
     drain_order: int = LATE
+    after: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -56,7 +58,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 class Wish(msgspec.Struct, frozen=True):
     """What was asked for. `configs` has a file for each system that has one. `jwt_secret` is the
-    development issuer's, for programs that read `env("JWT_SECRET")`; empty when that is set."""
+    development issuer's, for programs that read `env("JWT_SECRET")`; empty when that is set.
+    `egress_allow` is what EGRESS_ALLOW says already."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -64,6 +67,7 @@ class Wish(msgspec.Struct, frozen=True):
     app_file: Path | None = None
     configs: Mapping[str, Path] = {}
     jwt_secret: str = ""
+    egress_allow: str = ""
 
 
 def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
@@ -75,7 +79,7 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
         "queue": ("CODEQ_BASE_URL", f"unix:{runtime / 'queue.sock'}"),
         "gateway": ("BACKSTAY_URL", f"http://{wish.host}:{wish.port}"),
     }
-    home = app_file.parent if app_file else None
+    home = home_of(app_file)
     extras: list[ChildSpec] = []
     provided: dict[str, str] = {}
     for name, extra in project.processes.items():
@@ -113,6 +117,9 @@ def _systems(
         found.append(_system("queue", command, runtime, drain_order=LAST))
     if app_file and _exists("codeai"):
         env = {"CODEQ_BASE_URL": f"unix:{runtime / 'queue.sock'}", **provided}
+        if provided:
+            # What runs beside it is meant to be called; everything else near stays closed.
+            env["EGRESS_ALLOW"] = ",".join(filter(None, (wish.egress_allow, "loopback")))
         if wish.jwt_secret:
             env["JWT_SECRET"] = wish.jwt_secret
         listen = f"unix:{runtime / 'app.sock'}"
@@ -122,7 +129,13 @@ def _systems(
         listen = f"{wish.host}:{wish.port}"
         command = _module("backstay", "gateway", "serve", "--listen", listen, *common("gateway"))
         gateway = _system("gateway", command, runtime, drain_order=FIRST)
-        found.append(msgspec.structs.replace(gateway, address=f"http://{listen}", port=wish.port))
+        # After what it asks for its health: its first answer is then the true one.
+        behind = tuple(spec.name for spec in found)
+        found.append(
+            msgspec.structs.replace(
+                gateway, address=f"http://{listen}", port=wish.port, after=behind
+            )
+        )
     return found
 
 
@@ -163,6 +176,7 @@ def _extra(
         ready_url=_fill(extra.ready, words),
         port=port,
         drain_order=LATE,
+        after=extra.needs,
     )
 
 
@@ -185,11 +199,21 @@ def _fill(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
+def home_of(app_file: Path | None) -> Path | None:
+    """The folder of a program: where `backstay.yaml` is, and where extra processes run."""
+    if app_file is None:
+        return None
+    return app_file if app_file.is_dir() else app_file.parent
+
+
 def _readable(file: Path | None) -> Path | None:
     if file is None:
         return None
     try:
-        file.open("rb").close()
+        if file.is_dir():
+            next(file.iterdir(), None)
+        else:
+            file.open("rb").close()
     except OSError as failed:
         raise Fault(NO_APP_FILE, file=str(file), reason=failed.strerror or "?") from failed
     return file.absolute()

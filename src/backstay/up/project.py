@@ -43,7 +43,7 @@ def project_beside(app_file: Path | None) -> Project:
     """The project of a .cai file; an empty one where there is no `backstay.yaml`. Raises UP002."""
     if app_file is None:
         return Project()
-    file = app_file.parent / FILE_NAME
+    file = (app_file if app_file.is_dir() else app_file.parent) / FILE_NAME
     return read_project(file) if file.is_file() else Project()
 
 

@@ -62,7 +62,8 @@ def in_background(asked: Asked) -> int:
     """Start `in_foreground` in a session of its own, wait until it is ready, show the table."""
     data = _settings(asked).settings.data
     logs = data / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs.mkdir(mode=0o700, exist_ok=True)
     printed = logs / "detached.err"
     with printed.open("wb") as out:
         child = subprocess.Popen(
@@ -130,6 +131,7 @@ def _plan(asked: Asked, loaded: Loaded[UpSettings], project: Project) -> Plan:
         app_file=asked.app_file,
         configs=sections(asked.config, runtime / "config") if asked.config else {},
         jwt_secret="" if settings.jwt_secret else secret.reveal(),
+        egress_allow=os.environ.get("EGRESS_ALLOW", ""),
     )
     plan = compose(wish, runtime, project)
     return msgspec.structs.replace(plan, settings=tuple(shown(loaded)))

@@ -64,7 +64,7 @@ class Supervisor:
         control = ControlServer(self._plan.runtime / "up.ctl", self._routes())
         await control.start()
         self._listen()
-        lives = [asyncio.create_task(child.keep()) for child in self._children]
+        lives = [asyncio.create_task(child.keep(self._before(child))) for child in self._children]
         try:
             await self._until_ended(self._open())
             await self._end()
@@ -93,18 +93,21 @@ class Supervisor:
     async def _open(self) -> None:
         """From the first start to the table."""
         made = asyncio.create_task(seeds.make(self._plan)) if self._seed_wanted() else None
-        settled = asyncio.gather(*(child.settled.wait() for child in self._children))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(settled, START_SECONDS)
-        if self._refused():
-            self._code = Exit.USAGE
-            self._ending.set()
-        elif made is not None:
-            await self._sow(made)
+        settling = [asyncio.create_task(child.settled.wait()) for child in self._children]
+        try:
+            await asyncio.wait(settling, timeout=START_SECONDS)
+            if made is not None and not self._ending.is_set():
+                await self._sow(made)
+        finally:
+            for task in filter(None, (*settling, made)):
+                task.cancel()
+        if self._ending.is_set():
+            return
         self._settled = True
-        if not self._ending.is_set():
-            self._show(self.state(), self._plan, self._terminal)
-        await self._ending.wait()
+        self._show(self.state(), self._plan, self._terminal)
+
+    def _before(self, child: Child) -> list[Child]:
+        return [other for other in self._children if other.spec.name in child.spec.after]
 
     def _seed_wanted(self) -> bool:
         has_app = any(child.spec.name == "app" for child in self._children)
@@ -128,14 +131,15 @@ class Supervisor:
         )
 
     async def _until_ended(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, then wait for the end; the end breaks `work` off."""
         task = asyncio.create_task(work)
         ending = asyncio.create_task(self._ending.wait())
         await asyncio.wait([task, ending], return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
         if not task.done():
             task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await ending
 
     async def _end(self) -> None:
         """Drain in order; a second signal meanwhile kills what is left."""
@@ -172,6 +176,9 @@ class Supervisor:
         # A full disk or a folder that went away must not take the supervisor along.
         with suppress(OSError):
             write_state(self._plan.runtime, self.state())
+        if not self._settled and not self._ending.is_set() and self._refused():
+            self._code = Exit.USAGE
+            self._ending.set()
 
     def _say(self, text: str) -> None:
         for line in text.splitlines():

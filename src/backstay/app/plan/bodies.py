@@ -64,8 +64,8 @@ class Body:
         """Python values by name. Raises APP010 (not JSON) or APP011 with all mistakes."""
         try:
             found = self._decoder.decode(raw)
+            taken: Values = self._take(found)  # type: ignore[assignment]
             if len(_NAMES.findall(raw)) == self._count(found):
-                taken: Values = self._take(found)  # type: ignore[assignment]
                 return taken
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
@@ -194,6 +194,7 @@ def _counter(program: Program, kind: Type) -> Counter:
 
 
 def _names_in(value: object) -> int:
+    """Of free-form JSON, whose depth was bounded when it was taken."""
     if isinstance(value, dict):
         return len(value) + sum(_names_in(item) for item in value.values())
     return sum(_names_in(item) for item in value) if isinstance(value, list) else 0

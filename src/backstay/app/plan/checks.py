@@ -118,9 +118,10 @@ def _type_shape(program: Program, kind: Type) -> Shape:
 
     def shape(value: object, path: str, mistakes: list[Mistake]) -> object:
         try:
+            taken = parse(value)
             if free:
                 _repeats(value, path, mistakes)
-            return parse(value)
+            return taken
         except ValueError as bad:
             _add(mistakes, path, str(bad))
             return None
@@ -137,8 +138,10 @@ def _list_shape(item: Shape) -> Shape:
         for place, each in enumerate(value):
             if each is None:
                 _add(mistakes, f"{path}[{place}]", "must not be null")
-            elif len(mistakes) < _TOO_MANY:
+            else:
                 taken.append(item(each, f"{path}[{place}]", mistakes))
+            if len(mistakes) > _TOO_MANY:
+                break
         return taken
 
     return shape
@@ -150,7 +153,7 @@ def _names(
     for name in getattr(value, "repeated", ()):
         _add(mistakes, _join(path, name), "is given twice")
     for name in value:
-        if name not in known:
+        if name not in known and len(mistakes) < _TOO_MANY:
             _add(mistakes, _join(path, name), _unknown(name, known))
 
 

@@ -24,7 +24,9 @@ from backstay.app.values import SqlValue, as_text, plain
 from backstay.core.errors import Fault
 from backstay.lang.program import Program, RefType
 
+Touched = tuple[str, Sequence[SqlValue]]
 _NAMED = re.compile(r"constraint failed: (.+)")
+_COLUMN = re.compile(r"column \S+\.(\S+)$")
 
 
 class Refusals:
@@ -45,9 +47,14 @@ class Refusals:
         ]
 
     def fault(
-        self, refusal: apsw.ConstraintError, conn: apsw.Connection, stored: Mapping[str, SqlValue]
+        self,
+        refusal: apsw.ConstraintError,
+        conn: apsw.Connection,
+        stored: Mapping[str, SqlValue],
+        touched: Touched = ("0", ()),
     ) -> Exception:
-        """The Fault for `refusal`; `stored` are the values that were written, by field."""
+        """The Fault for `refusal`; `stored` are the values that were written, by field, `touched`
+        is the condition (with its parameters) of the rows that were changed or deleted."""
         code = getattr(refusal, "extendedresult", 0)
         named = _NAMED.search(str(refusal))
         name = named.group(1) if named else ""
@@ -61,8 +68,12 @@ class Refusals:
         if code == apsw.SQLITE_CONSTRAINT_CHECK:
             where, _, rule = name.partition("|")
             return Fault(OUT_OF_RANGE, entity=entity, field=where.rsplit(".", 1)[-1], rule=rule)
+        if code == apsw.SQLITE_CONSTRAINT_DATATYPE:
+            place = _COLUMN.search(str(refusal))
+            field = place.group(1) if place else "?"
+            return Fault(OUT_OF_RANGE, entity=entity, field=field, rule="at most 64 bits")
         if code == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return self._reference(conn, stored) or refusal
+            return self._reference(conn, stored) or self._referred(conn, touched) or refusal
         return refusal
 
     def _reference(self, conn: apsw.Connection, stored: Mapping[str, SqlValue]) -> Exception | None:
@@ -76,13 +87,17 @@ class Refusals:
                     target=target.entity.name,
                     value=_shown(value),
                 )
+        return None
+
+    def _referred(self, conn: apsw.Connection, touched: Touched) -> Exception | None:
+        rows, (condition, params) = self._rows, touched
+        keys = f"SELECT {rows.name}.{quote(rows.key)} FROM {rows.name} WHERE {condition}"
         for other, field in self._referring:
-            return Fault(
-                STILL_REFERRED,
-                entity=self._rows.entity.name,
-                other=other.entity.name,
-                field=field,
-            )
+            text = f"SELECT 1 FROM {other.name} WHERE {other.name}.{quote(field)} IN ({keys})"
+            if conn.execute(f"{text} LIMIT 1", params).fetchone() is not None:
+                return Fault(
+                    STILL_REFERRED, entity=rows.entity.name, other=other.entity.name, field=field
+                )
         return None
 
 

@@ -20,7 +20,8 @@ from backstay.app.plan.evaluate import Evaluator, is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
-from backstay.app.plan.sql import Sql, SqlCompiler
+from backstay.app.plan.scales import Sql
+from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, Table, quote, table
 from backstay.app.plan.unit import Row, Scope, Unit
 from backstay.app.values import INT64, SqlValue
@@ -149,7 +150,9 @@ class ListPlan:
         sorts: list[Sort] = []
         for part in text.split(",") if text else ():
             name = part.removeprefix("-")
-            if name in self._sorts:
+            if any(each.column.name == name for each in sorts):
+                mistakes.append(Mistake("sort", f"{name} is given twice"))
+            elif name in self._sorts:
                 sorts.append(Sort(self._sorts[name], part.startswith("-")))
             else:
                 mistakes.append(Mistake("sort", f"{name} {unknown_name(name, list(self._sorts))}"))

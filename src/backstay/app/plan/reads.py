@@ -12,7 +12,7 @@ from backstay.app.errors import NO_ROW
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
-from backstay.app.plan.sql import Sql
+from backstay.app.plan.scales import Sql
 from backstay.app.plan.tables import Table, quote, table
 from backstay.app.plan.unit import Row, Scope, Unit
 from backstay.app.values import SqlValue, as_text

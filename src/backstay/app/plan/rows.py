@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from backstay.app.plan.evaluate import Evaluator, Loads
 from backstay.app.plan.rules import rule
-from backstay.app.plan.sql import Sql, SqlCompiler
+from backstay.app.plan.scales import Sql
+from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Table, quote, table
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
 from backstay.app.values import EXACT, SqlValue

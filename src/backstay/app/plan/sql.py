@@ -8,16 +8,16 @@ ordering with null is false, decimals are scaled integers brought to one scale b
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
 from collections.abc import Callable
-from decimal import Decimal
 
 import msgspec
 
 from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator, is_scalar
 from backstay.app.plan.operators import key_of
+from backstay.app.plan.scales import Sql, aligned, plainly, product, rescaled, scaled
 from backstay.app.plan.tables import Table, quote, table
-from backstay.app.plan.unit import Closure, Param, Scope, Unit
-from backstay.app.values import EXACT, INT64, SqlValue, codec, to_decimal
+from backstay.app.plan.unit import Closure, Scope, Unit
+from backstay.app.values import SqlValue, codec
 from backstay.core.errors import Fault
 from backstay.lang.program import (
     Binary,
@@ -40,18 +40,6 @@ from backstay.lang.program import (
 )
 
 BOOL = ScalarType("bool")
-
-
-class Sql(msgspec.Struct, frozen=True):
-    """A piece of SQL. `params` stand in the order of its question marks."""
-
-    text: str
-    params: tuple[Param, ...]
-    type: Type
-
-    def bind(self, unit: Unit, scope: Scope) -> list[SqlValue]:
-        """The parameters' values for this run."""
-        return [param(unit, scope) for param in self.params]
 
 
 def speaks_of_columns(expr: Expr) -> bool:
@@ -94,7 +82,7 @@ class SqlCompiler:
             return self._stored(expr, field)
         made = self._compile(expr)
         if isinstance(field.type, DecimalType):
-            return _rescaled(made, field.type)
+            return rescaled(made, field.type)
         return made
 
     def _stored(self, expr: Expr, field: Field) -> Sql:
@@ -214,7 +202,7 @@ class SqlCompiler:
         a = self._compile(left)
         if not speaks_of_columns(right):
             return a, self._param(right, a.type)
-        return _aligned(a, self._compile(right))
+        return aligned(a, self._compile(right))
 
     def _param(self, expr: Expr, kind: Type) -> Sql:
         closure, convert = self._evaluator.closure(expr), self._comparable(kind)
@@ -223,12 +211,12 @@ class SqlCompiler:
     def _comparable(self, kind: Type) -> Callable[[object], SqlValue]:
         """Python → what a stored value of `kind` can be compared with; it need not fit there."""
         if isinstance(kind, DecimalType):
-            return lambda value: _scaled(value, kind.scale)
+            return lambda value: scaled(value, kind.scale)
         if is_scalar(kind, "int") or is_scalar(kind, "float"):
-            return lambda value: _scaled(value, 0)
+            return lambda value: scaled(value, 0)
         if isinstance(kind, RefType | RowType):
             key = self._program.entity(kind.entity).key
-            return lambda value: _plainly(key_of(key, value))
+            return lambda value: plainly(key_of(key, value))
         if is_scalar(kind, "timestamp") or is_scalar(kind, "json"):
             store = codec(self._program, kind).store
 
@@ -239,7 +227,7 @@ class SqlCompiler:
                     raise Fault(BAD_VALUE, where=self._rows.entity.name, reason=str(bad)) from None
 
             return moment
-        return _plainly
+        return plainly
 
     def _coalesce(self, expr: Binary) -> Sql:
         a, b = self._pair(expr.left, expr.right)
@@ -257,15 +245,15 @@ class SqlCompiler:
         if op == "/":
             return self._division(expr, a, b)
         if op == "*":
-            return Sql(f"({a.text} * {b.text})", a.params + b.params, _product(a.type, b.type))
-        a, b = _aligned(a, b)
+            return Sql(f"({a.text} * {b.text})", a.params + b.params, product(a.type, b.type))
+        a, b = aligned(a, b)
         return Sql(f"({a.text} {op} {b.text})", a.params + b.params, a.type)
 
     def _division(self, expr: Binary, a: Sql, b: Sql) -> Sql:
         if is_scalar(expr.type, "int"):
             return Sql(f"({a.text} / {b.text})", a.params + b.params, expr.type)
         if is_scalar(expr.type, "float"):
-            a, b = _aligned(a, b)
+            a, b = aligned(a, b)
             return Sql(f"(CAST({a.text} AS REAL) / {b.text})", a.params + b.params, expr.type)
         raise self._unsupported("a division of decimals")
 
@@ -320,73 +308,3 @@ def always(expr: Expr | None) -> bool:
 
 def _textual(kind: Type) -> bool:
     return is_scalar(kind, "string") or is_scalar(kind, "text")
-
-
-def _scale(kind: Type) -> int | None:
-    """Digits after the point of an exact number; None for floats."""
-    if isinstance(kind, DecimalType):
-        return kind.scale
-    return 0 if is_scalar(kind, "int") else None
-
-
-def _aligned(a: Sql, b: Sql) -> tuple[Sql, Sql]:
-    left, right = _scale(a.type), _scale(b.type)
-    if left == right:
-        return a, b
-    if left is None or right is None:
-        return _real(a, left), _real(b, right)
-    target = DecimalType(38, max(left, right))
-    return _lifted(a, left, target), _lifted(b, right, target)
-
-
-def _lifted(sql: Sql, scale: int, target: DecimalType) -> Sql:
-    if scale == target.scale:
-        return Sql(sql.text, sql.params, target)
-    return Sql(f"({sql.text} * {10 ** (target.scale - scale)})", sql.params, target)
-
-
-def _real(sql: Sql, scale: int | None) -> Sql:
-    if not scale:
-        return sql
-    return Sql(f"({sql.text} / {10**scale}.0)", sql.params, ScalarType("float"))
-
-
-def _product(a: Type, b: Type) -> Type:
-    left, right = _scale(a), _scale(b)
-    if left is None or right is None:
-        return ScalarType("float")
-    return DecimalType(38, left + right) if left + right else a
-
-
-def _rescaled(sql: Sql, target: DecimalType) -> Sql:
-    """To the scale of the column; halves go away from zero, as in Python."""
-    scale = _scale(sql.type)
-    if scale is None:
-        text = f"CAST(round({sql.text} * {10**target.scale}) AS INTEGER)"
-        return Sql(text, sql.params, target)
-    if scale <= target.scale:
-        return _lifted(sql, scale, target)
-    step = 10 ** (scale - target.scale)
-    text = (
-        f"((({sql.text}) + {step // 2} * (CASE WHEN ({sql.text}) < 0 THEN -1 ELSE 1 END)) / {step})"
-    )
-    return Sql(text, sql.params + sql.params, target)
-
-
-def _scaled(value: object, scale: int) -> SqlValue:
-    """A number in units of the scale: an int where it is whole, else a float to compare with."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        number = to_decimal(value).scaleb(scale, EXACT)
-        whole = int(number)
-        return whole if whole == number and -INT64 <= whole < INT64 else float(number)
-    return _plainly(value)
-
-
-def _plainly(value: object) -> SqlValue:
-    if isinstance(value, bool):
-        return int(value)
-    if value is None or isinstance(value, int | float | str):
-        return value
-    return msgspec.json.encode(value).decode()

@@ -16,7 +16,8 @@ from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.faults import Refusals
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import Verb, forbidden, rule
-from backstay.app.plan.sql import Sql, SqlCompiler
+from backstay.app.plan.scales import Sql
+from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, quote, table
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
 from backstay.app.values import SqlValue
@@ -126,7 +127,8 @@ class Writer:
         ]
         sets = ", ".join(f"{quote(name)} = {made.text}" for name, made in changes)
         start = f"UPDATE {self._rows.name} SET {sets}"
-        names = [name for name, made in changes for _ in made.params]
+        # A computed column has parameters, too, but none of them is the value it gets.
+        names = [name if made.text == "?" else "" for name, made in changes for _ in made.params]
         return self._changing(start, [made for _, made in changes], names, where, "update")
 
     def delete(self, where: Expr) -> Callable[[Unit, Scope], int]:
@@ -153,7 +155,8 @@ class Writer:
             try:
                 unit.conn.execute(guarded_text if guarded else open_text, params)
             except apsw.ConstraintError as refusal:
-                raise self._refusals.fault(refusal, unit.conn, stored) from None
+                touched = (condition.text, condition.bind(unit, scope))
+                raise self._refusals.fault(refusal, unit.conn, stored, touched) from None
             changed = unit.conn.changes()
             unit.forget(rows.entity.name)
             if guarded and not changed:

@@ -9,7 +9,9 @@ from importlib import resources
 
 import msgspec
 
+from backstay.app.errors import NOT_SUPPORTED
 from backstay.app.plan.tables import Column, Table, quote, table
+from backstay.core.errors import Fault
 from backstay.core.sqlite import Schema
 from backstay.lang.program import (
     DecimalType,
@@ -67,6 +69,10 @@ def _sql(package: str, name: str) -> str:
     return (resources.files(package) / name).read_text(encoding="utf-8")
 
 
+_DIGITS = 18
+"""A 64-bit integer holds any decimal of so many digits."""
+
+
 def _relation(program: Program, rows: Table) -> Relation:
     columns = [
         Item("column", column.name, _column(program, rows, column), _addable(column.field))
@@ -93,6 +99,9 @@ def _column(program: Program, rows: Table, column: Column) -> str:
 
 def _checks(field: Field) -> list[tuple[str, str]]:
     column, kind = quote(field.name), field.type
+    if isinstance(kind, DecimalType) and kind.precision > _DIGITS:
+        what = f"decimal({kind.precision}, {kind.scale}) with more than {_DIGITS} digits"
+        raise Fault(NOT_SUPPORTED, where=field.name, what=what)
     checks: list[tuple[str, str]] = []
     if isinstance(kind, EnumType):
         members = ", ".join("'" + member.replace("'", "''") + "'" for member in kind.members)

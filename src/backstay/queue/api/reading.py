@@ -1,5 +1,7 @@
 """Requests become operations, or a Fault that says which value is wrong."""
 
+import re
+
 import msgspec
 
 from backstay.core.clock import parse_rfc3339
@@ -8,6 +10,7 @@ from backstay.core.web import Request
 from backstay.queue.api.wire import NewTask, ResultBody
 from backstay.queue.errors import (
     BAD_COMMAND,
+    BAD_NAME,
     BAD_NUMBER,
     BAD_PAYLOAD,
     BAD_PRIORITY,
@@ -24,7 +27,10 @@ from backstay.queue.service import Hold, Verdict, fingerprint
 LONGEST_WAIT = 30.0
 _LONGEST_LEASE = 7 * 86_400.0
 _LONGEST_NAME = 128
+_LONGEST_KEY = 512
 _MOST_ATTEMPTS = 1000
+# It becomes a segment of a path.
+_REPLY_TO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -48,10 +54,13 @@ def read_task(body: NewTask, tenant: str, id: str, limits: Limits, now: float) -
         rule = f"at most {_MOST_ATTEMPTS}"
         raise Fault(BAD_NUMBER, field="maxAttempts", rule=rule, value=body.max_attempts)
     attempts = body.max_attempts if body.max_attempts > 0 else limits.max_attempts
-    for field, text in (("idempotencyKey", body.idempotency_key), ("replyTo", body.reply_to)):
-        if len(text) > 4 * _LONGEST_NAME:
-            rule = f"at most {4 * _LONGEST_NAME} characters"
-            raise Fault(BAD_NUMBER, field=field, rule=rule, value=len(text))
+    if len(body.idempotency_key) > _LONGEST_KEY:
+        rule = f"at most {_LONGEST_KEY} characters"
+        value = body.idempotency_key[:40]
+        raise Fault(BAD_NAME, field="idempotencyKey", rule=rule, value=value)
+    if body.reply_to and not _REPLY_TO.fullmatch(body.reply_to):
+        rule = "1 to 128 letters, digits, dots, colons, dashes or underscores"
+        raise Fault(BAD_NAME, field="replyTo", rule=rule, value=body.reply_to[:40])
     return Create(
         id=id,
         tenant=tenant,

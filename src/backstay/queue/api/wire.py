@@ -1,6 +1,7 @@
 """The JSON of the codeQ routes: what comes in, typed; what goes out, in codeQ's field names."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -122,12 +123,13 @@ class TaskView(_Out, frozen=True):
 
 
 class ResultView(_Out, frozen=True):
-    """A result as codeQ shows it: `result` is the JSON that was submitted."""
+    """A result as codeQ shows it: `result` is the JSON that was submitted, never looked into on the
+    way out."""
 
     task_id: str
     status: str
     completed_at: str
-    result: msgspec.Raw | None = None
+    result: Any = None
     error: str = ""
     artifacts: list[str] = []
 

@@ -1,0 +1,168 @@
+"""Workflows, executions and jobs over HTTP: a thin face of the service and the views.
+
+Reading executions needs the admin scope as changing them does: inputs and outputs are data of the
+app that no access rule guards here.
+"""
+
+from collections.abc import Callable
+
+import apsw
+
+from backstay.app.flow import service, views
+from backstay.app.flow.engine import Flow
+from backstay.app.flow.errors import BAD_QUERY, NOT_OFFERED, UNKNOWN_EXECUTION, UNKNOWN_JOB
+from backstay.app.flow.jobs import run_now
+from backstay.app.flow.model import EXECUTION_NEXT, Command
+from backstay.app.flow.views import Window
+from backstay.core.duration import format_duration, parse_duration
+from backstay.core.errors import Fault
+from backstay.core.web import Endpoint, Handler, Request, Response, json_response
+
+ADMIN = "admin"
+PURGE_AGE = 86400.0
+"""Seconds: what is younger stays, unless `older_than` says otherwise (seed C28)."""
+
+_RUN_STATUSES = ("pending", *service.RUN_ENDS)
+_LIMIT, _MOST = 20, 100
+
+
+def routes(flow: Flow) -> list[Endpoint]:
+    """All routes of this room, to stand beside those of the program."""
+    api = _Api(flow)
+    root = "/api/v1"
+    return [
+        Endpoint("GET", f"{root}/workflows", api.workflows),
+        Endpoint("GET", f"{root}/executions", api.executions, scope=ADMIN),
+        Endpoint("GET", f"{root}/executions/{{id}}", api.execution, scope=ADMIN),
+        Endpoint("POST", f"{root}/executions/{{id}}/cancel", api.order("cancel"), scope=ADMIN),
+        Endpoint("POST", f"{root}/executions/{{id}}/retry", api.order("retry"), scope=ADMIN),
+        Endpoint(
+            "POST", f"{root}/executions/{{id}}/compensate", api.order("compensate"), scope=ADMIN
+        ),
+        Endpoint("GET", f"{root}/jobs", api.jobs),
+        Endpoint("POST", f"{root}/jobs/{{name}}/run", api.run_job, scope=ADMIN),
+        Endpoint("GET", f"{root}/admin/jobs", api.job_runs, scope=ADMIN),
+        Endpoint("DELETE", f"{root}/admin/jobs/{{id}}", api.cancel_run, scope=ADMIN),
+        Endpoint("POST", f"{root}/admin/jobs/purge", api.purge, scope=ADMIN),
+    ]
+
+
+class _Api:
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    async def workflows(self, request: Request) -> Response:
+        window = _window(request)
+        return await self._page(lambda conn: views.workflows(conn, window))
+
+    async def executions(self, request: Request) -> Response:
+        window = _window(request, "status", "workflow_id")
+        filters = _filters(request, "workflow_id") | _choice(
+            request, "status", tuple(EXECUTION_NEXT)
+        )
+        return await self._page(lambda conn: views.executions(conn, window, filters))
+
+    async def execution(self, request: Request) -> Response:
+        key = request.params["id"]
+        found = await self._flow.database.read(lambda conn: views.execution(conn, key))
+        if found is None:
+            raise Fault(UNKNOWN_EXECUTION, id=key)
+        return json_response(found)
+
+    def order(self, command: Command) -> Handler:
+        async def handle(request: Request) -> Response:
+            key = request.params["id"]
+            await self._flow.order(key, command)
+            row = await self._flow.database.read(lambda conn: views.execution(conn, key))
+            return json_response(row, 202)
+
+        return handle
+
+    async def jobs(self, request: Request) -> Response:
+        window = _window(request)
+        return await self._page(lambda conn: views.jobs(conn, window))
+
+    async def run_job(self, request: Request) -> Response:
+        name = request.params["name"]
+        if name not in self._flow.cron.jobs:
+            raise Fault(UNKNOWN_JOB, name=name)
+        now = self._flow.clock.now()
+        run = await self._flow.database.write(lambda conn: run_now(conn, self._flow.ids, name, now))
+        self._flow.cron.wake.set()
+        return json_response({"id": run, "job": name, "status": "pending"}, 202)
+
+    async def job_runs(self, request: Request) -> Response:
+        window = _window(request, "status", "job")
+        filters = _filters(request, "job") | _choice(request, "status", _RUN_STATUSES)
+        return await self._page(lambda conn: views.job_runs(conn, window, filters))
+
+    async def cancel_run(self, request: Request) -> Response:
+        run, now = request.params["id"], self._flow.clock.now()
+        await self._flow.database.write(lambda conn: service.cancel_run(conn, run, now))
+        return json_response({"id": run, "status": "cancelled"})
+
+    async def purge(self, request: Request) -> Response:
+        status = _choice(request, "status", _RUN_STATUSES).get("status", "failed")
+        if status == "pending":
+            raise Fault(
+                NOT_OFFERED,
+                what="purging pending job runs",
+                why="a pending run is the plan of what comes next, not history",
+                instead="DELETE /api/v1/admin/jobs/ID cancels one of them",
+            )
+        age = _age(request)
+        before = self._flow.clock.now() - age
+        purged = await self._flow.database.write(
+            lambda conn: service.purge_runs(conn, status, before)
+        )
+        return json_response(
+            {"purged": purged, "status": status, "older_than": format_duration(age)}
+        )
+
+    async def _page(self, look: Callable[[apsw.Connection], views.Json]) -> Response:
+        return json_response(await self._flow.database.read(look))
+
+
+def _one(request: Request, name: str) -> str:
+    return (request.query.get(name) or [""])[-1]
+
+
+def _window(request: Request, *filters: str) -> Window:
+    for name in request.query:
+        if name not in ("limit", "page", *filters):
+            known = ", ".join(("limit", "page", *filters))
+            raise Fault(BAD_QUERY, name=name, value=_one(request, name), expected=f"one of {known}")
+    return Window(_number(request, "limit", _LIMIT, _MOST), _number(request, "page", 1, 10**6))
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = _one(request, name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise Fault(BAD_QUERY, name=name, value=text, expected=f"a number from 1 to {most}")
+    return int(text)
+
+
+def _filters(request: Request, *names: str) -> dict[str, str]:
+    return {name: _one(request, name) for name in names if _one(request, name)}
+
+
+def _choice(request: Request, name: str, known: tuple[str, ...]) -> dict[str, str]:
+    value = _one(request, name)
+    if value and value not in known:
+        raise Fault(BAD_QUERY, name=name, value=value, expected=f"one of {', '.join(known)}")
+    return {name: value} if value else {}
+
+
+def _age(request: Request) -> float:
+    text = _one(request, "older_than")
+    if not text:
+        return PURGE_AGE
+    try:
+        age = parse_duration(text)
+    except ValueError:
+        age = -1.0
+    if age < 0:
+        raise Fault(BAD_QUERY, name="older_than", value=text, expected="a duration like 24h")
+    return age

@@ -1,0 +1,95 @@
+"""What can go wrong with workflows and jobs, as a user meets it: codes APP201 and up."""
+
+from backstay.core.errors import ErrorEntry
+
+UNKNOWN_WORKFLOW = ErrorEntry(
+    code="APP201",
+    message="there is no workflow {workflow}",
+    cause="the program being served declares no workflow of this name",
+    fix="GET /api/v1/workflows lists those that exist",
+    status=404,
+)
+UNKNOWN_EXECUTION = ErrorEntry(
+    code="APP202",
+    message="there is no execution {id}",
+    cause="no execution with this id is stored in this database",
+    fix="GET /api/v1/executions lists those that exist",
+    status=404,
+)
+WRONG_STATE = ErrorEntry(
+    code="APP203",
+    message="cannot {command} execution {id}: {reason}",
+    cause="the execution is {status}",
+    fix="GET /api/v1/executions/{id} shows its steps",
+    status=409,
+)
+PROGRAM_MISSING = ErrorEntry(
+    code="APP204",
+    message="the program {program} is not stored in this database",
+    cause="{executions} executions are pinned to it and cannot go on without it",
+    fix="restore the database from a backup that holds the program, or cancel the executions",
+    status=500,
+)
+UNKNOWN_JOB = ErrorEntry(
+    code="APP205",
+    message="there is no job {name}",
+    cause="the program being served declares no job of this name",
+    fix="GET /api/v1/jobs lists those that exist",
+    status=404,
+)
+UNKNOWN_JOB_RUN = ErrorEntry(
+    code="APP206",
+    message="there is no job run {id}",
+    cause="no run of a job with this id is stored, or it was purged",
+    fix="GET /api/v1/admin/jobs lists those that exist",
+    status=404,
+)
+JOB_RUN_ENDED = ErrorEntry(
+    code="APP207",
+    message="job run {id} of {job} cannot be cancelled: it is {status}",
+    cause="only a run that has not begun can be cancelled",
+    fix="GET /api/v1/admin/jobs?status=pending lists the runs to come",
+    status=409,
+)
+BAD_QUERY = ErrorEntry(
+    code="APP208",
+    message="{name}={value} is not understood: {expected}",
+    cause="the query of this address has a value outside what the route knows",
+    fix="use {expected}",
+    status=400,
+)
+BASE_URL_MISSING = ErrorEntry(
+    code="APP209",
+    message="integration {integration} has no address: {variable} is not set",
+    cause="its base_url is env({variable}) without a default",
+    fix="set {variable} in the environment of the app, e.g. {variable}=http://127.0.0.1:9000",
+    status=500,
+)
+BAD_SCHEDULE = ErrorEntry(
+    code="APP210",
+    message="job {job} has a schedule that cannot be kept: {schedule} in {timezone}",
+    cause="{problem}",
+    fix="write five cron fields and a time zone of the IANA database",
+    status=500,
+)
+NOT_OFFERED = ErrorEntry(
+    code="APP211",
+    message="{what} is not offered by this version",
+    cause="{why}",
+    fix="{instead}",
+    status=501,
+)
+
+ERRORS = (
+    UNKNOWN_WORKFLOW,
+    UNKNOWN_EXECUTION,
+    WRONG_STATE,
+    PROGRAM_MISSING,
+    UNKNOWN_JOB,
+    UNKNOWN_JOB_RUN,
+    JOB_RUN_ENDED,
+    BAD_QUERY,
+    BASE_URL_MISSING,
+    BAD_SCHEDULE,
+    NOT_OFFERED,
+)

@@ -1,0 +1,185 @@
+"""The loop that fires jobs. A run is a row that is unique per (job, fire time), and the body
+commits together with it: a job fires once, or its row says why not.
+
+The next fire time of each job is stored before it comes. A time that passed while nothing ran is
+caught up, but only the latest one (decision 10).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import apsw
+import structlog
+
+from backstay.app.flow.cron import last_fire, next_fire
+from backstay.app.flow.metrics import FlowMetrics
+from backstay.app.flow.plans import JobPlan, ProgramPlan
+from backstay.app.flow.pump import Refused, inside
+from backstay.app.flow.turn import Ground, Turn
+from backstay.core.clock import Clock, Ids
+from backstay.core.sqlite import Database
+
+LOOK_AGAIN = 60.0
+"""Seconds between looks at the wall clock, so that its jumps are noticed."""
+
+_log = structlog.get_logger("app.jobs")
+
+
+Ran = list[tuple[str, str]]
+"""(job, status) of each run that ended in a turn."""
+
+
+class Cron:
+    """A Loop over the jobs of one program. Times are wall times: cron speaks of them."""
+
+    name = "cron"
+
+    def __init__(
+        self, database: Database, ground: Ground, clock: Clock, metrics: FlowMetrics
+    ) -> None:
+        self._database = database
+        self._ground = ground
+        self._clock = clock
+        self._metrics = metrics
+        self._program: ProgramPlan | None = None
+        self.wake = asyncio.Event()
+        self.on_ran: Callable[[], None] = lambda: None
+
+    @property
+    def jobs(self) -> Mapping[str, JobPlan]:
+        """The jobs of the program being served."""
+        return self._program.jobs if self._program else {}
+
+    def serve(self, program: ProgramPlan) -> None:
+        """From now on fire the jobs of this program."""
+        self._program = program
+        self.wake.set()
+
+    async def step(self) -> float | None:
+        """Fire what is due. Returns the tick of the next fire time, at most `LOOK_AGAIN` away."""
+        program = self._program
+        if program is None or not program.jobs:
+            return None
+        now = self._clock.now()
+        ran = await self._database.write(lambda conn: self._fire(conn, program, now))
+        for job, status in ran:
+            self._metrics.job_ran(job, status)
+        if ran:
+            self.on_ran()
+        due = await self._database.read(_next_due)
+        wait = LOOK_AGAIN if due is None else min(max(due - now, 0.0), LOOK_AGAIN)
+        return self._clock.tick() + wait
+
+    def _fire(self, conn: apsw.Connection, program: ProgramPlan, now: float) -> Ran:
+        turn = Turn(self._ground, conn, now)
+        ran: Ran = []
+        for plan in program.jobs.values():
+            _catch_up(turn, plan)
+        due = "SELECT id, job, fire_at FROM job_runs WHERE status = 'pending' AND fire_at <= ?"
+        for row, job, fire_at in conn.execute(due, (now,)).fetchall():
+            found = program.jobs.get(str(job))
+            if found is not None:
+                status = _run(turn, program, found, str(row), float(fire_at or 0))
+                ran.append((str(job), status))
+        for plan in program.jobs.values():
+            _plan_next(turn, plan)
+        return ran
+
+
+def run_now(conn: apsw.Connection, ids: Ids, job: str, now: float) -> str:
+    """Store a run that a person asked for; the loop, once woken, runs it. Its id."""
+    run = ids.new()
+    conn.execute(
+        "INSERT INTO job_runs (id, job, fire_at, cause, status, created_at)"
+        " VALUES (?,?,?,'manual','pending',?)",
+        (run, job, _free_time(conn, job, now), now),
+    )
+    return run
+
+
+def _free_time(conn: apsw.Connection, job: str, now: float) -> float:
+    taken = "SELECT exists (SELECT 1 FROM job_runs WHERE job = ? AND fire_at = ?)"
+    while conn.execute(taken, (job, now)).get:
+        now -= 1e-6
+    return now
+
+
+def _catch_up(turn: Turn, plan: JobPlan) -> None:
+    """Of the fire times that passed, only the latest stays pending."""
+    job = plan.job
+    since: float | None = turn.conn.execute(
+        "SELECT since FROM jobs WHERE name = ?", (job.name,)
+    ).get
+    latest = last_fire(job, turn.now)
+    if since is None or latest <= since:
+        return
+    turn.conn.execute(
+        "UPDATE job_runs SET status = 'missed', ended_at = ? WHERE job = ? AND cause = 'cron'"
+        " AND status = 'pending' AND fire_at < ?",
+        (turn.now, job.name, latest),
+    )
+    _store(turn, job.name, latest)
+    turn.conn.execute("UPDATE jobs SET since = ? WHERE name = ?", (latest, job.name))
+
+
+def _plan_next(turn: Turn, plan: JobPlan) -> None:
+    _store(turn, plan.job.name, next_fire(plan.job, turn.now))
+
+
+def _store(turn: Turn, job: str, fire_at: float) -> None:
+    turn.conn.execute(
+        "INSERT OR IGNORE INTO job_runs (id, job, fire_at, cause, status, created_at)"
+        " VALUES (?,?,?,'cron','pending',?)",
+        (turn.ground.ids.new(), job, fire_at, turn.now),
+    )
+
+
+def _run(turn: Turn, program: ProgramPlan, plan: JobPlan, id: str, fire_at: float) -> str:
+    status, error = "done", ""
+    try:
+        inside(turn, lambda: plan.block(turn.unit(program.hash), {}))
+    except Refused as refused:
+        status, error = "failed", refused.text
+        _log.error("job failed", job=plan.job.name, run=id, fire_at=fire_at, error=error)
+    turn.conn.execute(
+        "UPDATE job_runs SET status = ?, error = ?, started_at = ?, ended_at = ? WHERE id = ?",
+        (status, error, turn.now, turn.now, id),
+    )
+    return status
+
+
+def _next_due(conn: apsw.Connection) -> float | None:
+    due: float | None = conn.execute(
+        "SELECT min(fire_at) FROM job_runs WHERE status = 'pending'"
+    ).get
+    return due
+
+
+def sync_jobs(conn: apsw.Connection, program: ProgramPlan, now: float) -> None:
+    """Store the jobs of the program being served. Plans of a schedule that changed are dropped;
+    a new job looks back to now and no further. Raises APP210 for a schedule that never fires."""
+    known = {row[0]: row[1:] for row in conn.execute("SELECT name, schedule, timezone FROM jobs")}
+    for name, plan in program.jobs.items():
+        job = plan.job
+        next_fire(job, now)
+        changed = known.get(name) not in (None, (job.schedule, job.timezone))
+        conn.execute(
+            "INSERT INTO jobs (name, program, schedule, timezone, status, description, since)"
+            " VALUES (?,?,?,?,'active',?,?) ON CONFLICT (name) DO UPDATE SET"
+            " program = excluded.program, schedule = excluded.schedule,"
+            " timezone = excluded.timezone, status = 'active',"
+            " description = excluded.description,"
+            " since = iif(? OR status <> 'active', excluded.since, since)",
+            (name, program.hash, job.schedule, job.timezone, job.description, now, changed),
+        )
+        if changed:
+            _drop_plans(conn, name)
+    for name in known.keys() - program.jobs.keys():
+        conn.execute("UPDATE jobs SET status = 'retired' WHERE name = ?", (name,))
+        _drop_plans(conn, name)
+
+
+def _drop_plans(conn: apsw.Connection, job: str) -> None:
+    conn.execute(
+        "DELETE FROM job_runs WHERE job = ? AND status = 'pending' AND cause = 'cron'", (job,)
+    )

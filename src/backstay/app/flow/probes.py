@@ -1,0 +1,70 @@
+"""What the doctor may ask about workflows: read-only, answered from the database and memory."""
+
+from collections.abc import Awaitable, Callable
+
+import apsw
+
+from backstay.app.flow.integrations import Integrations
+from backstay.app.flow.steady import Steady
+from backstay.core.sqlite import Database
+
+Probe = Callable[[], Awaitable[dict[str, object]]]
+
+
+def of(database: Database, steady: Steady, integrations: Integrations) -> dict[str, Probe]:
+    """The probes by id."""
+
+    async def steps() -> dict[str, object]:
+        now = steady.now()
+        return {"steps": await database.read(lambda conn: _steps(conn, now))}
+
+    async def outside() -> dict[str, object]:
+        now = steady.now()
+        return {"commands": await database.read(lambda conn: _outside(conn, now))}
+
+    async def targets() -> dict[str, object]:
+        return {"integrations": integrations.readings()}
+
+    return {"app.steps": steps, "app.outside": outside, "app.integrations": targets}
+
+
+def _steps(conn: apsw.Connection, now: float) -> list[dict[str, object]]:
+    """Living steps per workflow and step; `oldest` is how long, in seconds, one waits by now."""
+    sql = (
+        "SELECT workflow, name, phase, sum(state = 'pending'), sum(state = 'running'),"
+        " sum(state = 'waiting'), max(? - coalesce(started_at, due_at)), max(error)"
+        " FROM steps WHERE state IN ('pending', 'running', 'waiting') GROUP BY 1, 2, 3 LIMIT 200"
+    )
+    return [
+        {
+            "workflow": workflow,
+            "step": step,
+            "phase": phase,
+            "pending": pending,
+            "running": running,
+            "waiting": waiting,
+            "oldest": round(max(0.0, oldest or 0.0), 3),
+            "last_error": error or "",
+        }
+        for workflow, step, phase, pending, running, waiting, oldest, error in conn.execute(
+            sql, (now,)
+        )
+    ]
+
+
+def _outside(conn: apsw.Connection, now: float) -> list[dict[str, object]]:
+    """Calls per task command that no worker has answered; `unsent` are not with the queue yet."""
+    sql = (
+        "SELECT command, count(*), sum(state = 'new'), max(? - created_at), max(sends)"
+        " FROM outbox WHERE state <> 'cancel' GROUP BY 1 LIMIT 200"
+    )
+    return [
+        {
+            "command": command,
+            "waiting": waiting,
+            "unsent": unsent,
+            "oldest": round(max(0.0, oldest), 3),
+            "most_sends": sends,
+        }
+        for command, waiting, unsent, oldest, sends in conn.execute(sql, (now,))
+    ]

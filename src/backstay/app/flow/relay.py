@@ -1,0 +1,97 @@
+"""The loop that takes outside calls from the outbox to the queue, and takes back what nobody wants.
+
+A call is marked as sent only after the queue has it; a crash in between sends it again under the
+same key, which the queue takes as one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import apsw
+import structlog
+
+from backstay.app.flow.steady import Steady
+from backstay.app.ports import OutsideCall, TaskQueue
+from backstay.core.backoff import Backoff
+from backstay.core.clock import Clock, Dice
+from backstay.core.sqlite import Database
+
+BATCH = 200
+RESEND_AFTER = 60.0
+"""Seconds without an answer after which a call is sent again; doubled each time up to 32 times."""
+
+_log = structlog.get_logger("app.flow")
+_PAUSES = Backoff("exp_equal_jitter", base=0.25, cap=15.0)
+
+
+class Relay:
+    """A Loop over the outbox."""
+
+    name = "outbox-relay"
+
+    def __init__(
+        self, database: Database, queue: TaskQueue, clock: Clock, steady: Steady, dice: Dice
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._clock = clock
+        self._steady = steady
+        self._dice = dice
+        self._failures = 0
+        self.wake = asyncio.Event()
+        self.on_sent: Callable[[], None] = lambda: None
+
+    async def step(self) -> float | None:
+        """Send what is unsent. Returns the tick of the next try after a failure."""
+        try:
+            while await self._batch():
+                pass
+        except Exception as trouble:  # noqa: BLE001 - the carrier's errors are its own
+            self._failures += 1
+            _log.warning("the queue does not take outside calls", error=_said(trouble))
+            return self._clock.tick() + _PAUSES.delay(self._failures, self._dice)
+        self._failures = 0
+        return None
+
+    async def _batch(self) -> bool:
+        calls, dropped = await self._database.read(_unsent)
+        if calls:
+            await self._queue.send(calls)
+            now = self._steady.now()
+            await self._database.write(lambda conn: _mark(conn, calls, now))
+            self.on_sent()
+        if dropped:
+            await self._queue.cancel(dropped)
+            await self._database.write(lambda conn: _forget(conn, dropped))
+        return bool(calls or dropped)
+
+
+def _unsent(conn: apsw.Connection) -> tuple[list[OutsideCall], list[str]]:
+    found = conn.execute(
+        "SELECT key, command, payload, expires_at, state FROM outbox WHERE state <> 'sent'"
+        " ORDER BY created_at LIMIT ?",
+        (BATCH,),
+    ).fetchall()
+    calls = [
+        OutsideCall(str(key), str(command), str(payload), float(expires_at or 0))
+        for key, command, payload, expires_at, state in found
+        if state == "new"
+    ]
+    return calls, [str(row[0]) for row in found if row[4] == "cancel"]
+
+
+def _mark(conn: apsw.Connection, calls: list[OutsideCall], now: float) -> None:
+    # Only what is still wanted: it may have been cancelled or answered while it was sent.
+    conn.executemany(
+        "UPDATE outbox SET state = 'sent', sends = sends + 1,"
+        " resend_at = ? + ? * (1 << min(sends, 5)) WHERE key = ? AND state = 'new'",
+        [(now, RESEND_AFTER, call.key) for call in calls],
+    )
+
+
+def _forget(conn: apsw.Connection, keys: list[str]) -> None:
+    conn.executemany("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
+
+
+def _said(trouble: Exception) -> str:
+    return str(trouble) or type(trouble).__name__

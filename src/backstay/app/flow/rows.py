@@ -1,0 +1,236 @@
+"""Executions and steps as rows: every statement the engine writes with, and nothing that decides.
+
+All functions take the connection of the running transaction. Times are epoch seconds.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+import msgspec
+
+from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState
+
+
+class Execution(msgspec.Struct):
+    """A row of `executions`."""
+
+    id: str
+    workflow: str
+    program: str
+    status: ExecutionStatus
+    reason: Reason
+    run: int
+    input: str
+    error: str
+    created_at: float
+    updated_at: float
+    deadline: float | None
+
+
+class Step(msgspec.Struct):
+    """A row of `steps`; `unknown` is 1 once an attempt's effect was not seen to fail."""
+
+    execution: str
+    phase: Phase
+    position: int
+    name: str
+    workflow: str
+    kind: Kind
+    state: StepState
+    attempt: int
+    due_at: float
+    key: str
+    unknown: int = 0
+    compensation: str = ""
+    lease_token: str | None = None
+    lease_owner: str | None = None
+    lease_seconds: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    input: str | None = None
+    output: str | None = None
+    error: str | None = None
+
+
+_EXECUTION = (
+    "SELECT id, workflow_id, program, status, reason, run, input, error, created_at, updated_at,"
+    " deadline FROM executions"
+)
+_STEP = (
+    "SELECT execution, phase, position, name, workflow, kind, state, attempt, due_at, key, unknown,"
+    " compensation, lease_token, lease_owner, lease_seconds, started_at, ended_at, input, output,"
+    " error FROM steps"
+)
+
+
+def execution(conn: apsw.Connection, id: str) -> Execution | None:
+    """The execution, or None."""
+    found = conn.execute(f"{_EXECUTION} WHERE id = ?", (id,)).fetchone()
+    return Execution(*found) if found else None
+
+
+def executions(conn: apsw.Connection, where: str, values: tuple[Any, ...]) -> list[Execution]:
+    """Those that match `where`, a clause of ours."""
+    return [Execution(*row) for row in conn.execute(f"{_EXECUTION} {where}", values)]
+
+
+def steps(conn: apsw.Connection, where: str, values: tuple[Any, ...]) -> Iterator[Step]:
+    """Those that match `where`, a clause of ours; read whole before it is changed."""
+    return iter([Step(*row) for row in conn.execute(f"{_STEP} {where}", values)])
+
+
+def step(conn: apsw.Connection, execution: str, phase: Phase, position: int) -> Step | None:
+    """The step, or None."""
+    where = "WHERE execution = ? AND phase = ? AND position = ?"
+    return next(steps(conn, where, (execution, phase, position)), None)
+
+
+def due(conn: apsw.Connection, kind: Kind, now: float, limit: int) -> list[Step]:
+    """Pending steps whose time has come, oldest first."""
+    where = "WHERE state = 'pending' AND kind = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
+    return list(steps(conn, where, (kind, now, limit)))
+
+
+def next_due(conn: apsw.Connection, kinds: tuple[Kind, ...]) -> float | None:
+    """When the next pending step of these kinds wants to run."""
+    times = [
+        conn.execute(
+            "SELECT min(due_at) FROM steps WHERE state = 'pending' AND kind = ?", (kind,)
+        ).get
+        for kind in kinds
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def add_execution(conn: apsw.Connection, row: Execution) -> None:
+    """Insert it."""
+    conn.execute(
+        "INSERT INTO executions (id, workflow_id, program, status, reason, run, input, error,"
+        " created_at, updated_at, deadline) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        msgspec.structs.astuple(row),
+    )
+
+
+def save_execution(conn: apsw.Connection, row: Execution) -> None:
+    """Update what changes in it."""
+    conn.execute(
+        "UPDATE executions SET status = ?, reason = ?, run = ?, error = ?, updated_at = ?,"
+        " deadline = ? WHERE id = ?",
+        (row.status, row.reason, row.run, row.error, row.updated_at, row.deadline, row.id),
+    )
+
+
+def add_step(conn: apsw.Connection, row: Step) -> None:
+    """Insert a step that waits for its turn."""
+    conn.execute(
+        "INSERT INTO steps (execution, phase, position, name, workflow, kind, state, attempt,"
+        " due_at, key, compensation) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            row.execution,
+            row.phase,
+            row.position,
+            row.name,
+            row.workflow,
+            row.kind,
+            row.state,
+            row.attempt,
+            row.due_at,
+            row.key,
+            row.compensation,
+        ),
+    )
+
+
+def save_step(conn: apsw.Connection, row: Step) -> None:
+    """Update what changes in it."""
+    conn.execute(
+        "UPDATE steps SET state = ?, attempt = ?, due_at = ?, unknown = ?, lease_token = ?,"
+        " lease_owner = ?, lease_seconds = ?, started_at = ?, ended_at = ?, input = ?, output = ?,"
+        " error = ? WHERE execution = ? AND phase = ? AND position = ?",
+        (
+            row.state,
+            row.attempt,
+            row.due_at,
+            row.unknown,
+            row.lease_token,
+            row.lease_owner,
+            row.lease_seconds,
+            row.started_at,
+            row.ended_at,
+            row.input,
+            row.output,
+            row.error,
+            row.execution,
+            row.phase,
+            row.position,
+        ),
+    )
+
+
+def drop_step(conn: apsw.Connection, row: Step) -> None:
+    """Remove it; its attempts stay."""
+    conn.execute(
+        "DELETE FROM steps WHERE execution = ? AND phase = ? AND position = ?",
+        (row.execution, row.phase, row.position),
+    )
+
+
+def archive(conn: apsw.Connection, row: Step, run: int, outcome: str) -> None:
+    """Keep the step's last attempt in the history. Twice is once."""
+    conn.execute(
+        "INSERT OR IGNORE INTO attempts (execution, phase, position, run, attempt, outcome, input,"
+        " output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            row.execution,
+            row.phase,
+            row.position,
+            run,
+            row.attempt,
+            outcome,
+            row.input,
+            row.output,
+            row.error,
+            row.started_at,
+            row.ended_at,
+        ),
+    )
+
+
+def outputs(conn: apsw.Connection, execution: str) -> dict[str, object]:
+    """What finished steps gave, by name."""
+    found = conn.execute(
+        "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"
+        " AND state = 'done'",
+        (execution,),
+    )
+    return {name: msgspec.json.decode(text) if text else None for name, text in found}
+
+
+def add_call(conn: apsw.Connection, key: str, row: Step, command: str, now: float) -> None:
+    """The outside call of this attempt: in the same commit as the step that waits for it."""
+    conn.execute(
+        "INSERT OR IGNORE INTO outbox (key, execution, phase, position, attempt, command, payload,"
+        " expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?)",
+        (
+            key,
+            row.execution,
+            row.phase,
+            row.position,
+            row.attempt,
+            command,
+            row.input,
+            row.due_at,
+            now,
+        ),
+    )
+
+
+def drop_calls(conn: apsw.Connection, row: Step) -> bool:
+    """Nobody waits for the calls of this step any more: the queue shall take them back. Returns
+    whether there are any."""
+    conn.execute(
+        "UPDATE outbox SET state = 'cancel' WHERE execution = ? AND phase = ? AND position = ?",
+        (row.execution, row.phase, row.position),
+    )
+    return conn.changes() > 0

@@ -1,0 +1,155 @@
+"""The loop that runs workflows: turns the crank, makes the leased calls, settles what came back.
+
+Everything it holds in memory (`_flying`) may be lost at any moment: a call whose process died is
+found by its lease and counts as unknown.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import apsw
+import structlog
+
+from backstay.app.flow import machine, rows
+from backstay.app.flow.metrics import FlowMetrics
+from backstay.app.flow.model import Outcome, Phase
+from backstay.app.flow.pump import pump
+from backstay.app.flow.steady import Steady
+from backstay.app.flow.turn import Claim, Ground, Notes, Turn
+from backstay.core.clock import Clock
+from backstay.core.errors import Fault
+from backstay.core.sqlite import Database
+
+_log = structlog.get_logger("app.flow")
+_STORE_PAUSE = 0.5
+
+
+class Caller(Protocol):
+    """Makes one call of an integration. Never raises but for cancellation."""
+
+    async def call(self, claim: Claim) -> Outcome: ...
+
+
+class Runner:
+    """A Loop. Several may share a database: each step is leased to one of them."""
+
+    name = "workflow-runner"
+
+    def __init__(
+        self,
+        database: Database,
+        ground: Ground,
+        caller: Caller,
+        clock: Clock,
+        steady: Steady,
+        metrics: FlowMetrics,
+        limit: int = 128,
+    ) -> None:
+        self._database = database
+        self._ground = ground
+        self._caller = caller
+        self._clock = clock
+        self._steady = steady
+        self._metrics = metrics
+        self._limit = limit
+        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._stopped = False
+        self.wake = asyncio.Event()
+        self.on_outbox: Callable[[], None] = lambda: None
+        self.on_timer: Callable[[float], None] = lambda _due: None
+
+    @property
+    def flying(self) -> frozenset[str]:
+        """Lease tokens of the calls under way in this process."""
+        return frozenset(self._flying)
+
+    async def step(self) -> float | None:
+        """Run what is due now. Returns the tick of the next pending step."""
+        while not self._stopped:
+            notes = await self.write(_nothing)
+            if notes.next_due is None:
+                return None  # woken by a start, an answer or the end of a call
+            if notes.next_due > self._steady.now():
+                return self._steady.tick_of(notes.next_due)
+        return None
+
+    async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:
+        """Apply `change` and turn the crank in one commit, then do what the notes say."""
+        room = max(0, self._limit - len(self._flying)) if crank and not self._stopped else 0
+
+        def work(conn: apsw.Connection) -> Notes:
+            turn = Turn(self._ground, conn, self._steady.now())
+            change(turn)
+            if crank and not self._stopped:
+                pump(turn, room)
+            return turn.notes
+
+        # A cancelled caller does not take its work back: the claims in it must not be lost.
+        return await asyncio.shield(asyncio.ensure_future(self._written(work)))
+
+    async def _written(self, work: Callable[[apsw.Connection], Notes]) -> Notes:
+        notes = await self._database.write(work)
+        self._metrics.note(notes)
+        for claim in notes.claims:
+            self._flying[claim.token] = asyncio.create_task(self._fly(claim), name=claim.key)
+        if notes.outbox:
+            self.on_outbox()
+        if notes.timer < float("inf"):
+            self.on_timer(notes.timer)
+        if notes.pending:
+            self.wake.set()
+        return notes
+
+    async def drain(self, seconds: float) -> None:
+        """Claim nothing more; let calls under way end for `seconds`. What is cut off is unknown,
+        and the next incarnation tries it again with the same key."""
+        self._stopped = True
+        end = self._clock.tick() + seconds
+        while self._flying and self._clock.tick() < end:
+            pause = asyncio.ensure_future(self._clock.sleep(end))
+            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
+        for task in list(self._flying.values()):
+            task.cancel()
+        await asyncio.gather(*self._flying.values(), return_exceptions=True)
+
+    async def _fly(self, claim: Claim) -> None:
+        try:
+            outcome = await self._caller.call(claim)
+            await self._persist(lambda: self.write(lambda turn: settle_claim(turn, claim, outcome)))
+        finally:
+            del self._flying[claim.token]
+            self.wake.set()
+
+    async def _persist(self, write: Callable[[], Awaitable[Notes]]) -> None:
+        """The outcome is known only here: keep on until the store takes it."""
+        while True:
+            try:
+                await write()
+                return
+            except Fault as trouble:
+                _log.error("an outcome could not be stored yet", error=trouble.message)
+                await self._clock.sleep(self._clock.tick() + _STORE_PAUSE)
+
+
+def _nothing(_turn: Turn) -> None:
+    """Only turn the crank."""
+
+
+def settle_claim(turn: Turn, claim: Claim, outcome: Outcome) -> None:
+    """Store the outcome of a leased call, if the lease still holds; a late one changes nothing."""
+    phase: Phase = "compensate" if claim.phase == "compensate" else "forward"
+    step = rows.step(turn.conn, claim.execution, phase, claim.position)
+    if step is None or step.state != "running" or step.lease_token != claim.token:
+        _log.warning("an outcome came after its lease", key=claim.key, outcome=outcome.kind)
+        return
+    settle_row(turn, step, outcome)
+
+
+def settle_row(turn: Turn, step: rows.Step, outcome: Outcome) -> None:
+    """Settle a step whose execution and plan are still to be looked up."""
+    row = rows.execution(turn.conn, step.execution)
+    plan = turn.plan(row) if row is not None else None
+    if row is not None and plan is not None:
+        machine.settle(turn, row, plan, step, outcome)

@@ -1,0 +1,115 @@
+"""What one write transaction of the engine stands in, and what it leaves for after the commit.
+
+Transitions (`machine.py`, `pump.py`) are functions of a Turn: they change rows, and they note
+what the event loop has to do once those rows are durable. A turn whose commit fails is thrown
+away with its notes, so nothing is counted or called that did not happen.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import apsw
+import msgspec
+
+from backstay.app.flow.plans import Catalog, WorkflowPlan
+from backstay.app.flow.rows import Execution
+from backstay.app.plan.unit import Starter, Unit
+from backstay.core.clock import Dice, Ids
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A call that this process has leased: made after the commit, settled with `token`."""
+
+    execution: str
+    workflow: str
+    phase: str
+    position: int
+    name: str
+    attempt: int
+    token: str
+    key: str
+    target: str
+    payload: str
+    timeout: float
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An execution that came to an end in this turn. `took` is seconds since its creation."""
+
+    workflow: str
+    execution: str
+    status: str
+    error: str
+    took: float
+
+
+class Attempted(msgspec.Struct, frozen=True):
+    """One attempt of a step that ended in this turn. `took` is seconds."""
+
+    workflow: str
+    execution: str
+    step: str
+    phase: str
+    attempt: int
+    outcome: str
+    error: str
+    took: float
+
+
+class Notes(msgspec.Struct):
+    """What is left to do after the commit. `timer` is the earliest new expiry (epoch seconds)."""
+
+    claims: list[Claim] = []
+    ended: list[Ended] = []
+    attempted: list[Attempted] = []
+    timer: float = float("inf")
+    outbox: bool = False
+    pending: bool = False
+    next_due: float | None = None
+
+
+class StartersOf(Protocol):
+    def __call__(self, program: str) -> Starter:
+        """How statements of this program begin workflows."""
+        ...
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """What all turns of a process share. `owner` is this incarnation; `call_margin` is how many
+    seconds a lease outlives the longest call it covers; `call_timeouts` are seconds by target."""
+
+    catalog: Catalog
+    ids: Ids
+    dice: Dice
+    env: Mapping[str, str | None]
+    starters: StartersOf
+    owner: str
+    call_timeouts: Mapping[str, float] = {}
+    call_margin: float = 15.0
+
+
+class Turn:
+    """One transaction at one moment. `now` is the engine's steady epoch time in seconds."""
+
+    __slots__ = ("conn", "ground", "notes", "now")
+
+    def __init__(self, ground: Ground, conn: apsw.Connection, now: float) -> None:
+        self.ground = ground
+        self.conn = conn
+        self.now = now
+        self.notes = Notes()
+
+    def plan(self, row: Execution) -> WorkflowPlan | None:
+        """The plan of the program that the execution is pinned to."""
+        return self.ground.catalog.workflow(row.program, row.workflow)
+
+    def unit(self, program: str) -> Unit:
+        """A fresh unit: one for each body, since a rolled-back body must not leave cached rows."""
+        ground = self.ground
+        return Unit(
+            self.conn,
+            round(self.now * 1_000_000),
+            ground.ids,
+            ground.env,
+            start=ground.starters(program),
+        )

@@ -1,0 +1,95 @@
+"""Pieces of SQL, and numbers of different scales brought together before they meet."""
+
+from decimal import Decimal
+
+import msgspec
+
+from backstay.app.plan.evaluate import is_scalar
+from backstay.app.plan.unit import Param, Scope, Unit
+from backstay.app.values import EXACT, INT64, SqlValue, to_decimal
+from backstay.lang.program import DecimalType, ScalarType, Type
+
+
+class Sql(msgspec.Struct, frozen=True):
+    """A piece of SQL. `params` stand in the order of its question marks."""
+
+    text: str
+    params: tuple[Param, ...]
+    type: Type
+
+    def bind(self, unit: Unit, scope: Scope) -> list[SqlValue]:
+        """The parameters' values for this run."""
+        return [param(unit, scope) for param in self.params]
+
+
+def _scale(kind: Type) -> int | None:
+    """Digits after the point of an exact number; None for floats."""
+    if isinstance(kind, DecimalType):
+        return kind.scale
+    return 0 if is_scalar(kind, "int") else None
+
+
+def aligned(a: Sql, b: Sql) -> tuple[Sql, Sql]:
+    """Both at the larger scale; both as floats where one of them is."""
+    left, right = _scale(a.type), _scale(b.type)
+    if left == right:
+        return a, b
+    if left is None or right is None:
+        return _real(a, left), _real(b, right)
+    target = DecimalType(38, max(left, right))
+    return _lifted(a, left, target), _lifted(b, right, target)
+
+
+def _lifted(sql: Sql, scale: int, target: DecimalType) -> Sql:
+    if scale == target.scale:
+        return Sql(sql.text, sql.params, target)
+    return Sql(f"({sql.text} * {10 ** (target.scale - scale)})", sql.params, target)
+
+
+def _real(sql: Sql, scale: int | None) -> Sql:
+    if not scale:
+        return sql
+    return Sql(f"({sql.text} / {10**scale}.0)", sql.params, ScalarType("float"))
+
+
+def product(a: Type, b: Type) -> Type:
+    """The type of `a * b`: the scales add up."""
+    left, right = _scale(a), _scale(b)
+    if left is None or right is None:
+        return ScalarType("float")
+    return DecimalType(38, left + right) if left + right else a
+
+
+def rescaled(sql: Sql, target: DecimalType) -> Sql:
+    """To the scale of the column; halves go away from zero, as in Python."""
+    scale = _scale(sql.type)
+    if scale is None:
+        text = f"CAST(round({sql.text} * {10**target.scale}) AS INTEGER)"
+        return Sql(text, sql.params, target)
+    if scale <= target.scale:
+        return _lifted(sql, scale, target)
+    step = 10 ** (scale - target.scale)
+    text = (
+        f"((({sql.text}) + {step // 2} * (CASE WHEN ({sql.text}) < 0 THEN -1 ELSE 1 END)) / {step})"
+    )
+    return Sql(text, sql.params + sql.params, target)
+
+
+def scaled(value: object, scale: int) -> SqlValue:
+    """A number in units of the scale: an int where it is whole, else a float to compare with."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        number = to_decimal(value).scaleb(scale, EXACT)
+        whole = int(number)
+        return whole if whole == number and -INT64 <= whole < INT64 else float(number)
+    return plainly(value)
+
+
+def plainly(value: object) -> SqlValue:
+    """A value that needs no scale, as SQLite takes it."""
+    if isinstance(value, bool):
+        return int(value)
+    if value is None or isinstance(value, int | float | str):
+        return value
+    return msgspec.json.encode(value).decode()

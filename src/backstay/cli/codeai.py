@@ -1,0 +1,23 @@
+"""`codeai`: the language and the server of its programs."""
+
+from backstay.cli import face
+from backstay.cli.face import Lazy, LazyGroup
+
+COMMAND = LazyGroup(
+    "codeai",
+    {
+        "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
+        "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
+        "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
+    },
+    help="The .cai language and the server of its programs.",
+)
+
+
+def main() -> None:
+    """The console script."""
+    face.main(COMMAND, "codeai")
+
+
+if __name__ == "__main__":
+    main()

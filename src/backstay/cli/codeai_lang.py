@@ -1,0 +1,161 @@
+"""`codeai validate` and `codeai parse`: the language from the command line.
+
+Standard output carries only the answer, so that `codeai parse FILE --output json | jq .` works
+(C10); what is wrong with a file goes to standard error, or into the JSON that was asked for.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from backstay.cli.face import emit_json
+from backstay.core.errors import Exit, Fault
+from backstay.lang.api import MAX_CHARACTERS, check_files, decode, parse_text
+from backstay.lang.diagnostics import Diagnostic
+from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES
+from backstay.lang.program import Program
+
+SUFFIX = ".cai"
+_STDIN = "-"
+_MOST_BYTES = 4 * MAX_CHARACTERS + 1
+_FORMATS = click.Choice(["plain", "table", "json"])
+
+
+@click.command("validate")
+@click.argument("paths", metavar="FILE|FOLDER|-", nargs=-1, required=True)
+@click.option("--output", "-o", type=_FORMATS, default="plain", help="How to print what is found.")
+def validate(paths: Sequence[str], output: str) -> int:
+    """Check .cai files as one program. A folder is all its .cai files; - is standard input.
+
+    Exit code 0: valid, 1: mistakes were found, 2: a file could not be read.
+    """
+    sources, unread = _sources(paths)
+    program: Program | None = None
+    found = unread
+    if not unread:
+        program, found = check_files(sources)
+    if output == "json":
+        emit_json({"valid": program is not None, "diagnostics": found})
+    else:
+        _say(found, sources, output)
+        if program is not None:
+            click.echo(f"{', '.join(paths)}: valid: {_made_of(program)}")
+    return Exit.OK if program is not None else Exit.NEGATIVE
+
+
+@click.command("parse")
+@click.argument("path", metavar="FILE|-")
+@click.option("--output", "-o", type=_FORMATS, default="plain", help="How to print the tree.")
+def parse(path: str, output: str) -> int:
+    """Print the syntax tree of one file; mistakes go to standard error.
+
+    Exit code 0: parsed, 1: mistakes of form were found, 2: the file could not be read.
+    """
+    from backstay.lang.tree import outline, plain
+
+    name, text, found = _read(path)
+    file, more = parse_text(name, text)
+    found = found or more
+    if output == "json":
+        emit_json(plain(file))
+    elif output == "table":
+        rows = [(kind, title, str(line), str(size)) for kind, title, line, size in outline(file)]
+        _table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
+    else:
+        for kind, title, line, size in outline(file):
+            click.echo(f"{name}:{line}: {kind} {title} ({size} members)")
+    _say(found, [(name, text)], "plain")
+    return Exit.NEGATIVE if found else Exit.OK
+
+
+def _made_of(program: Program) -> str:
+    parts = {
+        "entities": len(program.entities),
+        "endpoints": len(program.endpoints),
+        "workflows": len(program.workflows),
+        "jobs": len(program.jobs),
+        "integrations": len(program.integrations),
+    }
+    return ", ".join(f"{count} {what}" for what, count in parts.items() if count) or "empty"
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def _sources(paths: Sequence[str]) -> tuple[list[tuple[str, str]], list[Diagnostic]]:
+    """Name and text of each source; a file that is no text gives diagnostics."""
+    sources: list[tuple[str, str]] = []
+    unread: list[Diagnostic] = []
+    for path in dict.fromkeys(each for given in paths for each in _files(given)):
+        name, text, found = _read(path)
+        sources.append((name, text))
+        unread += found
+    return sources, unread
+
+
+def _files(given: str) -> list[str]:
+    path = Path(given)
+    if given == _STDIN or not path.is_dir():
+        return [given]
+    try:
+        found = sorted(str(each) for each in path.iterdir() if each.suffix == SUFFIX)
+    except OSError as bad:
+        raise Fault(FILE_UNREADABLE, path=given, reason=_reason(bad)) from bad
+    if not found:
+        raise Fault(NO_SOURCES, path=given)
+    return found
+
+
+def _read(path: str) -> tuple[str, str, list[Diagnostic]]:
+    name = "<stdin>" if path == _STDIN else path
+    try:
+        # Bounded: the language refuses what is larger, so the rest need not be read.
+        if path == _STDIN:
+            data = sys.stdin.buffer.read(_MOST_BYTES)
+        else:
+            with Path(path).open("rb") as file:
+                data = file.read(_MOST_BYTES)
+    except OSError as bad:
+        raise Fault(FILE_UNREADABLE, path=path, reason=_reason(bad)) from bad
+    text, found = decode(name, data)
+    return name, text, found
+
+
+def _reason(bad: OSError) -> str:
+    return (bad.strerror or str(bad)).lower()
+
+
+# --- printing ----------------------------------------------------------------------------------
+
+
+def _say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output: str) -> None:
+    if not found:
+        return
+    if output == "table":
+        rows = [
+            (f"{each.span.file}:{each.span.line}:{each.span.column}", each.code, each.message)
+            for each in found[:100]
+        ]
+        _table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
+    else:
+        # Only a file with mistakes pays for the renderer.
+        from backstay.lang.render import render
+
+        click.echo(render(found, dict(sources)), err=True)
+    errors = sum(each.severity == "error" for each in found)
+    warnings = len(found) - errors
+    if output == "plain":
+        click.echo(f"\n{_plural(errors, 'error')}, {_plural(warnings, 'warning')}", err=True)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> None:
+    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    for row in (head, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip(), err=err)

@@ -1,0 +1,195 @@
+"""What the gateway knows of the systems behind it: asked in the background, answered from memory.
+
+`/health` never waits for a system (G1). One check per system, `database` and `cache` lifted from
+wherever they live, and `circuit_breaker` with every breaker of every process (G5, G9).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backstay.core.breaker import Breaker, BreakerView
+from backstay.core.control import ControlSilent, ask
+from backstay.core.errors import Fault, Plain
+from backstay.core.health import Board, Check, Finding, Outcome, Report
+from backstay.gateway.settings import Upstream
+
+Entry = Mapping[str, Plain]
+EVERY = 2.0
+DEADLINE = 1.0
+_OUTCOMES: Mapping[str, Outcome] = {
+    "healthy": "pass",
+    "degraded": "warn",
+    "unhealthy": "fail",
+    "skipped": "skip",
+    "unknown": "unknown",
+}
+_WORST: Sequence[Outcome] = ("fail", "unknown", "warn", "pass", "skip")
+
+
+class SystemReport(msgspec.Struct, frozen=True):
+    """The last word of one system. `checks` and `breakers` are empty while it is silent."""
+
+    status: str = "unknown"
+    checks: Mapping[str, Entry] = {}
+    breakers: Sequence[BreakerView] = ()
+
+
+class _Heard(msgspec.Struct):
+    """A `health.Report` as it comes from another process, as far as it is needed here."""
+
+    status: str
+    checks: dict[str, dict[str, Any]] = {}
+
+
+class Systems:
+    """Asks each upstream's control socket and remembers what it said."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self.upstreams = {upstream.name: upstream for upstream in upstreams}
+        self.last: dict[str, SystemReport] = {}
+
+    def checks(self) -> list[Check]:
+        """One check per system, and those that only read what the systems said."""
+        own = [
+            Check(name, upstream.critical, DEADLINE, EVERY, self._asking(upstream))
+            for name, upstream in self.upstreams.items()
+        ]
+        lifted = [
+            Check(part, False, DEADLINE, EVERY, self._lifting(part))
+            for part in ("database", "cache")
+        ]
+        return [*own, *lifted]
+
+    def breakers(self) -> dict[str, Entry]:
+        """The breakers of the systems as `system/target`."""
+        return {
+            f"{name}/{view.target}": shown(view)
+            for name, report in self.last.items()
+            for view in report.breakers
+        }
+
+    def _asking(self, upstream: Upstream) -> Callable[[], Awaitable[Finding]]:
+        async def run() -> Finding:
+            if not upstream.control:
+                return await _connects(upstream)
+            try:
+                report = await self._ask(upstream)
+            except ControlSilent as silent:
+                self.last.pop(upstream.name, None)
+                if silent.why == "missing" and upstream.optional:
+                    return Finding("skip", error="not started")
+                return Finding("fail", error=silent.cause)
+            except (Fault, msgspec.MsgspecError) as bad:
+                self.last.pop(upstream.name, None)
+                return Finding("fail", error=str(bad))
+            self.last[upstream.name] = report
+            failing = [
+                f"{name}: {entry.get('error', entry.get('status'))}"
+                for name, entry in report.checks.items()
+                if entry.get("status") not in ("healthy", "skipped")
+            ]
+            facts: dict[str, Plain] = {
+                "status": report.status,
+                "checks": {name: dict(entry) for name, entry in report.checks.items()},
+            }
+            return Finding(_OUTCOMES.get(report.status, "unknown"), facts, "; ".join(failing))
+
+        return run
+
+    async def _ask(self, upstream: Upstream) -> SystemReport:
+        control = Path(upstream.control)
+        checks, breakers = await asyncio.gather(
+            ask(control, "/checks", DEADLINE), ask(control, "/breakers", DEADLINE)
+        )
+        report = msgspec.convert(checks, _Heard)
+        views = msgspec.convert(breakers, tuple[BreakerView, ...])
+        return SystemReport(report.status, report.checks, views)
+
+    def _lifting(self, part: str) -> Callable[[], Awaitable[Finding]]:
+        async def run() -> Finding:
+            found = {
+                name: report.checks[part]
+                for name, report in self.last.items()
+                if part in report.checks
+            }
+            if not found:
+                silent = sorted(self.upstreams.keys() - self.last.keys())
+                facts: dict[str, Plain] = {"silent": list(silent)} if silent else {}
+                return Finding("skip", facts)
+            outcomes = [
+                _OUTCOMES.get(str(entry.get("status")), "unknown") for entry in found.values()
+            ]
+            worst = min(outcomes, key=_WORST.index)
+            errors = [
+                f"{name}: {entry['error']}" for name, entry in found.items() if entry.get("error")
+            ]
+            details: dict[str, Plain] = {name: dict(entry) for name, entry in found.items()}
+            return Finding(worst, details, "; ".join(errors))
+
+        return run
+
+
+class Health:
+    """The answer to `/health`: the board's snapshot with the breakers as they are now."""
+
+    def __init__(self, board: Board, systems: Systems, breakers: Mapping[str, Breaker]) -> None:
+        self._board = board
+        self._systems = systems
+        self._breakers = breakers
+
+    def report(self) -> Report:
+        """No I/O, no waiting."""
+        report = self._board.report()
+        breakers = self.breakers()
+        tripped = [name for name, view in breakers.items() if view["state"] != "closed"]
+        entry: dict[str, Plain] = {
+            "status": "degraded" if tripped else "healthy",
+            "duration": "0s",
+            "critical": False,
+            "details": {name: dict(view) for name, view in breakers.items()},
+        }
+        if tripped:
+            entry["error"] = f"not closed: {', '.join(tripped)}"
+        status = "degraded" if tripped and report.status == "healthy" else report.status
+        checks = {**report.checks, "circuit_breaker": entry}
+        return msgspec.structs.replace(report, status=status, checks=checks)
+
+    def breakers(self) -> dict[str, Entry]:
+        """Every breaker by name: the gateway's own by upstream, the others as `system/target`."""
+        own = {name: shown(breaker.view()) for name, breaker in self._breakers.items()}
+        return {**own, **self._systems.breakers()}
+
+
+def shown(view: BreakerView) -> Entry:
+    """A breaker as JSON; its state is spelled as in G9 (`half_open`)."""
+    return {**view.plain(), "state": view.state.replace("-", "_")}
+
+
+def remembered(board: Board, checks: Sequence[Check]) -> list[Check]:
+    """The same checks for the control socket, answered from `board`: nobody is asked twice."""
+
+    def reading(name: str) -> Callable[[], Awaitable[Finding]]:
+        async def run() -> Finding:
+            return board.finding(name)
+
+        return run
+
+    return [Check(c.name, c.critical, c.deadline, c.every, reading(c.name)) for c in checks]
+
+
+async def _connects(upstream: Upstream) -> Finding:
+    """A system without a control socket: does anybody accept connections there?"""
+    where = upstream.where
+    try:
+        if where.path is not None:
+            _, writer = await asyncio.open_unix_connection(str(where.path))
+        else:
+            _, writer = await asyncio.open_connection(where.host, where.port)
+    except OSError as failed:
+        return Finding("fail", error=failed.strerror or type(failed).__name__)
+    writer.close()
+    return Finding("pass")

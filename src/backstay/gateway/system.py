@@ -1,0 +1,56 @@
+"""The gateway's declarations, put together, and how its process is built."""
+
+from collections.abc import Sequence
+
+from backstay.core.clock import Clock
+from backstay.core.dev_issuer import make_dev_issuer
+from backstay.core.process import Process
+from backstay.core.service import Loop, Service
+from backstay.core.settings import Secret
+from backstay.core.system import System
+from backstay.core.tokens import Verifier
+from backstay.core.trust import Trust, require_auth_for
+from backstay.gateway.build import assemble
+from backstay.gateway.errors import ERRORS
+from backstay.gateway.health import remembered
+from backstay.gateway.metrics import METRICS
+from backstay.gateway.settings import GatewaySettings, read_upstreams
+
+
+async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
+    """The parts of `backstay gateway serve`. Raises GATE002, CORE012 or CORE110."""
+    settings = process.loaded.settings
+    upstreams = read_upstreams(settings.upstreams, process.runtime)
+    trust = trust_of(settings, process.clock)
+    process.registry.declare(METRICS)
+    parts = assemble(settings, upstreams, trust, process.clock, process.ids, process.registry)
+    process.board_checks.extend(remembered(parts.board, parts.checks))
+    process.breakers.update(parts.breakers)
+    return parts.all
+
+
+def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
+    """With JWT_SECRET strict; without it loopback only, where the development issuer's tokens
+    count. Raises CORE012 when others could reach a gateway that knows no tokens."""
+    if settings.jwt_secret:
+        return Trust.strict(_verifier(settings, settings.jwt_secret, clock), settings.hosts)
+    require_auth_for(settings.listen, None)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    verifier = _verifier(settings, make_dev_issuer(settings.data), clock)
+    return Trust.loopback(verifier, settings.hosts)
+
+
+def _verifier(settings: GatewaySettings, secret: Secret, clock: Clock) -> Verifier:
+    return Verifier(secret, settings.jwt_issuer, settings.jwt_audience, clock)
+
+
+SYSTEM = System(
+    name="gateway",
+    settings=GatewaySettings,
+    errors=ERRORS,
+    metrics=METRICS,
+    guides=(),
+    routes=(),
+    commands={"backstay gateway": "backstay.cli.gateway:command"},
+    build=build,
+)

@@ -1,0 +1,236 @@
+"""Calls: the standard library, `env`, and the aggregates with a shape of their own."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.check.expressions import NOTHING, condition, lower, typed, walk
+from backstay.lang.check.scope import Scope
+from backstay.lang.check.types import (
+    BOOL,
+    FLOAT,
+    INT,
+    STRING,
+    TIMESTAMP,
+    UNKNOWN,
+    UUID,
+    is_number,
+    is_text,
+    show,
+)
+from backstay.lang.check.world import Checker
+
+Takes = Literal["text", "number", "list", "any"]
+
+
+class Function(msgspec.Struct, frozen=True):
+    """`gives` None is the type of the first argument; the last `optional` arguments may be
+    missing."""
+
+    takes: tuple[Takes, ...]
+    gives: p.Type | None
+    optional: int = 0
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "now": Function((), TIMESTAMP),
+    "today": Function((), p.ScalarType("date")),
+    "uuid": Function((), UUID),
+    "len": Function(("list",), INT),
+    "lower": Function(("text",), STRING),
+    "upper": Function(("text",), STRING),
+    "trim": Function(("text",), STRING),
+    "contains": Function(("text", "text"), BOOL),
+    "starts_with": Function(("text", "text"), BOOL),
+    "ends_with": Function(("text", "text"), BOOL),
+    "abs": Function(("number",), None),
+    "round": Function(("number", "number"), None, optional=1),
+    "text": Function(("any",), STRING),
+}
+"""What an expression may call; `program.Call` lists them for the runtime."""
+
+AGGREGATES: tuple[str, ...] = ("count", "sum", "avg", "min", "max")
+_SPECIAL = ("env", "user.has", *AGGREGATES)
+_CONSTANT = ("now",)
+
+
+def call(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
+    """The checked form of `callee(args)`."""
+    match node.callee:
+        case s.NameExpr(name="env"):
+            return _env(k, node, scope)
+        case s.NameExpr(name=name) if name in AGGREGATES:
+            return _aggregate(k, node, name, scope)
+        case s.NameExpr(name=name) if name in FUNCTIONS:
+            return _function(k, node, name, scope)
+        case s.NameExpr(name=name) as callee:
+            if scope.find(name) is not None or (scope.row and name in scope.row.fields):
+                k.error(e.NOT_A_FUNCTION, callee.span, name=name)
+            else:
+                k.unknown(e.UNDEFINED_FUNCTION, callee, (*FUNCTIONS, *_SPECIAL))
+            return NOTHING
+        case s.Dot(of=s.NameExpr(name="user"), field=field) if scope.find("user") is not None:
+            if field.name == "has":
+                return _has(k, node, scope)
+            if any(known.name == field.name for known in USER.fields):
+                k.error(e.NOT_A_FUNCTION, field.span, name=f"user.{field.name}")
+            else:
+                k.unknown(e.UNKNOWN_FIELD, field, ("has",), owner="user")
+            return NOTHING
+    value = lower(k, node.callee, scope)
+    if value is not NOTHING:
+        k.error(e.NOT_A_FUNCTION, node.callee.span, name=_spelled(node.callee))
+    return NOTHING
+
+
+USER = p.RecordType(
+    (
+        *(p.Field(name, STRING) for name in ("id", "sub", "tenant", "email", "name")),
+        *(p.Field(name, p.ListType(STRING)) for name in ("roles", "scopes")),
+    )
+)
+"""`user` where a request is: `user.id` is the token's `sub`; other names are its claims."""
+
+
+def _spelled(node: s.Expr) -> str:
+    if isinstance(node, s.NameExpr):
+        return node.name
+    return f"{_spelled(node.of)}.{node.field.name}" if isinstance(node, s.Dot) else "this value"
+
+
+def _count(k: Checker, node: s.CallExpr, name: str, wanted: int) -> bool:
+    if len(node.args) == wanted:
+        return True
+    k.error(e.WRONG_ARGUMENTS, node.span, name=name, wanted=wanted, got=len(node.args))
+    return False
+
+
+def _function(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
+    function = FUNCTIONS[name]
+    most = len(function.takes)
+    if not most - function.optional <= len(node.args) <= most:
+        _count(k, node, name, most - function.optional)
+        return p.Constant(None, function.gives or UNKNOWN)
+    args: list[p.Expr] = []
+    for takes, arg in zip(function.takes, node.args, strict=False):
+        value = lower(k, arg, scope)
+        if not _accepts(takes, value.type):
+            words = {"text": "string", "list": "list or string", "number": "a number"}
+            wanted, got = words.get(takes, takes), show(value.type)
+            k.error(e.MISMATCH, arg.span, what=f"'{name}'", wanted=wanted, got=got)
+        args.append(value)
+    return p.Call(name, tuple(args), function.gives or args[0].type)
+
+
+def _accepts(takes: Takes, kind: p.Type) -> bool:
+    if takes == "any" or isinstance(kind, p.UnknownType):
+        return True
+    if takes == "text":
+        return is_text(kind)
+    if takes == "number":
+        return is_number(kind)
+    return isinstance(kind, p.ListType | p.ManyType) or is_text(kind)
+
+
+def _has(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
+    if not _count(k, node, "user.has", 1):
+        return p.Constant(False, BOOL)
+    role = typed(k, node.args[0], scope, STRING, "'user.has'")
+    return p.Call("user.has", (role,), BOOL)
+
+
+def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
+    if not scope.env:
+        what = "env() outside config and integration"
+        k.error(e.UNSUPPORTED, node.span, what=what, instead="put the value into a row")
+        return NOTHING
+    if not 1 <= len(node.args) <= 2:
+        k.error(e.WRONG_ARGUMENTS, node.span, name="env", wanted=1, got=len(node.args))
+        return NOTHING
+    texts: list[str] = []
+    for arg in node.args:
+        match arg:
+            case s.Literal_(literal="string", value=str(text)):
+                texts.append(text)
+            case s.NameExpr(name=name):
+                texts.append(name)
+            case _:
+                k.error(e.NOT_CONSTANT, arg.span, what="an argument of env", wanted="a text")
+                return NOTHING
+    return p.Env(texts[0], texts[1] if len(texts) > 1 else None, STRING)
+
+
+# --- aggregates --------------------------------------------------------------------------------
+
+
+def _aggregate(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
+    if not _count(k, node, name, 1):
+        return NOTHING
+    arg = node.args[0]
+    if isinstance(arg, s.Each):
+        return _each(k, arg, name, scope)
+    target, where = (arg.target, arg.condition) if isinstance(arg, s.Where) else (arg, None)
+    if scope.row is not None:
+        what = f"'{name}' inside a condition on rows"
+        k.error(e.UNSUPPORTED, node.span, what=what, instead="give it a name with let before")
+        return NOTHING
+    if name == "count" and isinstance(target, s.NameExpr):
+        return _rows(k, "count", target, None, where, scope)
+    if isinstance(target, s.Dot) and isinstance(target.of, s.NameExpr) and name != "count":
+        return _rows(k, name, target.of, target.field, where, scope)
+    shape = "Entity where …" if name == "count" else "Entity.field where …"
+    value = lower(k, target, scope)
+    if value is not NOTHING:
+        k.error(e.MISMATCH, target.span, what=f"'{name}'", wanted=shape, got=show(value.type))
+    return NOTHING
+
+
+def _rows(
+    k: Checker,
+    name: str,
+    of: s.NameExpr,
+    field: s.Ident | None,
+    where: s.Expr | None,
+    scope: Scope,
+) -> p.Expr:
+    variable = scope.find(of.name)
+    if variable is not None:
+        k.error(e.MISMATCH, of.span, what=f"'{name}'", wanted="an entity", got=show(variable))
+        return NOTHING
+    info = k.entity(of)
+    if info is None:
+        return NOTHING
+    kind: p.Type = INT
+    if field is not None:
+        found = info.fields.get(field.name)
+        if found is None:
+            if not info.broken:
+                k.unknown(e.UNKNOWN_FIELD, field, info.fields, owner=f"entity '{info.name}'")
+            return NOTHING
+        kind = found.type
+        unfit = not (is_number(kind) or isinstance(kind, p.UnknownType))
+        if unfit and (name in ("sum", "avg") or isinstance(kind, p.ManyType)):
+            got = show(kind)
+            k.error(e.MISMATCH, field.span, what=f"'{name}'", wanted="a number", got=got)
+            return NOTHING
+    test = condition(k, where, Scope(scope, row=info), "where") if where else None
+    if name == "avg" and kind == INT:
+        kind = FLOAT
+    op: Literal["count", "sum", "avg", "min", "max"] = name  # type: ignore[assignment]
+    return p.Aggregate(op, info.name, field.name if field else "", test, kind)
+
+
+def _each(k: Checker, node: s.Each, name: str, scope: Scope) -> p.Expr:
+    if name != "sum":
+        what = f"'{name}' over a list"
+        k.error(e.UNSUPPORTED, node.span, what=what, instead="use sum, or len for the number")
+        return NOTHING
+    items, inner = walk(k, node.variable, node.items, scope)
+    value = lower(k, node.value, inner)
+    if not (is_number(value.type) or isinstance(value.type, p.UnknownType)):
+        k.error(e.MISMATCH, node.value.span, what="'sum'", wanted="a number", got=show(value.type))
+    return p.Sum(node.variable.name, items, value, value.type)

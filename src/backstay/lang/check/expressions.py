@@ -1,0 +1,385 @@
+"""Expressions: names to what they mean, operators to what they give, each with its type."""
+
+from decimal import Decimal
+
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.check.scope import Scope
+from backstay.lang.check.types import (
+    BOOL,
+    DURATION,
+    FLOAT,
+    INT,
+    MAX_PRECISION,
+    STRING,
+    TIMESTAMP,
+    UNKNOWN,
+    comparable,
+    is_number,
+    is_text,
+    item_of,
+    show,
+)
+from backstay.lang.check.values import constant, fit
+from backstay.lang.check.world import Checker, EntityInfo
+from backstay.lang.names import listed, suggestion
+
+NOTHING = p.Constant(None, UNKNOWN)
+"""Stands where a mistake was reported; nothing about it is reported again."""
+
+_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+_INT_DIGITS = 19
+
+
+def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
+    """The checked form of an expression. Mistakes are reported, the result is then unknown."""
+    match node:
+        case s.Literal_():
+            return literal(node)
+        case s.NameExpr():
+            return _name(k, node, scope)
+        case s.Dot():
+            return _dot(k, node, scope)
+        case s.BinaryExpr():
+            return _binary(k, node, scope)
+        case s.UnaryExpr():
+            return _unary(k, node, scope)
+    return _shaped(k, node, scope)
+
+
+def _shaped(
+    k: Checker,
+    node: s.Text | s.RecordExpr | s.Each | s.CallExpr | s.ListExpr | s.Where,
+    scope: Scope,
+) -> p.Expr:
+    match node:
+        case s.Text():
+            return _text(k, node, scope)
+        case s.RecordExpr():
+            return record(k, node, scope)
+        case s.Each():
+            return each(k, node, scope)
+        case s.CallExpr():
+            # Calls hold expressions and expressions hold calls.
+            from backstay.lang.check.calls import call
+
+            return call(k, node, scope)
+        case s.ListExpr():
+            what, instead = "a list written out", "use it after in, as in status in [a, b]"
+        case s.Where():
+            what, instead = "where at this place", "use count or sum"
+    k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
+    return NOTHING
+
+
+def typed(k: Checker, node: s.Expr, scope: Scope, to: p.Type, what: str) -> p.Expr:
+    """The checked form, held against the type that is wanted."""
+    return fit(k, lower(k, node, scope), to, node.span, what)
+
+
+def condition(k: Checker, node: s.Expr, scope: Scope, what: str) -> p.Expr:
+    """An expression that is true or false."""
+    return typed(k, node, scope, BOOL, what)
+
+
+def literal(node: s.Literal_) -> p.Constant:
+    match node.literal:
+        case "decimal":
+            number = Decimal(str(node.value))
+            places = max(0, -int(number.as_tuple().exponent))
+            digits = max(len(number.as_tuple().digits), places + 1)
+            return p.Constant(number, p.DecimalType(min(digits, MAX_PRECISION), places))
+        case "duration":
+            return p.Constant(node.value, DURATION)
+        case "int":
+            return p.Constant(node.value, INT)
+        case "bool":
+            return p.Constant(node.value, BOOL)
+        case "null":
+            return NOTHING
+    return p.Constant(node.value, STRING)
+
+
+# --- names and dots ----------------------------------------------------------------------------
+
+
+def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
+    variable = scope.find(node.name)
+    row = scope.row
+    if row and node.name in row.fields:
+        if variable is not None:
+            k.error(e.SHADOWED, node.span, name=node.name, entity=row.name)
+        return _column(k, node, row)
+    if variable is not None:
+        return p.Name(node.name, variable)
+    if node.name == "steps" and scope.outputs is not None:
+        k.error(e.UNSUPPORTED, node.span, what="steps without a name", instead="steps.NAME.field")
+        return NOTHING
+    if not scope.lenient and not (row and row.broken):
+        k.unknown(e.UNDEFINED_VARIABLE, node, dict.fromkeys(scope.names()))
+    return NOTHING
+
+
+def _column(k: Checker, node: s.NameExpr, row: EntityInfo) -> p.Expr:
+    field = row.fields[node.name]
+    if isinstance(field.type, p.ManyType):
+        what = "it cannot stand in a condition or be set"
+        k.error(e.NOT_A_COLUMN, node.span, name=node.name, entity=row.name, what=what)
+        return NOTHING
+    return p.Column(field.name, field.type)
+
+
+def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
+    if isinstance(node.of, s.NameExpr):
+        head = node.of.name
+        if head == "steps" and scope.outputs is not None:
+            return _step_output(k, node, scope.outputs, lenient=scope.lenient)
+        variable = scope.find(head)
+        # A path that starts with a variable means the variable, also where a row has a
+        # field of that name: `where order == order.id`.
+        of: p.Expr = p.Name(head, variable) if variable else _name(k, node.of, scope)
+    else:
+        of = lower(k, node.of, scope)
+    return get(k, of, node.field)
+
+
+def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool], *, lenient: bool) -> p.Expr:
+    name = node.field
+    known = [step for step, readable in outputs.items() if readable]
+    if lenient and name.name not in outputs:
+        return NOTHING
+    if not outputs.get(name.name):
+        said = f"step '{name.name}' only writes and has no output" if name.name in outputs else ""
+        hint = said or f"it can read: {listed(known)}"
+        span = k.reports.at(name.span)
+        edit = suggestion(name.name, known, span)
+        k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
+        return NOTHING
+    fields = tuple(p.Field(step, UNKNOWN) for step in known)
+    return p.Get(p.Name("steps", p.RecordType(fields)), name.name, UNKNOWN)
+
+
+def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
+    """`of.field`, through records, rows and refs."""
+    match of.type:
+        case p.UnknownType():
+            return p.Get(of, field.name, UNKNOWN) if of is not NOTHING else NOTHING
+        case p.RecordType(fields):
+            by_name = {each.name: each for each in fields}
+            return _found(k, of, field, by_name, "the record")
+        case p.RowType(entity) | p.RefType(entity):
+            info = k.world.entities[entity]
+            if isinstance(of, p.Column) and info.key and field.name == info.key.name:
+                # The column holds the key itself: no second row has to be read.
+                return p.Column(of.field, info.key.type)
+            if field.name not in info.fields and info.broken:
+                return NOTHING
+            return _found(k, of, field, info.fields, f"entity '{entity}'")
+        case p.ScalarType("json"):
+            return p.Get(of, field.name, UNKNOWN)
+    k.error(e.NO_FIELDS, field.span, type=show(of.type), name=field.name)
+    return NOTHING
+
+
+def _found(
+    k: Checker, of: p.Expr, field: s.Ident, fields: dict[str, p.Field], owner: str
+) -> p.Expr:
+    found = fields.get(field.name)
+    if found is None:
+        k.unknown(e.UNKNOWN_FIELD, field, fields, owner=owner)
+        return NOTHING
+    return p.Get(of, found.name, found.type)
+
+
+# --- texts, records, lists ---------------------------------------------------------------------
+
+
+def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
+    """A text with holes is a chain of `+` over texts; a value becomes one by `text(…)`."""
+    whole: p.Expr | None = None
+    for part in node.parts:
+        piece: p.Expr
+        if isinstance(part, str):
+            piece = p.Constant(part, STRING)
+        else:
+            value = lower(k, part, scope)
+            if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
+                k.error(
+                    e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type)
+                )
+            piece = value if value.type == STRING else p.Call("text", (value,), STRING)
+        whole = piece if whole is None else p.Binary("+", whole, piece, STRING)
+    return whole or p.Constant("", STRING)
+
+
+def record(k: Checker, node: s.RecordExpr, scope: Scope) -> p.Record:
+    """`{ name: EXPR }` of no particular shape."""
+    fields: dict[str, p.Expr] = {}
+    for entry in node.fields:
+        if entry.name.name in fields:
+            k.error(e.DUPLICATE_MEMBER, entry.name.span, name=entry.name.name)
+        fields[entry.name.name] = lower(k, entry.value, scope)
+    kind = p.RecordType(tuple(p.Field(name, value.type, True) for name, value in fields.items()))
+    return p.Record(tuple(fields.items()), kind)
+
+
+def each(k: Checker, node: s.Each, scope: Scope) -> p.Expr:
+    """`[x in LIST: EXPR]`."""
+    items, inner = walk(k, node.variable, node.items, scope)
+    value = lower(k, node.value, inner)
+    return p.Map(node.variable.name, items, value, p.ListType(value.type))
+
+
+def walk(k: Checker, variable: s.Ident, node: s.Expr, scope: Scope) -> tuple[p.Expr, Scope]:
+    """The list that is walked, and the scope with the loop's variable."""
+    items = lower(k, node, scope)
+    kind = item_of(items.type)
+    if kind is None:
+        k.error(e.NOT_ITERABLE, node.span, type=show(items.type))
+    inner = Scope(scope)
+    declare(k, inner, variable, kind or UNKNOWN)
+    return items, inner
+
+
+def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type) -> None:
+    """A new variable; it may not hide another one."""
+    if scope.find(name.name) is not None or name.name == "steps":
+        k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
+        return
+    scope.variables[name.name] = kind
+
+
+# --- operators ---------------------------------------------------------------------------------
+
+
+def _unary(k: Checker, node: s.UnaryExpr, scope: Scope) -> p.Expr:
+    if node.op == "not":
+        return p.Unary("not", condition(k, node.operand, scope, "'not'"), BOOL)
+    value = lower(k, node.operand, scope)
+    if isinstance(value, p.Constant) and isinstance(value.value, int | float | Decimal):
+        return p.Constant(-value.value, value.type)
+    if not (is_number(value.type) or value.type in (DURATION, UNKNOWN)):
+        k.error(e.MISMATCH, node.operand.span, what="'-'", wanted="a number", got=show(value.type))
+    return p.Unary("-", value, value.type)
+
+
+def _binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
+    if node.op in ("and", "or"):
+        what = f"'{node.op}'"
+        left = condition(k, node.left, scope, what)
+        return p.Binary(node.op, left, condition(k, node.right, scope, what), BOOL)
+    if node.op == "in":
+        return _in(k, node, scope)
+    left, right = lower(k, node.left, scope), lower(k, node.right, scope)
+    if node.op in _COMPARISONS:
+        return _compare(k, node, left, right)
+    if node.op == "??":
+        right = fit(k, right, left.type, node.right.span, "'??'")
+        kind = right.type if isinstance(left.type, p.UnknownType) else left.type
+        return p.Binary("??", left, right, kind)
+    result = _arithmetic(node.op, left.type, right.type)
+    if result is None:
+        _bad_operands(k, node, left, right)
+        return NOTHING
+    return p.Binary(node.op, left, right, result)
+
+
+def _bad_operands(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> None:
+    k.error(e.BAD_OPERANDS, node.op_span, op=node.op, left=show(left.type), right=show(right.type))
+
+
+def _compare(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> p.Expr:
+    left, right = _like(k, left, right, node.left), _like(k, right, left, node.right)
+    ordered = node.op not in ("==", "!=")
+    fine = comparable(k, left.type, right.type)
+    if ordered and fine:
+        fine = all(_has_order(kind) for kind in (left.type, right.type))
+    if not fine:
+        _bad_operands(k, node, left, right)
+    return p.Binary(node.op, left, right, BOOL)
+
+
+def _has_order(kind: p.Type) -> bool:
+    if isinstance(kind, p.ScalarType):
+        return kind.name not in ("bool", "json")
+    return is_number(kind) or is_text(kind) or isinstance(kind, p.UnknownType)
+
+
+def _like(k: Checker, value: p.Expr, other: p.Expr, node: s.Expr) -> p.Expr:
+    """A constant compared with a column takes the column's shape."""
+    if not isinstance(value, p.Constant) or isinstance(other, p.Constant):
+        return value
+    match other.type, value.value:
+        case p.EnumType(), str():
+            what = getattr(other, "field", None) or getattr(other, "name", "the enum")
+            return constant(k, value, other.type, node.span, f"'{what}'")
+        case p.DecimalType(_, scale), int() if not isinstance(value.value, bool):
+            number = Decimal(value.value)
+            return p.Constant(number, p.DecimalType(MAX_PRECISION, scale))
+        case p.ScalarType("uuid" | "timestamp" | "date"), str():
+            return constant(k, value, other.type, node.span, "the comparison")
+    return value
+
+
+def _in(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
+    """`x in [a, b]` is `x == a or x == b`; `x in LIST` stays."""
+    left = lower(k, node.left, scope)
+    if isinstance(node.right, s.ListExpr):
+        whole: p.Expr | None = None
+        for item in node.right.items[:MOST_ALTERNATIVES]:
+            equal = s.BinaryExpr(node.span, "==", item.span, node.left, item)
+            test = _compare(k, equal, left, lower(k, item, scope))
+            whole = test if whole is None else p.Binary("or", whole, test, BOOL)
+        if len(node.right.items) > MOST_ALTERNATIVES:
+            what = f"more than {MOST_ALTERNATIVES} values after in"
+            k.error(e.UNSUPPORTED, node.right.span, what=what, instead="keep them in an entity")
+        return whole or p.Constant(False, BOOL)
+    right = lower(k, node.right, scope)
+    item_type = item_of(right.type)
+    if item_type is None:
+        k.error(e.NOT_ITERABLE, node.right.span, type=show(right.type))
+    elif not comparable(k, left.type, item_type):
+        _bad_operands(k, node, left, right)
+    return p.Binary("in", left, right, BOOL)
+
+
+MOST_ALTERNATIVES = 64
+
+
+def _arithmetic(op: str, left: p.Type, right: p.Type) -> p.Type | None:
+    if isinstance(left, p.UnknownType) or isinstance(right, p.UnknownType):
+        return UNKNOWN
+    if op == "+" and is_text(left) and is_text(right):
+        return STRING
+    if is_number(left) and is_number(right):
+        return _number(op, left, right)
+    if op in "+-" and left == TIMESTAMP and right == DURATION:
+        return TIMESTAMP
+    if op == "-" and left == TIMESTAMP and right == TIMESTAMP:
+        return DURATION
+    if op in "+-" and left == right == DURATION:
+        return DURATION
+    if op in "*/" and left == DURATION and right in (INT, FLOAT):
+        return DURATION
+    return None
+
+
+def _number(op: str, left: p.Type, right: p.Type) -> p.Type | None:
+    """int with int stays int, `/` of ints included; a decimal makes a decimal; float makes float,
+    but never out of a decimal, which would lose cents."""
+    kinds = (left, right)
+    if FLOAT in kinds:
+        return None if any(isinstance(kind, p.DecimalType) for kind in kinds) else FLOAT
+    if left == INT and right == INT:
+        return INT
+    (lp, ls), (rp, rs) = _digits(left), _digits(right)
+    scale = {"*": ls + rs, "/": max(6, ls)}.get(op, max(ls, rs))
+    whole = {"*": lp - ls + rp - rs, "/": lp - ls + rs}.get(op, max(lp - ls, rp - rs) + 1)
+    return p.DecimalType(min(whole + scale, MAX_PRECISION), min(scale, MAX_PRECISION))
+
+
+def _digits(kind: p.Type) -> tuple[int, int]:
+    if isinstance(kind, p.DecimalType):
+        return kind.precision, kind.scale
+    return _INT_DIGITS, 0

@@ -1,0 +1,149 @@
+"""Fields: their types, what modifiers say about them."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.check.expressions import literal, typed
+from backstay.lang.check.scope import Scope
+from backstay.lang.check.types import INT, TIMESTAMP, UUID, is_number, is_text, resolve, show
+from backstay.lang.check.world import Checker
+
+_ARGUMENTS: Mapping[str, int] = {
+    "required": 0,
+    "optional": 0,
+    "primary": 0,
+    "auto": 0,
+    "unique": 0,
+    "default": 1,
+    "min": 1,
+    "max": 1,
+    "via": 1,
+}
+_OF_ENTITIES = ("primary", "auto", "unique", "via")
+_LATER = {
+    "auto_update": "set the field in update",
+    "searchable": "add it to filter",
+    "soft_delete": "keep a status",
+    "index": "write index: [name] in the entity",
+    "pattern": "check it in do",
+    "nullable": "a field that is not required may be null",
+}
+
+
+def record_type(k: Checker, node: s.RecordFields) -> p.RecordType:
+    """`{ field … }` as a type."""
+    found: dict[str, p.Field] = {}
+    for each in node.fields:
+        if each.name.name in found:
+            k.error(e.DUPLICATE_DECLARATION, each.name.span, name=each.name.name)
+            continue
+        made = field(k, each, of_entity=False)
+        if _holds_rows(made.type):
+            what = f"a list of rows as '{made.name}'"
+            instead = "write list({ … }) for new rows, list(ref(Entity)) for known ones"
+            k.error(e.UNSUPPORTED, each.type.span, what=what, instead=instead)
+        found[made.name] = made
+    return p.RecordType(tuple(found.values()))
+
+
+def _holds_rows(kind: p.Type) -> bool:
+    return isinstance(kind, p.ListType) and isinstance(kind.item, p.RowType)
+
+
+def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
+    """One field with its type and modifiers."""
+    kind = resolve(k, node.type)
+    given: dict[str, s.Modifier] = {}
+    for modifier in node.modifiers:
+        name = modifier.name.name
+        if _is_known(k, modifier, of_entity=of_entity) and name in given:
+            k.error(e.DUPLICATE_MEMBER, modifier.name.span, name=name)
+        given.setdefault(name, modifier)
+    made = p.Field(
+        name=node.name.name,
+        type=kind,
+        required="required" in given,
+        primary="primary" in given,
+        auto="auto" in given,
+        unique="unique" in given,
+        default=_default(k, given.get("default"), kind, node.name.name),
+        minimum=_bound(k, given.get("min"), kind),
+        maximum=_bound(k, given.get("max"), kind),
+    )
+    _bounds_agree(k, made, given)
+    _auto_fits(k, made, given)
+    return made
+
+
+def _is_known(k: Checker, modifier: s.Modifier, *, of_entity: bool) -> bool:
+    name = modifier.name.name
+    if name in _LATER:
+        what = f"the modifier '{name}'"
+        k.error(e.UNSUPPORTED, modifier.span, what=what, instead=_LATER[name])
+        return False
+    known = [each for each in _ARGUMENTS if of_entity or each not in _OF_ENTITIES]
+    if name not in known:
+        k.unknown(e.UNKNOWN_MODIFIER, modifier.name, known)
+        return False
+    wanted = _ARGUMENTS[name]
+    if len(modifier.args) != wanted:
+        got = len(modifier.args)
+        k.error(e.WRONG_ARGUMENTS, modifier.span, name=name, wanted=wanted, got=got)
+        return False
+    return True
+
+
+def _default(k: Checker, modifier: s.Modifier | None, kind: p.Type, name: str) -> p.Expr | None:
+    if modifier is None or len(modifier.args) != 1:
+        return None
+    node = modifier.args[0]
+    match node:
+        case s.CallExpr(callee=s.NameExpr(name="now")) | s.Literal_() | s.UnaryExpr():
+            return typed(k, node, Scope(), kind, f"field '{name}'")
+        case s.NameExpr(name=word) if isinstance(kind, p.EnumType) and word in kind.members:
+            return p.Constant(word, kind)
+    k.error(e.NOT_CONSTANT, node.span, what=f"the default of '{name}'", wanted="a value or now()")
+    return None
+
+
+def _bound(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> Decimal | None:
+    if modifier is None or len(modifier.args) != 1:
+        return None
+    name = modifier.name.name
+    bounded = is_number(kind) or isinstance(kind, p.ListType)
+    if not bounded and not (is_text(kind) and not isinstance(kind, p.EnumType)):
+        if not isinstance(kind, p.UnknownType):
+            k.error(e.BAD_MODIFIER, modifier.span, name=name, type=show(kind))
+        return None
+    node, sign = modifier.args[0], 1
+    if isinstance(node, s.UnaryExpr) and node.op == "-":
+        node, sign = node.operand, -1
+    if isinstance(node, s.Literal_) and node.literal in ("int", "decimal"):
+        return sign * Decimal(str(literal(node).value))
+    k.error(e.NOT_CONSTANT, node.span, what=f"the bound of {name}", wanted="a number")
+    return None
+
+
+def _bounds_agree(k: Checker, made: p.Field, given: Mapping[str, s.Modifier]) -> None:
+    low, high = made.minimum, made.maximum
+    if low is not None and high is not None and low > high:
+        what = f"'{made.name}', whose min is {low}"
+        k.error(e.OUT_OF_RANGE, given["max"].span, value=str(high), what=what, fix="swap the two")
+
+
+def _auto_fits(k: Checker, made: p.Field, given: Mapping[str, s.Modifier]) -> None:
+    unknown = isinstance(made.type, p.UnknownType)
+    if made.auto and not unknown and made.type not in (UUID, INT, TIMESTAMP):
+        k.error(e.BAD_MODIFIER, given["auto"].span, name="auto", type=show(made.type))
+    if made.primary and not (unknown or isinstance(made.type, p.ScalarType)):
+        k.error(e.BAD_MODIFIER, given["primary"].span, name="primary", type=show(made.type))
+
+
+def with_type(made: p.Field, kind: p.Type) -> p.Field:
+    """The field with another type."""
+    return msgspec.structs.replace(made, type=kind)

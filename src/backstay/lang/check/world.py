@@ -1,0 +1,199 @@
+"""Every name of a program, before anything is looked at in detail: order does not matter."""
+
+from collections.abc import Iterable, Sequence
+
+from backstay.core.errors import Plain
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.diagnostics import Edit, Related, Span
+from backstay.lang.names import listed, suggestion
+from backstay.lang.reports import Reports
+
+
+class EntityInfo:
+    """An entity while it is being checked. `broken`: some fields could not be read."""
+
+    __slots__ = ("broken", "declaration", "fields", "key", "name", "reports", "table")
+
+    def __init__(self, name: str, declaration: s.Declaration, reports: Reports) -> None:
+        self.name = name
+        self.declaration = declaration
+        self.reports = reports
+        self.table = table_name(name)
+        self.broken = declaration.block.broken
+        self.fields: dict[str, p.Field] = {}
+        self.key: p.Field | None = None
+
+
+class WorkflowInfo:
+    """A workflow's inputs, which every `start` is held against."""
+
+    __slots__ = ("broken", "declaration", "input", "name", "reports")
+
+    def __init__(self, name: str, declaration: s.Declaration, reports: Reports) -> None:
+        self.name = name
+        self.declaration = declaration
+        self.reports = reports
+        self.input: tuple[p.Field, ...] = ()
+        self.broken = declaration.block.broken
+
+
+class IntegrationInfo:
+    """An integration's operations, which every `call` is held against."""
+
+    __slots__ = ("broken", "declaration", "name", "operations", "reports")
+
+    def __init__(self, name: str, declaration: s.Declaration, reports: Reports) -> None:
+        self.name = name
+        self.declaration = declaration
+        self.reports = reports
+        self.operations: dict[str, p.Operation] = {}
+        self.broken = declaration.block.broken
+
+
+class World:
+    """All declarations by name. `incomplete`: a declaration was lost, so an unknown name may be
+    one of a lost declaration and is not reported."""
+
+    def __init__(self) -> None:
+        self.entities: dict[str, EntityInfo] = {}
+        self.workflows: dict[str, WorkflowInfo] = {}
+        self.integrations: dict[str, IntegrationInfo] = {}
+        self.has_auth = False
+        self.incomplete = False
+
+
+class Checker:
+    """The world plus the file that is being looked at: what every check needs to speak."""
+
+    def __init__(self, world: World, reports: Reports) -> None:
+        self.world = world
+        self.reports = reports
+
+    def turn_to(self, reports: Reports, declaration: s.Declaration) -> None:
+        """From now on ranges are those of `declaration`."""
+        self.reports = reports
+        reports.base = declaration.line
+
+    def error(
+        self,
+        rule: e.Rule,
+        span: s.Range,
+        *,
+        edit: Edit | None = None,
+        expected: Sequence[str] = (),
+        related: Sequence[Related] = (),
+        **values: Plain,
+    ) -> None:
+        place = self.reports.at(span)
+        self.reports.put(rule, place, values, edit=edit, expected=expected, related=related)
+
+    def unknown(
+        self, rule: e.Rule, name: s.Ident | s.NameExpr, known: Iterable[str], **values: Plain
+    ) -> None:
+        """Report a name that is not one of `known`, with the nearest one."""
+        names = tuple(known)
+        span = self.reports.at(name.span)
+        edit = None if self.reports.crowded else suggestion(name.name, names, span)
+        said: dict[str, Plain] = {**values, "name": name.name, "known": listed(names)}
+        self.reports.put(rule, span, said, edit=edit, expected=names[:20])
+
+    def entity(self, name: s.Ident | s.NameExpr) -> EntityInfo | None:
+        """The entity of this name; reports when there is none."""
+        found = self.world.entities.get(name.name)
+        if found is None and not self.world.incomplete:
+            self.unknown(e.UNKNOWN_ENTITY, name, self.world.entities)
+        return found
+
+
+RESERVED_PATHS = frozenset({"workflows", "executions", "admin", "jobs", "events"})
+RESERVED_TABLES = frozenset(
+    {
+        "workflows",
+        "executions",
+        "steps",
+        "outbox",
+        "inbox",
+        "programs",
+        "timers",
+        "job_runs",
+        "idempotency",
+        "events",
+    }
+)
+
+
+def table_name(entity: str) -> str:
+    """`OrderLine` is stored in `order_lines`, `Category` in `categories`, `DailySales` in
+    `daily_sales`."""
+    words = []
+    for place, letter in enumerate(entity):
+        if letter.isupper() and place and not entity[place - 1].isupper():
+            words.append("_")
+        words.append(letter.lower())
+    text = "".join(words)
+    if text.endswith("y") and text[-2:-1] not in "aeiou":
+        return text[:-1] + "ies"
+    if text.endswith(("ss", "x", "ch", "sh", "z")):
+        return text + "es"
+    return text if text.endswith("s") else text + "s"
+
+
+def collect(files: Sequence[tuple[s.File, Reports]]) -> World:
+    """Names of all files; a name that stands twice is reported at its second place."""
+    world = World()
+    tables: dict[str, Span] = {}
+    for file, reports in files:
+        world.incomplete |= file.incomplete
+        for declaration in file.declarations:
+            reports.base = declaration.line
+            name = declaration.name
+            if name is None:
+                continue
+            kind = declaration.keyword.name
+            if kind == "entity" and _is_new(world.entities, name, reports):
+                info = EntityInfo(name.name, declaration, reports)
+                world.entities[name.name] = info
+                _table_is_free(info, name, reports, tables)
+            elif kind == "workflow" and _is_new(world.workflows, name, reports):
+                world.workflows[name.name] = WorkflowInfo(name.name, declaration, reports)
+            elif kind == "integration" and _is_new(world.integrations, name, reports):
+                world.integrations[name.name] = IntegrationInfo(name.name, declaration, reports)
+    return world
+
+
+Info = EntityInfo | WorkflowInfo | IntegrationInfo
+
+
+def name_span(info: Info) -> Span:
+    """Where the name of a declaration stands, from anywhere."""
+    name = info.declaration.name or info.declaration.keyword
+    line = info.declaration.line + name.span.line
+    return Span(info.reports.file, line, name.span.column, line, name.span.end_column)
+
+
+def _is_new(
+    known: "dict[str, EntityInfo] | dict[str, WorkflowInfo] | dict[str, IntegrationInfo]",
+    name: s.Ident,
+    reports: Reports,
+) -> bool:
+    first = known.get(name.name)
+    if first is None:
+        return True
+    related = Related(name_span(first), "first declared here")
+    reports.add(e.DUPLICATE_DECLARATION, reports.at(name.span), related=(related,), name=name.name)
+    return False
+
+
+def _table_is_free(
+    info: EntityInfo, name: s.Ident, reports: Reports, tables: dict[str, Span]
+) -> None:
+    span = reports.at(name.span)
+    if info.table in RESERVED_TABLES or info.table in RESERVED_PATHS:
+        reports.add(e.RESERVED_NAME, span, name=name.name, what=f"table, {info.table}")
+        return
+    first = tables.setdefault(info.table, span)
+    if first is not span:
+        related = Related(first, "first declared here")
+        reports.add(e.DUPLICATE_DECLARATION, span, related=(related,), name=name.name)

@@ -1,0 +1,281 @@
+"""Text in, tokens out: one compiled expression, one pass, time linear in the length of the text.
+
+Spaces are dropped, comments are kept beside the tokens, and a character that belongs nowhere
+becomes a diagnostic and not a token, so the parser never trips over it a second time.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from backstay.core.duration import parse_duration
+from backstay.lang import errors as e
+from backstay.lang.diagnostics import Edit, Span
+from backstay.lang.reports import Reports
+from backstay.lang.syntax import Comment
+
+Kind = Literal["ident", "int", "decimal", "duration", "string", "path", "op", "end"]
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>[ \t\r\f\v\u00a0\ufeff]+)
+    | (?P<line>\n)
+    | (?P<comment>\#[^\n]* | //[^\n]* | /\*[\s\S]*?\*/)
+    | (?P<open_comment>/\*[\s\S]*)
+    | (?P<ident>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<duration>(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+(?![A-Za-z0-9_.]))
+    | (?P<number>\d+(?:\.\d*)?(?![A-Za-z0-9_.]))
+    | (?P<bad_number>\d[A-Za-z0-9_.]*)
+    | (?P<long>\"\"\"[^"\\]*(?:(?:\\[\s\S]|"(?!""))[^"\\]*)*\"\"\")
+    | (?P<open_long>\"\"\"[\s\S]*)
+    | (?P<string>"[^"\\\n]*(?:\\.[^"\\\n]*)*")
+    | (?P<open_string>"[^\n]*)
+    | (?P<single>'[^'\n]*')
+    | (?P<op>==|!=|<=|>=|\?\?|&&|\|\||->|=>|[-+*/%<>=?:,.()\[\]{}@!])
+    | (?P<bad>[\s\S])
+    """,
+    re.VERBOSE,
+)
+_PATH = re.compile(r"/(?:[^\s{}]|(?<=/)\{[^\s{}]*\}?)*")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
+_PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "{": "{"}
+_PLAIN_ESCAPES |= {"}": "}", "'": "'"}
+_INSTEAD = {"&&": "and", "||": "or", "!": "not"}
+
+
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """`text` is as written, `value` decoded (strings, numbers, seconds). Columns count from 1;
+    `start` and `end` are offsets into the text; `first` is true for the first of a line."""
+
+    kind: Kind
+    text: str
+    value: str | int | float | None
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    start: int
+    end: int
+    first: bool = False
+
+    def span(self, file: str) -> Span:
+        return Span(file, self.line, self.column, self.end_line, self.end_column)
+
+
+class Lexed(msgspec.Struct, frozen=True):
+    """`tokens` ends with one of kind `end`. `steps` counts matches: the work done."""
+
+    tokens: list[Token]
+    comments: tuple[Comment, ...]
+    steps: int
+
+
+class _Lexer:
+    def __init__(self, text: str, reports: Reports) -> None:
+        self.text = text
+        self.reports = reports
+        self.tokens: list[Token] = []
+        self.comments: list[Comment] = []
+        self.line = 1
+        self.line_start = 0
+        self.first = True
+        self.bad_until = -1
+
+    def run(self) -> Lexed:
+        steps = position = 0
+        while position < len(self.text):
+            match = _TOKEN.match(self.text, position)
+            if match is None:  # pragma: no cover - the last alternative takes any character
+                break
+            steps += 1
+            group = match.lastgroup
+            if match.group() == "/" and self._path_follows():
+                match = _PATH.match(self.text, position) or match
+                self._add("path", match.group(), None, position)
+                position = match.end()
+                continue
+            position = match.end()
+            if group == "space":
+                continue
+            if group == "line":
+                self._newlines(match.start(), "\n")
+                continue
+            self._take(group or "bad", match.group(), match.start())
+        self._add("end", "", None, len(self.text))
+        return Lexed(self.tokens, tuple(self.comments), steps)
+
+    def _take(self, group: str, text: str, start: int) -> None:
+        if group in ("ident", "op"):
+            self._word_or_sign(group, text, start)
+        elif group == "string":
+            self._add("string", text, self._decode(text[1:-1], start + 1), start)
+        elif group == "number":
+            whole = text.isdigit()
+            # A long run of digits would take quadratic time to become a number.
+            value = int(text) if whole and len(text) < 20 else text.rstrip(".")
+            self._add("int" if isinstance(value, int) else "decimal", text, value, start)
+        elif group == "duration":
+            self._add("duration", text, parse_duration(text), start)
+        else:
+            self._rare(group, text, start)
+
+    def _path_follows(self) -> bool:
+        """After `endpoint GET` and after `path:` a slash begins a path, not a division."""
+        if len(self.tokens) < 2:
+            return False
+        before, last = self.tokens[-2], self.tokens[-1]
+        if last.text == ":":
+            return before.text == "path"
+        return before.text == "endpoint" and last.kind == "ident"
+
+    def _word_or_sign(self, group: str, text: str, start: int) -> None:
+        instead = _INSTEAD.get(text)
+        if instead:
+            span = self._span(text, start)
+            edit = Edit(f"write '{instead}'", span, f"{instead} " if text == "!" else instead)
+            self.reports.add(e.UNEXPECTED_CHARACTER, span, edit=edit, text=text)
+            self._add("ident", instead, None, start, text)
+            return
+        self._add("ident" if group == "ident" else "op", text, None, start)
+
+    def _rare(self, group: str, text: str, start: int) -> None:
+        if group == "comment":
+            self.comments.append(Comment(text, self.line, start - self.line_start + 1))
+            self._newlines(start, text)
+        elif group == "long":
+            self._add("string", text, self._decode(text[3:-3], start + 3), start)
+            self._newlines(start, text)
+        elif group == "open_comment":
+            self.reports.add(e.OPEN_COMMENT, self._span("/*", start))
+            self._newlines(start, text)
+        elif group in ("open_long", "open_string"):
+            self._open_string(text, start, '"""' if group == "open_long" else '"')
+        elif group == "single":
+            span = self._span(text, start)
+            double = '"' + text[1:-1].replace('"', '\\"') + '"'
+            edit = Edit("use double quotes", span, double)
+            self.reports.add(e.UNEXPECTED_CHARACTER, span, edit=edit, text="'")
+            self._add("string", double, text[1:-1], start, text)
+        elif group == "bad_number":
+            self.reports.add(e.BAD_NUMBER, self._span(text, start), text=text)
+            self._add("int", text, 0, start)
+        else:
+            self._bad(text, start)
+
+    def _open_string(self, text: str, start: int, quote: str) -> None:
+        span = self._span(text if quote == '"' else quote, start)
+        end = Span(span.file, span.end_line, span.end_column, span.end_line, span.end_column)
+        # What follows the last letter of the text is most likely code: `)`, `,`, `}`.
+        self.reports.add(e.OPEN_STRING, span, edit=Edit(f"close it with {quote}", end, quote))
+        self._add("string", text, text[len(quote) :], start)
+        self._newlines(start, text)
+
+    def _bad(self, text: str, start: int) -> None:
+        # A run of strange characters is one mistake.
+        if start != self.bad_until:
+            span = self._span(text, start)
+            edit = Edit("remove it", span, "") if text == ";" else None
+            self.reports.add(e.UNEXPECTED_CHARACTER, span, edit=edit, text=text)
+        self.bad_until = start + len(text)
+
+    def _add(
+        self,
+        kind: Kind,
+        text: str,
+        value: str | float | None,
+        start: int,
+        source: str | None = None,
+    ) -> None:
+        source = text if source is None else source
+        span = self._span(source, start)
+        end = start + len(source)
+        self.tokens.append(
+            Token(
+                kind,
+                text,
+                value,
+                span.line,
+                span.column,
+                span.end_line,
+                span.end_column,
+                start,
+                end,
+                self.first,
+            )
+        )
+        self.first = False
+
+    def _span(self, text: str, start: int) -> Span:
+        column = start - self.line_start + 1
+        newlines = text.count("\n")
+        if not newlines:
+            return Span(self.reports.file, self.line, column, self.line, column + len(text))
+        tail = len(text) - text.rfind("\n")
+        return Span(self.reports.file, self.line, column, self.line + newlines, tail)
+
+    def _newlines(self, start: int, text: str) -> None:
+        count = text.count("\n")
+        if count:
+            self.line += count
+            self.line_start = start + text.rfind("\n") + 1
+            self.first = True
+
+    def _decode(self, body: str, start: int) -> str:
+        if "\\" not in body:
+            return body
+        return _ESCAPE.sub(lambda found: self._escape(found, start), body)
+
+    def _escape(self, found: re.Match[str], start: int) -> str:
+        name = found.group(1)
+        if len(name) == 5:
+            return _unicode(name)
+        plain = _PLAIN_ESCAPES.get(name)
+        if plain is None:
+            self.reports.add(
+                e.BAD_ESCAPE, self._span(found.group(), start + found.start()), text=name
+            )
+            return name
+        return plain
+
+
+def _unicode(name: str) -> str:
+    code = int(name[1:], 16)
+    # Half a surrogate pair is no character, and would fail later when the text is encoded.
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)
+
+
+def lex(text: str, reports: Reports) -> Lexed:
+    """All tokens of a text; problems go to `reports`."""
+    return _Lexer(text, reports).run()
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a string token: plain text, or the inside of a hole with its offset in `text`."""
+
+    text: str
+    hole: bool
+    offset: int
+
+
+_PIECE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\s\S])|\{([^{}\n]*)\}|\{|[^\\{]+")
+
+
+def pieces(token: Token) -> Iterator[Piece]:
+    """The plain parts (decoded) and the holes of a string token."""
+    width = 3 if token.text.startswith('"""') and len(token.text) >= 6 else 1
+    closed = len(token.text) > width and token.text.endswith('"')
+    body = token.text[width : -width if closed else None]
+    for match in _PIECE.finditer(body):
+        text = match.group()
+        if match.group(1) is not None:
+            yield Piece(match.group(1), True, width + match.start(1))
+        elif text == "{":
+            yield Piece("", True, width + match.start() + 1)
+        elif text.startswith("\\") and len(text) > 1:
+            name = text[1:]
+            plain = _unicode(name) if len(name) == 5 else _PLAIN_ESCAPES.get(name, name)
+            yield Piece(plain, False, width + match.start())
+        else:
+            yield Piece(text, False, width + match.start())

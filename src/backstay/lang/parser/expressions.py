@@ -1,0 +1,314 @@
+"""Expressions, by precedence climbing.
+
+Weakest first: `??`, `or`, `and`, `not`, comparison and `in`, `+ -`, `* /`, `-x`, dots and calls.
+"""
+
+import re
+
+from backstay.lang import errors as e
+from backstay.lang.diagnostics import Edit
+from backstay.lang.lexer import Token, pieces
+from backstay.lang.parser.cursor import Cursor
+from backstay.lang.syntax import (
+    BinaryExpr,
+    CallExpr,
+    Dot,
+    Each,
+    Entry,
+    Expr,
+    Ident,
+    ListExpr,
+    Literal_,
+    NameExpr,
+    Range,
+    RecordExpr,
+    Text,
+    UnaryExpr,
+    Where,
+)
+
+_POWER = {
+    "??": 1,
+    "or": 2,
+    "and": 3,
+    "==": 5,
+    "!=": 5,
+    "<": 5,
+    "<=": 5,
+    ">": 5,
+    ">=": 5,
+    "in": 5,
+    "=": 5,
+    "+": 6,
+    "-": 6,
+    "*": 7,
+    "/": 7,
+    "%": 7,
+}
+_NOT_POWER, _MINUS_POWER = 4, 8
+_HOLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+
+
+def expression(c: Cursor, power: int = 0) -> Expr:
+    """An expression whose operators bind stronger than `power`. Sets `c.height`."""
+    c.enter()
+    left = _prefix(c)
+    height = c.height
+    while True:
+        op = _operator(c, power)
+        if op is None:
+            break
+        token = c.take()
+        op_span = c.range(token)
+        right = expression(c, _POWER[op])
+        c.grow(height, c.height)
+        height = c.height
+        left = BinaryExpr(c.range_from(left.span), op, op_span, left, right)
+    c.depth -= 1
+    return left
+
+
+def _operator(c: Cursor, power: int) -> str | None:
+    token = c.token
+    if token.kind not in ("op", "ident"):
+        return None
+    _refuse_other_signs(c, token)
+    strength = _POWER.get(token.text)
+    if strength is None or strength <= power:
+        return None
+    if token.text == "=":
+        # One sign for two is no reason to lose the rest of the member.
+        span = token.span(c.reports.file)
+        edit = Edit("compare with '=='", span, "==")
+        c.reports.add(e.EXPECTED, span, expected=("==",), edit=edit, wanted="'=='", got="'='")
+        return "=="
+    return token.text
+
+
+def _refuse_other_signs(c: Cursor, token: Token) -> None:
+    if token.text == "?" or token.text == "%":
+        what = "a ? b : c" if token.text == "?" else "the operator %"
+        raise c.snag(
+            e.UNSUPPORTED,
+            token.span(c.reports.file),
+            what=what,
+            instead="use if and else in a do block" if token.text == "?" else "use * and /",
+        )
+
+
+def _prefix(c: Cursor) -> Expr:
+    start = c.token
+    if c.at("not") or c.at("-"):
+        c.take()
+        operand = expression(c, _NOT_POWER if start.text == "not" else _MINUS_POWER)
+        c.grow(c.height)
+        return UnaryExpr(c.range(start), start.text, operand)
+    return _postfix(c, _primary(c))
+
+
+def _postfix(c: Cursor, left: Expr) -> Expr:
+    height = c.height
+    while True:
+        if c.at("."):
+            c.take()
+            field = _field(c)
+            c.grow(height)
+            left = Dot(c.range_from(left.span), left, field)
+        elif c.at("(") and not c.token.first:
+            args = _arguments(c)
+            c.grow(height, c.height)
+            left = CallExpr(c.range_from(left.span), left, args)
+        elif c.at("[") and not c.token.first and c.token.start == c.last.end:
+            span = c.token.span(c.reports.file)
+            raise c.snag(e.UNSUPPORTED, span, what="indexing with [ ]", instead="walk the list")
+        else:
+            c.height = height
+            return left
+        height = c.height
+
+
+def _field(c: Cursor) -> Ident:
+    if c.token.first:
+        raise c.expected("the name of a field")
+    return c.name("the name of a field")
+
+
+def _primary(c: Cursor) -> Expr:
+    token = c.token
+    c.height = 1
+    if token.kind == "end" or (c.at_member() and token.text != "{"):
+        raise c.expected("a value")
+    if token.kind == "ident":
+        c.take()
+        if token.text in _CONSTANTS:
+            value = _CONSTANTS[token.text]
+            return Literal_(c.range(token), "null" if value is None else "bool", value)
+        return NameExpr(c.range(token), token.text)
+    if token.kind == "string":
+        c.take()
+        return text(c, token)
+    if token.kind in ("int", "decimal", "duration"):
+        return number(c)
+    if c.at("("):
+        return _parenthesis(c)
+    if c.at("["):
+        return _list(c)
+    if c.at("{"):
+        return record(c)
+    raise c.expected("a value")
+
+
+def number(c: Cursor) -> Literal_:
+    """A number or a duration."""
+    token = c.token
+    if token.kind == "int" or token.kind == "decimal" or token.kind == "duration":
+        c.take()
+        return Literal_(c.range(token), token.kind, token.value)
+    raise c.expected("a number")
+
+
+def _parenthesis(c: Cursor) -> Expr:
+    c.take()
+    inner = expression(c)
+    c.expect(")")
+    return inner
+
+
+def text(c: Cursor, token: Token) -> Expr:
+    """A string token as a literal, or as a text with holes."""
+    span = c.range(token)
+    if "{" not in token.text:
+        return Literal_(span, "string", token.value)
+    parts: list[str | Expr] = []
+    for piece in pieces(token):
+        if piece.hole:
+            parts.append(_hole(c, token, piece.text, piece.offset))
+        elif parts and isinstance(parts[-1], str):
+            parts[-1] += piece.text
+        else:
+            parts.append(piece.text)
+    if all(isinstance(part, str) for part in parts):
+        return Literal_(span, "string", token.value)
+    return Text(span, tuple(parts))
+
+
+def _hole(c: Cursor, token: Token, inside: str, offset: int) -> Expr:
+    match = _HOLE.fullmatch(inside.strip())
+    if match is None:
+        line, column = _within(token, offset)
+        end = column + len(inside)
+        line -= c.reports.base
+        place = c.reports.at(Range(line, column - 1, line, end))
+        raise c.snag(e.BAD_HOLE, place, text=inside)
+    position = offset + len(inside) - len(inside.lstrip())
+    expr: Expr | None = None
+    for name in match.group().split("."):
+        line, column = _within(token, position)
+        line -= c.reports.base
+        span = Range(line, column, line, column + len(name))
+        if expr is None:
+            expr = NameExpr(span, name)
+        else:
+            whole = Range(line, expr.span.column, line, span.end_column)
+            expr = Dot(whole, expr, Ident(span, name))
+        position += len(name) + 1
+    assert expr is not None  # noqa: S101 - the pattern has at least one name
+    return expr
+
+
+def _within(token: Token, offset: int) -> tuple[int, int]:
+    """Line and column of an offset inside a token's text."""
+    newlines = token.text.count("\n", 0, offset)
+    if not newlines:
+        return token.line, token.column + offset
+    return token.line + newlines, offset - token.text.rfind("\n", 0, offset)
+
+
+def _list(c: Cursor) -> Expr:
+    start = c.take()
+    if c.token.kind == "ident" and c.ahead().text == "in" and c.ahead().kind == "ident":
+        each = _each(c)
+        c.expect("]")
+        return Each(c.range(start), each.variable, each.items, each.value)
+    items: list[Expr] = []
+    heights = [0]
+    while not c.at("]"):
+        items.append(expression(c))
+        heights.append(c.height)
+        if not c.accept(","):
+            break
+    c.expect("]")
+    c.grow(*heights)
+    return ListExpr(c.range(start), tuple(items))
+
+
+def _each(c: Cursor) -> Each:
+    start = c.token
+    variable = c.name("a variable")
+    c.expect("in")
+    items = expression(c)
+    height = c.height
+    c.expect(":")
+    value = expression(c)
+    c.grow(height, c.height)
+    return Each(c.range(start), variable, items, value)
+
+
+def _arguments(c: Cursor) -> tuple[Expr, ...]:
+    c.take()
+    args: list[Expr] = []
+    heights = [0]
+    while not c.at(")"):
+        args.append(_argument(c))
+        heights.append(c.height)
+        if not c.accept(","):
+            break
+    c.expect(")")
+    c.grow(*heights)
+    return tuple(args)
+
+
+def _argument(c: Cursor) -> Expr:
+    if c.token.kind == "ident" and c.ahead().text == "in" and c.ahead(3).text != ")":
+        return _each(c)
+    value = expression(c)
+    if c.at("where"):
+        height = c.height
+        c.take()
+        condition = expression(c)
+        c.grow(height, c.height)
+        return Where(c.range_from(value.span), value, condition)
+    return value
+
+
+def record(c: Cursor) -> RecordExpr:
+    """`{ name: EXPR, … }`."""
+    start = c.token
+    values = entries(c)
+    return RecordExpr(c.range(start), values)
+
+
+def entries(c: Cursor) -> tuple[Entry, ...]:
+    """The inside of braces with `name: EXPR`, by comma or by line. Sets `c.height`."""
+    c.expect("{")
+    found: list[Entry] = []
+    heights = [0]
+    while not c.at("}"):
+        name = c.name("a name or '}'", starts=True)
+        if not c.at(":") or c.token.first:
+            raise c.expected("':'", insert=":")
+        c.take()
+        value = expression(c)
+        heights.append(c.height)
+        found.append(Entry(c.range_from(name.span), name, value))
+        separate(c, "}")
+    c.expect("}")
+    c.grow(*heights)
+    return tuple(found)
+
+
+def separate(c: Cursor, close: str) -> None:
+    """Between two members there is a comma or a new line."""
+    if not c.accept(",") and not c.at(close) and not c.token.first and c.token.kind != "end":
+        raise c.expected(f"',' or '{close}'", insert=",")

@@ -1,0 +1,86 @@
+"""Where mistakes are collected: one file at a time, bounded, never two for one place."""
+
+from collections.abc import Mapping, Sequence
+
+from backstay.core.errors import Fault, Plain
+from backstay.lang.diagnostics import Diagnostic, Edit, Related, Span
+from backstay.lang.errors import Rule
+from backstay.lang.syntax import Range
+
+MOST = 500
+"""More than this is not read by anybody; what comes after is only counted."""
+
+
+class Reports:
+    """Diagnostics of one file. `base` is the line of the declaration that is being looked at."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.base = 0
+        self.found: list[Diagnostic] = []
+        self.dropped = 0
+        self._lines: set[tuple[int, str]] = set()
+
+    def add(
+        self,
+        rule: Rule,
+        span: Span,
+        *,
+        expected: Sequence[str] = (),
+        related: Sequence[Related] = (),
+        edit: Edit | None = None,
+        **values: Plain,
+    ) -> None:
+        """Record a mistake; keyword arguments fill the rule's words. See `put`."""
+        self.put(rule, span, values, expected=expected, related=related, edit=edit)
+
+    def put(
+        self,
+        rule: Rule,
+        span: Span,
+        values: Mapping[str, Plain],
+        *,
+        expected: Sequence[str] = (),
+        related: Sequence[Related] = (),
+        edit: Edit | None = None,
+    ) -> None:
+        """Record a mistake. Of a line with a mistake of form nothing else is said: the rest
+        follows from it."""
+        if rule.syntax:
+            if (span.line, "syntax") in self._lines:
+                return
+            self._lines.add((span.line, "syntax"))
+        elif (span.line, "syntax") in self._lines:
+            return
+        if len(self.found) >= MOST:
+            self.dropped += 1
+            return
+        fault = Fault(rule, **values)
+        self.found.append(
+            Diagnostic(
+                code=rule.code,
+                kind=rule.kind,
+                message=fault.message,
+                span=span,
+                severity=rule.severity,
+                expected=tuple(expected),
+                related=tuple(related),
+                edit=edit,
+                hint=fault.fix,
+            )
+        )
+
+    def at(self, span: Range) -> Span:
+        """The absolute place of a range of the current declaration."""
+        return Span(
+            self.file,
+            self.base + span.line,
+            span.column,
+            self.base + span.end_line,
+            span.end_column,
+        )
+
+    @property
+    def crowded(self) -> bool:
+        """So many mistakes that searching for suggestions is no longer worth its time."""
+        return len(self.found) > 100

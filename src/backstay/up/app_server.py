@@ -1,0 +1,110 @@
+"""The app server put together: the program read and checked, the queue handed in, the app built.
+
+The app knows a `TaskQueue`, the queue knows nothing of apps; this is where the two meet.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backstay.app.settings import AppSettings
+from backstay.app.system import build
+from backstay.core.errors import Fault
+from backstay.core.process import Process, run_process
+from backstay.core.service import Loop, Service
+from backstay.core.settings import Loaded
+from backstay.lang.api import check_files, decode
+from backstay.lang.diagnostics import Diagnostic
+from backstay.lang.program import Program, TaskStep
+from backstay.up.errors import NO_APP_FILE, PROGRAM_INVALID, TASKS_WITHOUT_QUEUE
+from backstay.up.queue_for_app import QueueForApp
+
+Sources = list[tuple[str, str]]
+
+
+def serve(file: Path, loaded: Loaded[AppSettings], queue_url: str, queue_token: str) -> int:
+    """Run `codeai server` until told to stop; gives the exit code."""
+
+    async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
+        program, sources = read_program(file)
+        if not queue_url:
+            refuse_tasks(program, file)
+            return await build(process, program, sources, None)
+        queue = QueueForApp(queue_url, process.clock, token=queue_token)
+        return [_Connection(queue), *await build(process, program, sources, queue)]
+
+    return run_process("app", loaded, built)
+
+
+def read_program(file: Path) -> tuple[Program, Sources]:
+    """The checked program of a file, or of all `.cai` files of a folder.
+
+    Mistakes are printed with their places on standard error. Raises UP005, UP018.
+    """
+    sources: Sources = []
+    found: list[Diagnostic] = []
+    for each in _files(file):
+        try:
+            text, unreadable = decode(str(each), each.read_bytes())
+        except OSError as failed:
+            raise Fault(NO_APP_FILE, file=str(each), reason=failed.strerror or "?") from failed
+        sources.append((str(each), text))
+        found += unreadable
+    program = None
+    if not found:
+        program, found = check_files(sources)
+    if program is None:
+        raise _invalid(file, found, sources)
+    return program, sources
+
+
+def refuse_tasks(program: Program, file: Path) -> None:
+    """Raises UP016 when the program sends work outside and nobody would carry it."""
+    steps = [
+        f"{workflow.name}.{step.name}"
+        for workflow in program.workflows
+        for step in workflow.steps
+        if isinstance(step.work, TaskStep)
+    ]
+    if steps:
+        raise Fault(TASKS_WITHOUT_QUEUE, file=str(file), steps=", ".join(steps[:5]))
+
+
+def _files(file: Path) -> list[Path]:
+    if not file.is_dir():
+        return [file]
+    found = sorted(file.glob("*.cai"))
+    if not found:
+        raise Fault(NO_APP_FILE, file=str(file), reason="no .cai file in this folder")
+    return found
+
+
+def _invalid(file: Path, found: list[Diagnostic], sources: Sources) -> Fault:
+    from backstay.lang.render import render
+
+    sys.stderr.write(f"{render(found, dict(sources))}\n\n")
+    errors = [each for each in found if each.severity == "error"]
+    first = errors[0].span
+    place = f"{first.file}:{first.line}:{first.column}"
+    return Fault(PROGRAM_INVALID, file=str(file), count=len(errors), first=place)
+
+
+class _Connection:
+    """The adapter as a Service: opened by its first use, closed last."""
+
+    name = "task-queue"
+
+    def __init__(self, queue: QueueForApp) -> None:
+        self._queue = queue
+
+    async def start(self) -> None:
+        """Nothing: the queue may start after the app, and go away and come back."""
+
+    def ready(self) -> bool:
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """The loops that use it are the app's."""
+
+    async def stop(self) -> None:
+        await self._queue.close()

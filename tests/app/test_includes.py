@@ -1,0 +1,122 @@
+"""Related rows: one statement more for each include, however many rows, and by their own rules."""
+
+from pathlib import Path
+from typing import Self
+
+import apsw
+import pytest
+from tests.app import programs as p
+from tests.app.support import STAFF_USER, VISITOR, Place
+
+from backstay.app.plan.expressions import compile_expr
+from backstay.app.plan.reads import Reader
+from backstay.app.plan.unit import Unit
+from backstay.core.context import Principal
+
+PROGRAM = p.orders()
+NOBODY = Principal("anonymous")
+
+
+def key(number: int) -> str:
+    return f"00000000-0000-7000-8000-{number:012d}"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Place(tmp_path / "app.db", PROGRAM)
+    with made.unit() as unit:
+        add(unit, "customers", key(1), "Ada", "ada@example.org", 0)
+        for number in range(40):
+            add(unit, "products", key(100 + number), f"S{number}", "N", 100, 5)
+        for order in (2, 3):
+            add(unit, "orders", key(order), key(1), "pending", 100, None, 0)
+        for number in range(40):
+            add(unit, "order_lines", key(200 + number), key(2), key(100 + number), 1, 100)
+    return made
+
+
+def add(unit: Unit, name: str, *values: object) -> None:
+    marks = ", ".join("?" * len(values))
+    unit.conn.execute(f"INSERT INTO {name} VALUES ({marks})", values)  # type: ignore[arg-type]
+
+
+class Counted:
+    """How many statements ran on a connection while it was open."""
+
+    def __init__(self, conn: apsw.Connection) -> None:
+        self._conn = conn
+        self.statements: list[str] = []
+
+    def __enter__(self) -> Self:
+        def seen(_cursor: object, sql: str, _bindings: object) -> bool:
+            self.statements.append(sql)
+            return True
+
+        self._conn.exec_trace = seen
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._conn.exec_trace = None
+
+
+def test_forty_lines_cost_one_statement_more_than_none(place: Place) -> None:
+    reader = Reader(PROGRAM, "Order", ("lines",))
+    with place.unit(NOBODY) as unit, Counted(place.conn) as counted:
+        order = reader.find(unit, key(2))
+    assert order is not None
+    assert [line["id"] for line in order["lines"]] == [key(200 + each) for each in range(40)]  # type: ignore[attr-defined]
+    assert len(counted.statements) == 2
+    with place.unit(NOBODY) as unit:
+        empty = reader.find(unit, key(3))
+    assert empty is not None
+    assert empty["lines"] == []
+
+
+def test_an_included_reference_is_its_row_or_stays_a_key_for_those_who_may_not_read_it(
+    place: Place,
+) -> None:
+    reader = Reader(PROGRAM, "Order", ("customer",))
+    with place.unit(STAFF_USER) as unit:
+        seen = reader.find(unit, key(2))
+    with place.unit(VISITOR) as unit:
+        hidden = reader.find(unit, key(2))
+    assert seen is not None
+    assert hidden is not None
+    assert seen["customer"]["email"] == "ada@example.org"  # type: ignore[index]
+    assert hidden["customer"] == key(1)
+
+
+def test_going_through_a_reference_twice_reads_its_row_once(place: Place) -> None:
+    order = p.Name("order", p.RefType("Order"))
+    both = p.binary("+", p.Get(order, "total", p.TOTAL), p.Get(order, "total", p.TOTAL), p.TOTAL)
+    closure = compile_expr(PROGRAM, both)
+    with place.unit() as unit, Counted(place.conn) as counted:
+        assert str(closure(unit, {"order": key(2)})) == "2.00"
+    assert len(counted.statements) == 1
+
+
+def test_a_row_that_may_not_be_read_is_null_in_an_expression(place: Place) -> None:
+    order = p.Name("order", p.RefType("Order"))
+    email = p.Get(p.Get(order, "customer", p.RefType("Customer")), "email", p.STRING)
+    closure = compile_expr(PROGRAM, email)
+    with place.unit(VISITOR) as unit:
+        assert closure(unit, {"order": key(2)}) is None
+    with place.unit(STAFF_USER) as unit:
+        assert closure(unit, {"order": key(2)}) == "ada@example.org"
+
+
+def test_aggregates_count_only_what_may_be_read(place: Place) -> None:
+    count = compile_expr(PROGRAM, p.Aggregate("count", "Customer", "", None, p.INT))
+    average = compile_expr(PROGRAM, p.Aggregate("avg", "Order", "total", None, p.TOTAL))
+    nothing = compile_expr(
+        PROGRAM,
+        p.Aggregate(
+            "sum", "Order", "total", p.eq(p.Column("parcel", p.STRING), p.text("x")), p.TOTAL
+        ),
+    )
+    with place.unit(STAFF_USER) as unit:
+        assert count(unit, {}) == 1
+    with place.unit(VISITOR) as unit:
+        assert count(unit, {}) == 0
+        assert str(average(unit, {})) == "1.00"
+        assert nothing(unit, {}) == 0

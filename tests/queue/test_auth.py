@@ -1,0 +1,181 @@
+"""Who may do what, judged by a real server with a real secret."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from tests.queue.support import Server, run_codeq, serving
+
+from backstay.core.clock import SystemClock
+from backstay.core.dev_issuer import make_dev_issuer
+from backstay.core.settings import Secret
+from backstay.core.tokens import Issuer
+
+KEY = "a secret of thirty-two bytes, or more"
+EVERYTHING = (
+    "codeq:produce",
+    "codeq:claim",
+    "codeq:heartbeat",
+    "codeq:abandon",
+    "codeq:nack",
+    "codeq:result",
+    "codeq:admin",
+)
+ROUTES: list[tuple[str, str, Any, str]] = [
+    ("POST", "/tasks", {"command": "A", "payload": 1}, "codeq:produce"),
+    ("POST", "/tasks/batch", {"tasks": [{"command": "A", "payload": 1}]}, "codeq:produce"),
+    ("GET", "/tasks", None, "codeq:produce"),
+    ("GET", "/tasks/x", None, "codeq:produce"),
+    ("GET", "/tasks/x/result", None, "codeq:produce"),
+    ("POST", "/tasks/x/cancel", {}, "codeq:produce"),
+    ("GET", "/replies/app", None, "codeq:produce"),
+    ("POST", "/replies/app/ack", {"taskIds": []}, "codeq:produce"),
+    ("POST", "/tasks/claim", {"commands": ["NONE"]}, "codeq:claim"),
+    ("POST", "/tasks/claim/batch", {"count": 1, "commands": ["NONE"]}, "codeq:claim"),
+    ("POST", "/tasks/x/heartbeat", {}, "codeq:heartbeat"),
+    ("POST", "/tasks/x/abandon", {}, "codeq:abandon"),
+    ("POST", "/tasks/x/nack", {}, "codeq:nack"),
+    ("POST", "/tasks/x/result", {"status": "FAILED", "error": "x"}, "codeq:result"),
+    (
+        "POST",
+        "/tasks/batch/results",
+        {"results": [{"taskId": "x", "status": "FAILED", "error": "x"}]},
+        "codeq:result",
+    ),
+    ("GET", "/admin/queues", None, "codeq:admin"),
+    ("GET", "/admin/queues/A", None, "codeq:admin"),
+]
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data = tmp_path_factory.mktemp("strict") / "data"
+    with serving(data, env={"JWT_SECRET": KEY}) as server:
+        yield server
+
+
+def minted(scopes: Sequence[str], ttl: float = 600.0, **more: Any) -> dict[str, Any]:
+    issuer = Issuer(Secret(more.pop("key", KEY)), "backstay", "backstay", SystemClock())
+    token = issuer.mint(more.pop("sub", "tester"), scopes, ttl=ttl, **more)
+    return {"headers": {"Authorization": f"Bearer {token}"}}
+
+
+@pytest.mark.seed("Q9")
+@pytest.mark.parametrize(("method", "path", "body", "scope"), ROUTES)
+def test_each_route_tells_bad_credentials_from_missing_permission(
+    strict: Server, method: str, path: str, body: Any, scope: str
+):
+    for bad in (
+        {"headers": {"Authorization": "Bearer junk"}},
+        minted(EVERYTHING, ttl=-600),
+        minted(EVERYTHING, key="another secret of thirty-two bytes"),
+        {},
+    ):
+        assert strict.call(method, path, body, **bad).status == 401
+    others = [held for held in EVERYTHING if held != scope]
+    if path.startswith("/tasks") and method == "GET":
+        others = ["codeq:heartbeat"]  # whoever produces, claims or looks after it may look
+    if path.endswith("/cancel"):
+        others = ["codeq:claim"]
+    refused = strict.call(method, path, body, **minted(others))
+    assert refused.status == 403
+    assert scope in refused.json["error"]
+    allowed = strict.call(method, path, body, **minted([scope]))
+    assert allowed.status in (200, 202, 204, 404)
+
+
+@pytest.mark.seed("Q9")
+def test_the_command_line_shows_the_number(strict: Server, tmp_path: Any):
+    home = {"CODEQ_CONFIG_DIR": str(tmp_path)}
+    weak = minted(["codeq:heartbeat"])["headers"]["Authorization"].removeprefix("Bearer ")
+    for token, number in (("junk", "401"), (weak, "403")):
+        told = run_codeq(
+            "--base-url", strict.base_url, "--producer-token", token, "task", "list", env=home
+        )
+        assert told.returncode == 3
+        assert number in told.stderr
+
+
+@pytest.mark.seed("Q33")
+def test_an_expired_token_is_refused_and_a_fresh_one_works(strict: Server):
+    assert strict.get("/tasks", **minted(["codeq:produce"], ttl=-600)).status == 401
+    assert strict.get("/tasks", **minted(["codeq:produce"])).status == 200
+
+
+@pytest.mark.seed("Q21")
+def test_a_worker_needs_the_claim_scope_and_the_event_type(strict: Server):
+    events = {"claims": {"eventTypes": ["MINE"]}, "kind": "worker"}
+    body = {"commands": ["MINE"]}
+    assert strict.post("/tasks/claim", body, **minted(["codeq:result"], **events)).status == 403
+    able = minted(["codeq:claim"], **events)
+    assert strict.post("/tasks/claim", body, **able).status == 204
+    foreign = strict.post("/tasks/claim", {"commands": ["MINE", "OTHER"]}, **able)
+    assert (foreign.status, foreign.json["code"]) == (403, "QUEUE008")
+    assert "event type not allowed" in foreign.json["error"]
+
+
+@pytest.mark.seed("Q37")
+def test_a_token_of_three_scopes_and_two_events_can_do_just_that(strict: Server):
+    events = ["GENERATE_MASTER", "GENERATE_CREATIVE"]
+    worker = minted(
+        ["codeq:claim", "codeq:heartbeat", "codeq:result"],
+        kind="worker",
+        claims={"eventTypes": events},
+    )
+    producer = minted(["codeq:produce"])
+    for event in events:
+        strict.post("/tasks", {"command": event, "payload": {}}, **producer)
+    strict.post("/tasks", {"command": "OTHER", "payload": {}}, **producer)
+    seen = []
+    while (answer := strict.post("/tasks/claim", {}, **worker)).status == 200:
+        task = answer.json
+        seen.append(task["command"])
+        lease = {"leaseToken": task["leaseToken"]}
+        path = f"/tasks/{task['id']}"
+        assert strict.post(f"{path}/heartbeat", lease, **worker).status == 200
+        assert strict.post(f"{path}/nack", lease, **worker).status == 403
+        assert strict.post(f"{path}/abandon", lease, **worker).status == 403
+        result = {"status": "COMPLETED", "result": {}, **lease}
+        assert strict.post(f"{path}/result", result, **worker).status == 200
+    assert sorted(seen) == sorted(events)
+    assert strict.post("/tasks/claim", {"commands": ["OTHER"]}, **worker).status == 403
+
+
+def test_tenants_neither_see_nor_touch_each_other(strict: Server):
+    acme = minted(EVERYTHING, tenant="acme")
+    globex = minted(EVERYTHING, tenant="globex")
+    body = {"command": "SHARED", "payload": {}, "idempotencyKey": "k"}
+    made = strict.post("/tasks", body, **acme).json
+    assert made["tenantId"] == "acme"
+    assert strict.post("/tasks", body, **globex).json["id"] != made["id"]
+    assert strict.get(f"/tasks/{made['id']}", **globex).status == 404
+    assert strict.post(f"/tasks/{made['id']}/cancel", {}, **globex).status == 404
+    listed = strict.get("/tasks?command=SHARED", **globex).json["data"]
+    assert [task["tenantId"] for task in listed] == ["globex"]
+    claimed = strict.post("/tasks/claim", {"commands": ["SHARED"]}, **globex).json
+    assert claimed["tenantId"] == "globex"
+    both = minted(EVERYTHING, claims={"tenants": ["*"]})
+    assert strict.post("/tasks/claim", {"commands": ["SHARED"]}, **both).json["id"] == made["id"]
+
+
+def test_health_and_metrics_need_no_token(strict: Server):
+    assert strict.get("/healthz", prefix="").status == 200
+    assert strict.get("/metrics", prefix="").status == 200
+
+
+def test_alone_on_loopback_the_development_issuer_counts(tmp_path: Any):
+    secret = make_dev_issuer(_folder(tmp_path / "data"))
+    with serving(tmp_path / "data") as server:
+        token = Issuer(secret, "backstay", "backstay", SystemClock()).mint(
+            "anna", ["codeq:produce"], tenant="acme"
+        )
+        auth = {"headers": {"Authorization": f"Bearer {token}"}}
+        made = server.post("/tasks", {"command": "A", "payload": 1}, **auth)
+        assert made.json["tenantId"] == "acme"
+        assert server.post("/tasks/claim", {}, **auth).status == 403
+        assert server.post("/tasks/claim", {}).json["id"] == made.json["id"]
+
+
+def _folder(path: Any) -> Any:
+    path.mkdir()
+    return path
