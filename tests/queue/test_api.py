@@ -329,7 +329,7 @@ BAD: list[tuple[str, object, int, str]] = [
     ("/tasks/x/abandon", None, 404, "QUEUE001"),
     ("/tasks/x/nack", None, 404, "QUEUE001"),
     ("/workers/subscriptions", {}, 501, "QUEUE017"),
-    ("/admin/tasks/cleanup", {}, 501, "QUEUE017"),
+    ("/admin/tasks/cleanup", {"before": "yesterday"}, 400, "QUEUE013"),
 ]
 
 

@@ -44,6 +44,7 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ),
     ("GET", "/admin/queues", None, "codeq:admin"),
     ("GET", "/admin/queues/A", None, "codeq:admin"),
+    ("POST", "/admin/tasks/cleanup", {"command": "NONE"}, "codeq:admin"),
 ]
 
 

@@ -299,3 +299,59 @@ def test_sigterm_sends_waiting_claims_home_and_exits_0(tmp_path: Path):
         assert time.monotonic() - began < 5
         claiming.join(5)
         assert answers == [None]
+
+
+@pytest.mark.seed("Q26")
+def test_the_generated_config_shows_the_backoff_settings_and_starts_a_server(tmp_path: Path):
+    from tests.queue.support import serving
+
+    printed = subprocess.run(
+        (*SERVER, "--print-config"), env=clean_env(), capture_output=True, text=True, timeout=30
+    ).stdout
+    for key in ("backoffPolicy: exp_full_jitter", "backoffBaseSeconds: 5", "backoffMaxSeconds: 9"):
+        assert key in printed
+    for name in ("BACKOFF_POLICY", "BACKOFF_BASE_SECONDS", "BACKOFF_MAX_SECONDS"):
+        assert name in printed
+    (tmp_path / "config.yaml").write_text(printed)
+    grep = ["grep", "BACKOFF", str(tmp_path / "config.yaml")]
+    assert subprocess.run(grep, stdout=subprocess.DEVNULL).returncode == 0
+    with serving(tmp_path / "data", "--config", str(tmp_path / "config.yaml")) as server:
+        server.create("A")
+
+
+@pytest.mark.seed("Q30")
+def test_cleanup_takes_the_ended_tasks_of_one_command_and_mends_the_store(
+    tmp_path: Path, home: dict[str, str]
+):
+    import apsw
+    from tests.queue.support import serving
+
+    with serving(tmp_path / "data") as server:
+        kept = {}
+        for name in ("MINE", "OTHER"):
+            server.create(name, maxAttempts=1)
+            done = server.claim(name)
+            assert done is not None
+            result = {"status": "COMPLETED", "result": {}, "leaseToken": done["leaseToken"]}
+            server.post(f"/tasks/{done['id']}/result", result)
+            server.create(name, payload="running")
+            running = server.claim(name, leaseSeconds=600)
+            assert running is not None
+            kept[name] = (done["id"], running["id"], server.create(name, payload="pending")["id"])
+        server.stop()
+        store = apsw.Connection(str(tmp_path / "data" / "queue.db"))
+        store.execute("INSERT INTO payload VALUES (4711, '{}')")
+        store.execute("UPDATE task SET ended_at = 1 WHERE id = ?", (kept["MINE"][2],))
+        store.close()
+        server.start()
+        base = ("--base-url", server.base_url)
+        told = run_codeq(*base, "admin", "cleanup", "--command", "MINE", env=home)
+        assert told.returncode == 0, told.stderr
+        assert "MINE: 1 ended tasks deleted, 2 wrong entries repaired" in told.stdout
+        done_id, running_id, pending_id = kept["MINE"]
+        assert server.get(f"/tasks/{done_id}").status == 404
+        assert server.task(running_id)["status"] == "IN_PROGRESS"
+        assert server.task(pending_id)["status"] == "PENDING"
+        assert server.task(kept["OTHER"][0])["status"] == "COMPLETED"
+        again = run_codeq(*base, "admin", "cleanup", "--command", "MINE", env=home)
+        assert "0 ended tasks deleted, 0 wrong" in again.stdout

@@ -44,11 +44,16 @@ class House:
         return task
 
     async def advance(self, seconds: float) -> None:
-        """In steps, each given time to be answered by the store's thread."""
+        """In steps, each begun when the mover sleeps until a planned time."""
         for _ in range(4):
-            await settle()
+            await until(self._planned)
             await self.clock.advance(seconds / 4)
+        await until(self._planned)
         await settle()
+
+    def _planned(self) -> bool:
+        wish = self.mover.planned
+        return wish != float("inf") and wish > self.clock.now() and not self.mover.wake.is_set()
 
 
 async def settle() -> None:
@@ -57,7 +62,7 @@ async def settle() -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not true():
             await asyncio.sleep(0.002)
 
@@ -82,7 +87,7 @@ async def test_a_waiting_claim_is_woken_by_an_arrival(house: House):
     claim = waiting(house)
     await until(lambda: house.queue.waiting("PACK") == 1)
     made = await house.create()
-    assert [task.id for task in await asyncio.wait_for(claim, 5)] == [made.id]
+    assert [task.id for task in await asyncio.wait_for(claim, 10)] == [made.id]
     assert house.queue.waiting("PACK") == 0
 
 
@@ -91,7 +96,7 @@ async def test_a_waiting_claim_ends_empty_when_its_time_is_up(house: House):
     await house.advance(19)
     assert not claim.done()
     await house.advance(1.1)
-    assert await asyncio.wait_for(claim, 5) == []
+    assert await asyncio.wait_for(claim, 10) == []
 
 
 async def test_a_waiting_claim_is_woken_when_a_delayed_task_becomes_due(house: House):
@@ -100,7 +105,7 @@ async def test_a_waiting_claim_is_woken_when_a_delayed_task_becomes_due(house: H
     await house.advance(7.9)
     assert not claim.done()
     await house.advance(0.2)
-    assert len(await asyncio.wait_for(claim, 5)) == 1
+    assert len(await asyncio.wait_for(claim, 10)) == 1
 
 
 async def test_a_waiting_claim_is_woken_when_a_lease_ends_and_its_retry_is_due(house: House):
@@ -110,7 +115,7 @@ async def test_a_waiting_claim_is_woken_when_a_lease_ends_and_its_retry_is_due(h
     await house.advance(30.1)
     assert not claim.done()
     await house.advance(10.1)
-    [again] = await asyncio.wait_for(claim, 5)
+    [again] = await asyncio.wait_for(claim, 10)
     assert (again.id, again.attempts, again.error) == (held.id, 2, "LEASE_EXPIRED")
     assert house.registry.counter("codeq_lease_expired_total").value("PACK") == 1
 
@@ -145,7 +150,7 @@ async def test_others_are_not_woken(house: House):
     anything = waiting(house, msgspec_replace(WANT, commands=()))
     await until(lambda: house.queue.waiting("PACK") == 2)
     await house.create()
-    assert len(await asyncio.wait_for(anything, 5)) == 1
+    assert len(await asyncio.wait_for(anything, 10)) == 1
     assert not other.done()
     assert not foreign.done()
     other.cancel()
@@ -175,7 +180,7 @@ async def test_a_result_is_waited_for(house: House):
     assert not result.done()
     hold = Hold(ANY_TENANT, held.id, "w", held.lease_token)
     await house.queue.finish([Verdict(hold, ok=True, result='{"n":1}')])
-    assert (await asyncio.wait_for(result, 5)).result == '{"n":1}'
+    assert (await asyncio.wait_for(result, 10)).result == '{"n":1}'
 
 
 async def test_outcomes_are_waited_for(house: House):
@@ -184,7 +189,7 @@ async def test_outcomes_are_waited_for(house: House):
     made = await house.create(reply_to="app", max_attempts=1)
     [held] = await house.queue.claim(WANT)
     await house.queue.nack(Hold(ANY_TENANT, held.id, "w", held.lease_token), "broke", None)
-    [outcome] = await asyncio.wait_for(reading, 5)
+    [outcome] = await asyncio.wait_for(reading, 10)
     assert (outcome.id, outcome.state, outcome.error) == (made.id, "dead", "broke")
 
 
@@ -193,8 +198,8 @@ async def test_draining_sends_everybody_home(house: House):
     await until(lambda: house.queue.waiting("PACK") == 1)
     await settle()
     house.queue.drain()
-    assert await asyncio.wait_for(claim, 5) == []
-    assert list(await asyncio.wait_for(reading, 5)) == []
+    assert await asyncio.wait_for(claim, 10) == []
+    assert list(await asyncio.wait_for(reading, 10)) == []
     with pytest.raises(Fault) as caught:
         await house.queue.claim(WANT, 20.0)
     assert caught.value.entry.code == "QUEUE019"

@@ -13,9 +13,12 @@ from backstay.up.config import sections
 from backstay.up.holdings import back_up, restore
 from backstay.up.logs import Follower, Lines, RotatingFile, history
 from backstay.up.owner import MARKER, own, owner
-from backstay.up.plan import Wish, compose
+from backstay.up.plan import Plan, Wish, compose
 from backstay.up.ports import remembered
 from backstay.up.project import Project, project_beside, read_project
+from backstay.up.seed import is_wanted, make
+from backstay.up.state import LastExit, ProcessState, State
+from backstay.up.table import draw
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 
@@ -149,3 +152,40 @@ def test_a_backup_goes_over_nothing_and_restore_takes_only_backups(tmp_path: Pat
     with pytest.raises(Fault, match="UP007"):
         restore(tmp_path / "copy", data)
     lock.release()
+
+
+def plan_with_seed(tmp_path: Path, code: str) -> Plan:
+    seed = (sys.executable, "-c", code)
+    return Plan(tmp_path, tmp_path, "127.0.0.1", 8080, (), home=tmp_path, seed=seed)
+
+
+def test_a_seed_is_the_bytes_a_command_prints_and_named_by_them(tmp_path: Path) -> None:
+    one = asyncio.run(make(plan_with_seed(tmp_path, "print('{}')")))
+    two = asyncio.run(make(plan_with_seed(tmp_path, "print( '{}' )")))
+    assert one.body == b"{}\n"
+    assert one.id == two.id
+    assert is_wanted(plan_with_seed(tmp_path, "")) is True
+    (tmp_path / "seeded.json").write_text("{}")
+    assert is_wanted(plan_with_seed(tmp_path, "")) is False
+
+
+def test_a_failing_seed_command_says_why(tmp_path: Path) -> None:
+    with pytest.raises(Fault) as caught:
+        asyncio.run(make(plan_with_seed(tmp_path, "raise SystemExit('no rows today')")))
+    assert caught.value.entry.code == "UP008"
+    assert "no rows today" in caught.value.cause
+
+
+def test_the_table_is_plain_unless_it_is_asked_to_shine() -> None:
+    gone = ProcessState(
+        None, "", "gave_up", "", "", 4, LastExit("2026-01-01T00:00:00.0Z", "ended with code 3", 3)
+    )
+    well = ProcessState(7, "", "ready", "http://127.0.0.1:8080", "", 0)
+    state = State("0", 1, "", "http://127.0.0.1:8080", "d", "", {"gateway": well, "bad": gone})
+    plain = draw(state, colours=False)
+    assert plain.splitlines()[1].split() == ["gateway", "ready", "http://127.0.0.1:8080", "7"]
+    assert "bad last ended at 2026-01-01T00:00:00Z: ended with code 3" in plain
+    assert "\x1b[" not in plain
+    shining = draw(state, colours=True)
+    assert "\x1b[32mready" in shining
+    assert "\x1b[31mgave_up" in shining

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from backstay.app.ports import OutsideCall, TaskQueue
-from backstay.core.clock import SystemClock
 from backstay.core.control import ControlSilent, ask
-from backstay.core.egress import EgressRules
 from backstay.core.errors import Fault
-from backstay.core.http import Client
+from backstay.queue.api.wire import TaskView
+from backstay.queue.client import QueueClient
 from backstay.up.queue_for_app import QueueForApp
 
 SERVER = (sys.executable, "-m", "backstay.cli.codeq_server")
@@ -47,33 +46,22 @@ async def socket() -> AsyncIterator[Path]:
 
 @pytest.fixture
 async def queue(socket: Path) -> AsyncIterator[QueueForApp]:
-    adapter = QueueForApp(f"unix:{socket}", SystemClock())
+    adapter = QueueForApp(QueueClient(f"unix:{socket}"))
     yield adapter
     await adapter.close()
 
 
-class Worker:
-    def __init__(self, socket: Path) -> None:
-        self.http = Client(SystemClock(), EgressRules(), unix=socket)
-
-    async def post(self, path: str, body: dict) -> dict | list:
-        answer = await self.http.request(
-            "POST",
-            f"http://queue/v1/codeq{path}",
-            {"Content-Type": "application/json"},
-            json.dumps(body).encode(),
-        )
-        assert answer.status < 300, answer.body
-        return json.loads(answer.body) if answer.body else {}
-
-    async def work(self, result: dict) -> dict:
-        claimed = await self.post("/tasks/claim", {"commands": ["PACK"], "waitSeconds": 5})
-        task = claimed["tasks"][0] if "tasks" in claimed else claimed
-        await self.post(
-            f"/tasks/{task['id']}/result",
-            {"leaseToken": task.get("leaseToken", ""), **result},
-        )
-        return task
+async def work(socket: Path, error: str = "", **result: object) -> TaskView:
+    """What an outside worker does: claim one task and end it."""
+    client = QueueClient(f"unix:{socket}")
+    task = await client.claim(["PACK"], wait=5)
+    assert task is not None
+    if error:
+        await client.fail(task.id, task.lease_token, error)
+    else:
+        await client.complete(task.id, task.lease_token, result)
+    await client.close()
+    return task
 
 
 def call(key: str, command: str = "PACK", payload: str = '{"order":1}') -> OutsideCall:
@@ -88,8 +76,9 @@ def test_it_is_what_the_app_asks_for() -> None:
 async def test_a_call_is_worked_once_and_its_outcome_stays_until_acked(queue, socket) -> None:
     await queue.send([call("e/pack/1")])
     await queue.send([call("e/pack/1")])
-    task = await Worker(socket).work({"status": "COMPLETED", "result": {"parcel": "P7"}})
-    assert json.loads(task["payload"]) == {"order": 1} or task["payload"] == {"order": 1}
+    task = await work(socket, parcel="P7")
+    assert json.loads(task.payload) == {"order": 1}
+    assert task.max_attempts == 1
     for _ in range(2):
         [outcome] = await queue.outcomes(5)
         assert (outcome.key, outcome.ok) == ("e/pack/1", True)
@@ -100,15 +89,15 @@ async def test_a_call_is_worked_once_and_its_outcome_stays_until_acked(queue, so
 
 async def test_a_failed_result_is_a_failed_outcome(queue, socket) -> None:
     await queue.send([call("e/pack/1")])
-    await Worker(socket).work({"status": "FAILED", "error": "no box"})
+    await work(socket, "no box")
     [outcome] = await queue.outcomes(5)
     assert (outcome.ok, outcome.error) == (False, "no box")
 
 
 async def test_an_outcome_survives_a_new_adapter(queue, socket) -> None:
     await queue.send([call("e/pack/1")])
-    await Worker(socket).work({"status": "COMPLETED", "result": {}})
-    other = QueueForApp(f"unix:{socket}", SystemClock())
+    await work(socket)
+    other = QueueForApp(QueueClient(f"unix:{socket}"))
     assert [each.key for each in await other.outcomes(5)] == ["e/pack/1"]
     await other.ack(["e/pack/1"])
     assert await queue.outcomes(0) == []
@@ -129,15 +118,15 @@ async def test_a_call_that_can_never_be_taken_fails_at_once(queue) -> None:
 async def test_a_cancelled_call_is_not_handed_out(queue, socket) -> None:
     await queue.send([call("e/pack/1"), call("e/pack/2")])
     await queue.cancel(["e/pack/1", "never-sent"])
-    task = await Worker(socket).work({"status": "COMPLETED", "result": {}})
+    task = await work(socket)
     keys = {outcome.key: outcome.ok for outcome in await queue.outcomes(5)}
-    assert task["id"]
+    assert task.id
     assert keys["e/pack/2"] is True
     assert keys.get("e/pack/1") in (None, False)
 
 
 async def test_a_queue_that_is_gone_is_a_fault_to_try_again(tmp_path: Path) -> None:
-    queue = QueueForApp(f"unix:{tmp_path}/none.sock", SystemClock())
+    queue = QueueForApp(QueueClient(f"unix:{tmp_path}/none.sock"))
     with pytest.raises(Fault) as caught:
         await queue.send([call("e/pack/1")])
     assert caught.value.entry.retryable

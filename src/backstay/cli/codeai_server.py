@@ -31,7 +31,7 @@ def command(
     """Serve a program: its endpoints, workflows, jobs and integrations.
 
     A folder is one program made of its .cai files. Steps for outside workers need a codeQ server:
-    CODEQ_BASE_URL (and CODEQ_TOKEN where it wants one).
+    CODEQ_BASE_URL (and CODEQ_PRODUCER_TOKEN where it wants one).
     """
     from backstay.app.settings import AppSettings
     from backstay.core.settings import Given, load
@@ -44,5 +44,4 @@ def command(
         "--durability": durability,
     }
     loaded = load(AppSettings, Given(flags=flags, env=os.environ, file=config))
-    queue_url = os.environ.get("CODEQ_BASE_URL", "")
-    return serve(file, loaded, queue_url, os.environ.get("CODEQ_TOKEN", ""))
+    return serve(file, loaded, os.environ)

@@ -210,6 +210,28 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
         _draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
 
 
+@codeq.group(cls=Group)
+def admin() -> None:
+    """Keep the store tidy."""
+
+
+@admin.command("cleanup")
+@click.option("--command", "--event", "event", required=True, help="The kind of work.")
+@click.option("--before", default="", help="Ended before this RFC 3339 time. [now]")
+@face.output_option
+@click.pass_obj
+def cleanup(given: Given, event: str, before: str, output: str) -> None:
+    """Delete ended tasks of a command with their results, and mend wrong entries."""
+    done = _ask(given, lambda client: client.cleanup(event, before))
+    if output == "json":
+        face.emit_json(done)
+    else:
+        click.echo(
+            f"[OK] {event}: {done['deleted']} ended tasks deleted, "
+            f"{done['repaired']} wrong entries repaired"
+        )
+
+
 # --- credentials -----------------------------------------------------------------------------
 
 

@@ -23,10 +23,18 @@ from backstay.cli import face
     metavar="KIND",
     help="power: an answer survives a power cut; process: only a crash. [power]",
 )
+@click.option("--print-config", is_flag=True, help="Print a config.yaml with all defaults.")
 def command(
-    listen: str | None, data: str | None, config: Path | None, durability: str | None
+    listen: str | None,
+    data: str | None,
+    config: Path | None,
+    durability: str | None,
+    print_config: bool,
 ) -> int:
     """Serve the codeQ task queue."""
+    if print_config:
+        _print_config()
+        return 0
     from backstay.core.process import run_process
     from backstay.core.settings import Given, load
     from backstay.queue.settings import QueueSettings
@@ -41,6 +49,23 @@ def command(
     os.environ.setdefault("LOG_LEVEL", loaded.settings.log_level)
     os.environ.setdefault("LOG_FORMAT", loaded.settings.log_format)
     return run_process("queue", loaded, build)
+
+
+def _print_config() -> None:
+    """Every key with its default, its meaning and the environment variable that beats it."""
+    import msgspec
+    import yaml
+
+    from backstay.core.settings import Secret
+    from backstay.core.settings_load import fields_of
+    from backstay.queue.settings import QueueSettings
+
+    for field in fields_of(QueueSettings):
+        value = field.default
+        plain = None if isinstance(value, Secret) else msgspec.to_builtins(value, enc_hook=str)
+        line = yaml.safe_dump({field.key: plain or None if plain == "" else plain}).strip()
+        click.echo(f"# {field.option.help}. Environment: {', '.join(field.option.env)}")
+        click.echo(line.replace(": null", ":"))
 
 
 def _make_folder(data: Path) -> None:

@@ -224,6 +224,11 @@ class QueueClient:
     async def inspect(self, command: str) -> Depth:
         return _decode(await self._get(f"/admin/queues/{quote(command, safe='')}"), Depth)
 
+    async def cleanup(self, command: str = "", before: str = "") -> Mapping[str, Any]:
+        """Delete ended tasks; gives `deleted` and `repaired`."""
+        body = {"command": command, "before": before}
+        return _decode(await self._post("/admin/tasks/cleanup", body), dict[str, Any])
+
     # --- workers -----------------------------------------------------------------------------
 
     async def claim(

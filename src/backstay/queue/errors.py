@@ -90,7 +90,7 @@ BAD_PRIORITY = ErrorEntry(
 )
 BAD_RUN_AT = ErrorEntry(
     code="QUEUE013",
-    message="invalid 'runAt' (use RFC3339): {value}",
+    message="invalid '{field}' (use RFC3339): {value}",
     cause="the time does not parse, or has no time zone",
     fix="write it like 2026-03-01T12:00:00Z",
     status=400,

@@ -26,10 +26,12 @@ from backstay.queue.model import (
     Create,
     Extend,
     Finish,
+    Inconsistency,
     Nack,
     Op,
     OpResult,
     Page,
+    Purge,
     QueueStats,
     Task,
     TaskQuery,
@@ -219,6 +221,17 @@ class Queue:
 
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._engine.stats(command)
+
+    async def cleanup(
+        self, tenant: str, command: str, before: float, limit: int
+    ) -> tuple[int, list[Inconsistency]]:
+        """Delete up to `limit` tasks that ended before the wall time `before`, and mend the store.
+        Gives how many were deleted and what was mended."""
+        purge = Purge(tenant, command, before, limit)
+        [deleted] = await self._engine.apply([purge], self._clock.now())
+        mended = await self._engine.audit(repair=True)
+        _log.info("cleaned up", command=command, deleted=deleted, repaired=len(mended))
+        return cast("int", deleted), mended
 
     def waiting(self, command: str) -> int:
         """Claims that wait for this command now."""

@@ -4,7 +4,7 @@ The app knows a `TaskQueue`, the queue knows nothing of apps; this is where the 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backstay.app.settings import AppSettings
@@ -16,21 +16,23 @@ from backstay.core.settings import Loaded
 from backstay.lang.api import check_files, decode
 from backstay.lang.diagnostics import Diagnostic
 from backstay.lang.program import Program, TaskStep
+from backstay.queue.client import QueueClient
 from backstay.up.errors import NO_APP_FILE, PROGRAM_INVALID, TASKS_WITHOUT_QUEUE
 from backstay.up.queue_for_app import QueueForApp
 
 Sources = list[tuple[str, str]]
 
 
-def serve(file: Path, loaded: Loaded[AppSettings], queue_url: str, queue_token: str) -> int:
-    """Run `codeai server` until told to stop; gives the exit code."""
+def serve(file: Path, loaded: Loaded[AppSettings], env: Mapping[str, str]) -> int:
+    """Run `codeai server` until told to stop; gives the exit code. `env` says where the queue is
+    (CODEQ_BASE_URL, CODEQ_PRODUCER_TOKEN)."""
 
     async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
         program, sources = read_program(file)
-        if not queue_url:
+        if not env.get("CODEQ_BASE_URL"):
             refuse_tasks(program, file)
             return await build(process, program, sources, None)
-        queue = QueueForApp(queue_url, process.clock, token=queue_token)
+        queue = QueueForApp(QueueClient.from_env(env))
         return [_Connection(queue), *await build(process, program, sources, queue)]
 
     return run_process("app", loaded, built)

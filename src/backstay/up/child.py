@@ -137,6 +137,9 @@ class Child:
             self._ended(reason, _NOT_STARTED)
             return False
         self._running = running
+        self._again = False  # asked for while it was being started: here it is
+        if self._ending:
+            running.kill()  # told to end meanwhile; it has accepted nothing yet
         self._changed()
         pump = asyncio.create_task(self._pump(running))
         watch = asyncio.create_task(self._until_ready(running))

@@ -100,14 +100,6 @@ NEEDS_YES = ErrorEntry(
     fix="type it again with --yes, after a backup: backstay backup DIR --data {data}",
     exit=Exit.USAGE,
 )
-QUEUE_REFUSED = ErrorEntry(
-    code="UP015",
-    message="the queue did not take the call {key} of command {command}: {reason}",
-    cause="the queue answered with an error of its own",
-    fix="read it: backstay logs queue",
-    status=503,
-    retryable=True,
-)
 TASKS_WITHOUT_QUEUE = ErrorEntry(
     code="UP016",
     message="{file} sends work to outside workers ({steps}), and no queue is configured",
@@ -144,7 +136,6 @@ ENTRIES = (
     NOT_EMPTY,
     NO_BACKUP,
     NEEDS_YES,
-    QUEUE_REFUSED,
     TASKS_WITHOUT_QUEUE,
     NOTHING_TO_START,
     PROGRAM_INVALID,

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from backstay.core.clock import Clock
+import msgspec
+
+from backstay.core.clock import Clock, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.metrics import Registry
-from backstay.core.web import Endpoint, Request, Response, json_response
+from backstay.core.web import Endpoint, Request, Response, decode_json, json_response
 from backstay.queue.api.access import ADMIN, require, tenant_served
-from backstay.queue.api.wire import listed
+from backstay.queue.api.reading import read_time
+from backstay.queue.api.wire import CleanupBody, listed
 from backstay.queue.errors import NOT_SUPPORTED
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.model import ANY_TENANT, QueueStats
 from backstay.queue.service import Queue
+
+_CLEANUP = 10_000
 
 _REFUSED: Sequence[tuple[str, str, str, str]] = (
     ("POST", "/workers/subscriptions", "subscriptions", "claim with waitSeconds up to 30"),
@@ -21,7 +26,6 @@ _REFUSED: Sequence[tuple[str, str, str, str]] = (
     ("GET", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("PUT", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("DELETE", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
-    ("POST", "/admin/tasks/cleanup", "cleanup", "ended tasks go by themselves after a day"),
     ("GET", "/raft/status", "raft", "this queue is one process; nothing to elect"),
 )
 
@@ -42,11 +46,13 @@ class Admin:
         self._gauges = gauges
         self._registry = registry
         self._clock = clock
+        self._cleanup_body = msgspec.json.Decoder(CleanupBody)
 
     def endpoints(self, prefix: str) -> list[Endpoint]:
         return [
             Endpoint("GET", f"{prefix}/admin/queues", self.queues),
             Endpoint("GET", f"{prefix}/admin/queues/{{command}}", self.queue),
+            Endpoint("POST", f"{prefix}/admin/tasks/cleanup", self.cleanup),
             Endpoint("GET", "/healthz", self.healthz),
             Endpoint("GET", "/metrics", self.metrics),
             *(
@@ -68,6 +74,26 @@ class Admin:
         seen = await self._seen(request, command)
         blank = QueueStats("", command, 0, 0, 0, 0)
         return json_response(self._view(seen or [blank]))
+
+    async def cleanup(self, request: Request) -> Response:
+        """Delete ended tasks (`command` empty: of all) that ended before `before`, and mend what
+        contradicts itself. Pending and running tasks, and ends that a reader has not
+        acknowledged, stay (Q30)."""
+        require(request.ctx.principal, ADMIN)
+        body = decode_json(request, self._cleanup_body) if request.body else CleanupBody()
+        limit = body.limit if 0 < body.limit <= _CLEANUP else _CLEANUP
+        before = read_time(body.before, "before") if body.before else self._clock.now()
+        tenant = tenant_served(request.ctx.principal)
+        deleted, mended = await self._queue.cleanup(tenant, body.command, before, limit)
+        return json_response(
+            {
+                "deleted": deleted,
+                "repaired": len(mended),
+                "before": rfc3339(before),
+                "limit": limit,
+                "command": body.command,
+            }
+        )
 
     async def healthz(self, _request: Request) -> Response:
         """200 while a real write succeeds, 503 naming the store when it does not (Q10)."""

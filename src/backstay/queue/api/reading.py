@@ -121,6 +121,14 @@ def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
     raise Fault(BAD_RESULT, reason=reason)
 
 
+def read_time(text: str, field: str) -> float:
+    """Epoch seconds. Raises QUEUE013."""
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError) as bad:
+        raise Fault(BAD_RUN_AT, field=field, value=text[:60]) from bad
+
+
 def check_token(token: str, limits: Limits, event: str) -> None:
     """Raises QUEUE007 when this server wants a token and none came (decision 2)."""
     if limits.require_token and not token:
@@ -161,8 +169,5 @@ def _due(body: NewTask, now: float) -> float:
     if body.delay_seconds < 0:
         raise Fault(BAD_NUMBER, field="delaySeconds", rule=">= 0", value=body.delay_seconds)
     if body.run_at:
-        try:
-            return parse_rfc3339(body.run_at)
-        except (ValueError, OverflowError) as bad:
-            raise Fault(BAD_RUN_AT, value=body.run_at[:60]) from bad
+        return read_time(body.run_at, "runAt")
     return now + body.delay_seconds if body.delay_seconds else 0.0

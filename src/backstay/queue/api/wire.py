@@ -91,6 +91,14 @@ class CancelBody(_In, frozen=True):
     reason: str = ""
 
 
+class CleanupBody(_In, frozen=True):
+    """`before` is RFC 3339; empty: now."""
+
+    command: str = ""
+    before: str = ""
+    limit: int = 0
+
+
 class AckBody(_In, frozen=True):
     task_ids: list[str]
 

@@ -13,10 +13,14 @@ _log = structlog.get_logger("queue.mover")
 # Due times are wall times and sleeping is monotonic: a clock that jumps is met after this long.
 _LONGEST_SLEEP = 5.0
 _JUMP = 5.0
+_PAUSE = 1.0
 
 
 class Mover:
-    """A Loop. Sleeps until the store's next due time; woken when something earlier arrives."""
+    """A Loop. Sleeps until the store's next due time; woken when something earlier arrives.
+
+    `planned` is the wall time it sleeps to, infinite while it looks.
+    """
 
     name = "mover"
 
@@ -24,7 +28,7 @@ class Mover:
         self.wake = asyncio.Event()
         self._engine = engine
         self._clock = clock
-        self._planned = float("inf")
+        self.planned = float("inf")
         self._offset = clock.now() - clock.tick()
         engine.listen(self._happened)
 
@@ -32,18 +36,21 @@ class Mover:
         """Move what is due. Returns the tick of the next due time."""
         self._notice_jump()
         # While it looks, everything that is put off may be earlier than what it finds.
-        self._planned = float("inf")
-        now = self._clock.now()
+        self.planned = float("inf")
+        # Read together, before the store is asked: what that takes must not be slept on top.
+        now, tick = self._clock.now(), self._clock.tick()
         due = await self._engine.due(now)
         if due is not None and due <= now:
-            await self._engine.apply([Move()], now)
-            return self._clock.tick()
+            [moved] = await self._engine.apply([Move()], now)
+            # Nothing moved although something is due: a contradiction in the store, which
+            # `codeq admin cleanup` mends. It must not make this loop spin.
+            return tick if moved else tick + _PAUSE
         left = _LONGEST_SLEEP if due is None else min(due - now, _LONGEST_SLEEP)
-        self._planned = now + left
-        return self._clock.tick() + left
+        self.planned = now + left
+        return tick + left
 
     def _happened(self, happened: Happened) -> None:
-        if happened.earliest < self._planned:
+        if happened.earliest < self.planned:
             self.wake.set()
 
     def _notice_jump(self) -> None:

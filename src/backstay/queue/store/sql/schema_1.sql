@@ -36,7 +36,8 @@ CREATE INDEX task_ready   ON task (command, tenant, priority DESC, due_at, seq)
 CREATE INDEX task_due     ON task (due_at, command, tenant)     WHERE state = 'delayed';
 CREATE INDEX task_leased  ON task (lease_tick, command, tenant) WHERE state = 'leased';
 CREATE INDEX task_dead    ON task (command, tenant, seq)        WHERE state = 'dead';
-CREATE INDEX task_ended   ON task (ended_at)                    WHERE ended_at > 0 AND unacked = 0;
+CREATE INDEX task_ended   ON task (ended_at)
+  WHERE state IN ('completed', 'failed', 'dead', 'cancelled') AND unacked = 0;
 CREATE INDEX task_unacked ON task (reply_to, ended_at, seq)     WHERE unacked = 1;
 CREATE UNIQUE INDEX task_once ON task (tenant, command, idempotency_key)
   WHERE idempotency_key <> '';

@@ -62,11 +62,11 @@ SELECT {columns} FROM task t JOIN payload p USING (seq) LEFT JOIN result r USING
 WHERE t.state = 'leased' AND t.lease_tick <= ? ORDER BY t.lease_tick LIMIT ?
 
 -- name: past_retention
-SELECT seq FROM task WHERE ended_at > 0 AND unacked = 0 AND ended_at <= ?
+SELECT seq FROM task WHERE state IN ('completed', 'failed', 'dead', 'cancelled') AND unacked = 0 AND ended_at <= ?
 ORDER BY ended_at LIMIT ?
 
 -- name: purgeable
-SELECT seq FROM task WHERE ended_at > 0 AND unacked = 0 AND ended_at < :before
+SELECT seq FROM task WHERE state IN ('completed', 'failed', 'dead', 'cancelled') AND unacked = 0 AND ended_at < :before
   AND (:tenant = '*' OR tenant = :tenant) AND (:command = '' OR command = :command)
 ORDER BY ended_at LIMIT :limit
 
@@ -90,7 +90,7 @@ SELECT min(due_at) FROM task WHERE state = 'delayed'
 SELECT min(lease_tick) FROM task WHERE state = 'leased'
 
 -- name: next_retention
-SELECT min(ended_at) FROM task WHERE ended_at > 0 AND unacked = 0
+SELECT min(ended_at) FROM task WHERE state IN ('completed', 'failed', 'dead', 'cancelled') AND unacked = 0
 
 -- name: recompute_leases
 UPDATE task SET lease_tick = :tick + min(max(lease_until - :now, 0), lease_seconds)
