@@ -2,7 +2,11 @@
 are scripted by hand so that they can misbehave. Each gateway must end with nothing in use."""
 
 import asyncio
+import os
 import shutil
+import signal
+import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,6 +22,7 @@ from backstay.gateway.build import Parts, assemble
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, RouteSpec, Upstream
 
+READY_SECONDS = 15.0
 PATIENCE = 5.0
 """Seconds after which a test gives up waiting for what must happen."""
 
@@ -79,7 +84,7 @@ async def read_body(reader: asyncio.StreamReader, headers: list[tuple[str, str]]
     fields = dict(headers)
     if fields.get("transfer-encoding") == "chunked":
         parts = []
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             parts.append(await reader.readexactly(size))
             await reader.readexactly(2)
         assert await reader.readline() == b"\r\n"
@@ -330,3 +335,99 @@ def client_to() -> Callable[[Path], Awaitable[Client]]:
         return Client(*await asyncio.open_unix_connection(str(path)))
 
     return connect
+
+
+class Command:
+    """`backstay gateway …` as a process, with the environment of a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY", "JWT", "LOG"))}
+        self.env = {**kept, "BACKSTAY_RUNTIME": str(folder)}
+        self.started: list[asyncio.subprocess.Process] = []
+
+    async def start(self, *words: str, **env: str) -> asyncio.subprocess.Process:
+        return await self.start_module("backstay", "gateway", *words, **env)
+
+    async def start_module(
+        self, module: str, *words: str, **env: str
+    ) -> asyncio.subprocess.Process:
+        """A console script by its module."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"backstay.cli.{module}", *words),
+            env=self.env | env,
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self.started.append(process)
+        return process
+
+    async def run(self, *words: str, **env: str) -> tuple[int | None, str, str]:
+        """(exit code, standard output, standard error) of a command that ends."""
+        process = await self.start(*words, **env)
+        async with asyncio.timeout(READY_SECONDS):
+            out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    async def serve(self, *words: str, **env: str) -> asyncio.subprocess.Process:
+        """The serving process, once it has said that it is ready."""
+        listen = ("--listen", f"127.0.0.1:{self.port}", "--data", str(self.folder / "data"))
+        return await self.ready(await self.start("serve", *listen, *words, **env))
+
+    async def ready(self, process: asyncio.subprocess.Process) -> asyncio.subprocess.Process:
+        """The same process, once it has said that it is ready."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        async with asyncio.timeout(READY_SECONDS):
+            while line := await process.stdout.readline():
+                if msgspec.json.decode(line)["msg"] == "ready":
+                    return process
+        raise AssertionError((await process.stderr.read()).decode())
+
+    async def stop(self, process: asyncio.subprocess.Process) -> list[dict[str, object]]:
+        """Drain it; gives the log lines it wrote since it was ready."""
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(READY_SECONDS):
+            out, _ = await process.communicate()
+        return [msgspec.json.decode(line) for line in out.splitlines()]
+
+    async def ask(self, method: str, path: str, headers: str = "") -> Reply:
+        """One request to the serving process on a connection of its own."""
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+        reply = await client.ask(method, path, headers=headers)
+        client.close()
+        return reply
+
+    def url(self) -> tuple[str, str]:
+        return ("--url", f"http://127.0.0.1:{self.port}")
+
+    def table(self, *servers: Server) -> str:
+        """An upstream table: `/u` and `/l` of the first server, `/u1` and `/l1` of the next, …"""
+        rows = [
+            {
+                "name": f"up{n or ''}",
+                "address": server.address,
+                "routes": [{"prefix": f"/u{n or ''}"}, {"prefix": f"/l{n or ''}", "kind": "long"}],
+            }
+            for n, server in enumerate(servers)
+        ]
+        return msgspec.json.encode(rows).decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def command(folder: Path) -> AsyncIterator[Command]:
+    made = Command(folder)
+    yield made
+    for process in made.started:
+        if process.returncode is None:
+            process.kill()
+        # Also those that have ended: their pipes are open until they are read.
+        await process.communicate()

@@ -153,3 +153,27 @@ async def test_g11_an_administrator_resets_it_and_every_change_is_told(serve, pr
     counted = 'gateway_breaker_changes_total{system="gateway",upstream="up",to='
     assert f'{counted}"open"}} 1' in closed
     assert f'{counted}"closed"}} 1' in closed
+
+
+async def test_clients_that_are_slow_do_not_open_it(serve, proxy, eventually):
+    """Whoever reads or sends slowly must not be able to take an upstream from everybody."""
+
+    async def large(call):
+        if call.method == "GET":
+            await call.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500000000\r\n\r\n")
+            while True:
+                await call.say(b"x" * 65536)
+
+    server = await serve(large)
+    gateway = await proxy(server, unary_timeout=0.3, breaker_failures=1)
+    with structlog.testing.capture_logs() as lines:
+        reader, sender = [await gateway.connect() for _ in range(2)]
+        await reader.send(b"GET /u HTTP/1.1\r\nHost: x\r\n\r\n")
+        await sender.send(b"POST /u HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        assert (await sender.reply()).status == 408
+        await eventually(gateway.quiet)
+        gateway.parts.access.flush()
+    causes = [line["cause"] for line in lines if line["event"] == "http request"]
+    assert causes == ["client_slow", "client_slow"]
+    assert gateway.parts.breakers["up"].view().total_failures == 0
+    await eventually(lambda: server.open == 0)

@@ -2,71 +2,11 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import sys
 
 import pytest
-
-READY_SECONDS = 15.0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Command:
-    """`backstay gateway …` with the environment of a test."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = free_port()
-        self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY", "JWT", "LOG"))},
-            "BACKSTAY_RUNTIME": str(folder),
-        }
-
-    async def start(self, *words, **env):
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backstay.cli.backstay", "gateway", *words),
-            env=self.env | env,
-            cwd=self.folder,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    async def run(self, *words, **env):
-        """(exit code, standard output, standard error) of a command that ends."""
-        process = await self.start(*words, **env)
-        async with asyncio.timeout(READY_SECONDS):
-            out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
-
-    async def serve(self, *words, **env):
-        """The serving process, once it has said that it is ready."""
-        listen = ("--listen", f"127.0.0.1:{self.port}", "--data", str(self.folder / "data"))
-        process = await self.start("serve", *listen, *words, **env)
-        async with asyncio.timeout(READY_SECONDS):
-            while line := await process.stdout.readline():
-                if json.loads(line)["msg"] == "ready":
-                    return process
-        raise AssertionError((await process.stderr.read()).decode())
-
-    def url(self):
-        return ("--url", f"http://127.0.0.1:{self.port}")
-
-
-@pytest.fixture
-async def command(folder):
-    return Command(folder)
-
-
-def table_for(server):
-    routes = [{"prefix": "/u"}, {"prefix": "/l", "kind": "long"}]
-    return json.dumps([{"name": "up", "address": server.address, "routes": routes}])
 
 
 async def connect(port):
@@ -90,7 +30,7 @@ async def test_sigterm_answers_what_is_under_way_and_exits_0(serve, command, eve
         await call.answer(b"done")
 
     server = await serve(held)
-    process = await command.serve(GATEWAY_UPSTREAMS=table_for(server))
+    process = await command.serve(GATEWAY_UPSTREAMS=command.table(server))
     reader, writer = await connect(command.port)
     writer.write(b"GET /u HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await eventually(lambda: server.calls)
@@ -104,7 +44,8 @@ async def test_sigterm_answers_what_is_under_way_and_exits_0(serve, command, eve
         rest, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")
     lines = [json.loads(line) for line in rest.splitlines()]
-    assert [line["status"] for line in lines if line["msg"] == "http request"] == [200]
+    served = [line for line in lines if line.get("path") == "/u"]
+    assert [line["status"] for line in served] == [200]
     writer.close()
 
 
@@ -160,7 +101,7 @@ async def test_breakers_are_seen_and_reset_from_the_command_line_and_by_restart(
 
     server = await serve(bad)
     secret = {"JWT_SECRET": "a secret of at least thirty-two bytes"}
-    process = await command.serve(GATEWAY_UPSTREAMS=table_for(server), **secret)
+    process = await command.serve(GATEWAY_UPSTREAMS=command.table(server), **secret)
     reader, writer = await connect(command.port)
     writer.write(b"GET /u HTTP/1.1\r\nHost: localhost\r\n\r\n" * 6)
     seen = b""
@@ -176,12 +117,19 @@ async def test_breakers_are_seen_and_reset_from_the_command_line_and_by_restart(
     code, out, _ = await command.run("reset", "up", *command.url(), "--token", token)
     assert (code, out) == (0, "up: closed\n")
     assert (await command.run("breakers", *command.url()))[0] == 0
-    process.send_signal(signal.SIGTERM)
-    await process.communicate()
-    again = await command.serve(GATEWAY_UPSTREAMS=table_for(server), **secret)
+    metrics = (await command.ask("GET", "/metrics")).body.decode()
+    assert 'gateway_breaker_state{system="gateway",upstream="up"} 0' in metrics
+    for to in ("open", "closed"):
+        assert f'changes_total{{system="gateway",upstream="up",to="{to}"}} 1' in metrics
+    lines = await command.stop(process)
+    changes = [line for line in lines if line["msg"] == "circuit breaker state changed"]
+    assert [(line["from"], line["to"]) for line in changes] == [
+        ("closed", "open"),
+        ("open", "closed"),
+    ]
+    again = await command.serve(GATEWAY_UPSTREAMS=command.table(server), **secret)
     assert (await command.run("breakers", *command.url()))[0] == 0
-    again.send_signal(signal.SIGTERM)
-    await again.communicate()
+    await command.stop(again)
 
 
 async def test_commands_say_when_nobody_answers(command):

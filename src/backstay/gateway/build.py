@@ -66,13 +66,9 @@ def assemble(
     guard = BreakerStage(breakers)
     access = AccessLog(clock)
     parts: list[Parts] = []
-    own = OwnRoutes(
-        Health(board, systems, breakers),
-        breakers,
-        upstreams,
-        registry,
-        ready=lambda: parts[0].gateway.ready() and board.ready(),
-    )
+    health = Health(board, systems, breakers)
+    ready = lambda: parts[0].gateway.ready() and board.ready()  # noqa: E731
+    own = OwnRoutes(health, breakers, upstreams, registry, ready)
     stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard)
     observers: list[Observer] = [guard.observe, Counting(registry), access]
     timeouts = Timeouts(total=settings.unary_timeout, idle=settings.idle_timeout)

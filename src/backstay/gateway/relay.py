@@ -128,8 +128,9 @@ class Relay:
             exchange.cause = Cause("client_slow", "the body did not arrive")
             self._end(self._fault(CLIENT_SLOW, seconds=self._silence))
             return
+        client_is_slow = exchange.answered and self._client_is_slow
         self._let_go()
-        if exchange.answered and self._client_is_slow:
+        if client_is_slow:
             exchange.verdict = "unknown"
             exchange.cause = Cause("client_slow", "the client did not read")
             self._end(None)
@@ -219,6 +220,8 @@ class Relay:
             self._sent_all = False
             self._pool.acquire(self, fresh=True)
             return
+        if self._held:
+            self._exchange.phase = "write"
         says = str(failure) if failure else "closed by the other side"
         self._fail(Cause("reset", says), UPSTREAM_RESET, reason=says)
 

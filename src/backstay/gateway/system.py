@@ -12,6 +12,7 @@ from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
 from backstay.gateway.build import assemble
 from backstay.gateway.errors import ERRORS
+from backstay.gateway.guides import GUIDES
 from backstay.gateway.health import remembered
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, read_upstreams
@@ -49,7 +50,7 @@ SYSTEM = System(
     settings=GatewaySettings,
     errors=ERRORS,
     metrics=METRICS,
-    guides=(),
+    guides=GUIDES,
     routes=(),
     commands={"backstay gateway": "backstay.cli.gateway:command"},
     build=build,

@@ -3,14 +3,17 @@
 import asyncio
 
 import apsw
+import pytest
 from tests.app.flow.conftest import Open
 from tests.app.flow.payments import HANG_DONE, Payments
 from tests.app.flow.programs import call, task, tries, with_workflow, workflow, write_down
 from tests.app.flow.stage import Stage
 
+from backstay.app.flow import machine
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.model import Outcome
-from backstay.app.flow.turn import Claim
+from backstay.app.flow.rows import Execution
+from backstay.app.flow.turn import Claim, Turn
 from backstay.lang.program import Step
 
 
@@ -201,3 +204,25 @@ async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(sta
     assert await stage.ends(execution) == "completed"
     assert stage.payments.captured() == [order]
     assert stage.one("SELECT count(*) FROM attempts") == 0
+
+
+async def test_a_mistake_of_ours_in_one_step_stops_no_other(
+    open_stage: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await open_stage(program=with_workflow(workflow(Step("one", write_down("one")))))
+    settle = machine.settle
+
+    def broken(turn: Turn, row: Execution, *rest: object) -> None:
+        if row.input == '{"name":"bad"}':
+            raise AssertionError("a mistake of ours")
+        settle(turn, row, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(machine, "settle", broken)
+    bad = await stage.start("small", name="bad")
+    good = await stage.start("small", name="good")
+    assert await stage.ends(good) == "completed"
+    assert stage.steps(bad) == {"one": "pending"}
+    assert stage.marks() == ["one"]
+
+    monkeypatch.undo()
+    assert await stage.ends(bad) == "completed"
