@@ -176,7 +176,8 @@ DEFAULT_ROUTES: Sequence[tuple[str, Sequence[RouteSpec]]] = (
             RouteSpec("/v1/codeq/replies", "long"),
         ),
     ),
-    ("app", (RouteSpec("/api/v1"),)),
+    # Seed data is imported whole; the app bounds it at the same size.
+    ("app", (RouteSpec("/api/v1"), RouteSpec("/api/v1/admin", max_body=64 * 1_048_576))),
 )
 
 
