@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from backstay.cli import face
-from backstay.cli.codeq import Group
+from backstay.cli.codeq_face import Group
 from backstay.core.errors import Exit
 
 C = TypeVar("C", bound=Callable[..., Any])
