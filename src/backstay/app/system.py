@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from backstay import __version__
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
@@ -13,6 +14,7 @@ from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
+from backstay.app.native import endpoints as native_routes
 from backstay.app.plan.endpoints import PREFIX, compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
@@ -20,19 +22,17 @@ from backstay.app.settings import AppSettings
 from backstay.app.store.pool import Pool
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.clock import Clock
+from backstay.core.health import Board
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
-from backstay.core.settings import Secret
 from backstay.core.sqlite import Database
 from backstay.core.system import Route, System
-from backstay.core.tokens import Verifier
-from backstay.core.trust import Trust, require_auth_for
-from backstay.lang.program import Constant, Env, Expr, Program
+from backstay.lang.program import Program
 
 
 async def build(
@@ -49,7 +49,7 @@ async def build(
     settings, clock = process.loaded.settings, process.clock
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
-    trust = _trust(settings, program, listen, env, clock)
+    trust = trust_of(settings, program, listen, env, clock)
     path = settings.store()
     database = Database(
         path, runtime_schema(), settings.durability, settings.max_connections - 1, clock
@@ -82,37 +82,14 @@ async def build(
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
+    alone: list[Loop] = []
+    if not listen.path:
+        board = Board(clock, __version__, process.board_checks)
+        routes += native_routes(board, process.registry)
+        alone.append(board)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
     store = Store(pool, program, sources, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, HttpServer(app, listen)]
-
-
-def _trust(
-    settings: AppSettings,
-    program: Program,
-    listen: Listen,
-    env: dict[str, str | None],
-    clock: Clock,
-) -> Trust:
-    if listen.path:
-        return Trust.socket()
-    verifier = None
-    declared = program.auth
-    secret = settings.jwt_secret
-    if not secret and declared is not None:
-        secret = Secret(_text(declared.secret, env))
-    if secret:
-        issuer = settings.jwt_issuer or (declared.issuer if declared else "") or "backstay"
-        audience = settings.jwt_audience or (declared.audience if declared else "") or "backstay"
-        verifier = Verifier(secret, issuer, audience, clock)
-    require_auth_for(str(listen), verifier)
-    return Trust.strict(verifier) if verifier else Trust.loopback()
-
-
-def _text(expr: Expr, env: dict[str, str | None]) -> str:
-    if isinstance(expr, Env):
-        return env.get(expr.name) or ""
-    return expr.value if isinstance(expr, Constant) and isinstance(expr.value, str) else ""
+    return [store, flow, *flow.loops, *alone, HttpServer(app, listen)]
 
 
 SYSTEM = System(

@@ -111,7 +111,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "not-started",
-            "nothing was ever started on the data folder {data}",
+            "nothing runs: nothing was ever started on the data folder {data}",
             0.05,
             {
                 _SUPERVISOR: {"never": 0.97},
@@ -121,7 +121,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "stopped",
-            "Backstay does not run: it was stopped[[ ({exit_reason})]]",
+            "nothing runs: it was stopped[[ ({exit_reason})]]",
             0.05,
             {
                 _SUPERVISOR: {"stopped": 0.97},
@@ -131,7 +131,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "killed",
-            "Backstay does not run: its supervisor[[ (pid {pid})]] died without stopping in order",
+            "nothing runs: its supervisor[[ (pid {pid})]] died without stopping in order",
             0.03,
             {
                 _SUPERVISOR: {"killed": 0.97},
