@@ -144,7 +144,7 @@ async def test_payment_service_down(world):
 
 
 async def test_payment_service_slow(world):
-    opened(world, "Payments.charge did not answer within 2s", "timeout")
+    opened(world, "Payments.charge did not answer within 2s", "")
     finding = await only_finding(world.target())
     assert finding.cause == "target-slow"
     assert "Payments is too slow" in finding.says

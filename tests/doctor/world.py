@@ -94,7 +94,7 @@ class World:
             },
             "gateway": {},
         }
-        self.breakers = [closed("Payments")]
+        self.breakers = [closed("integration:Payments")]
         self.settings = [{"name": "jwt_secret", "value": "", "source": "default", "where": ""}]
         self.processes = {name: self.process(name) for name in SYSTEMS}
         self.processes["payments"] = self.process("payments", control="", address=self.payments.url)

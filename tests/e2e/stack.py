@@ -82,7 +82,7 @@ class Stack:
                 )
             answer = self.try_ask("GET", "/health")
             ready = self.try_ask("GET", "/api/v1/products?limit=1")
-            return answer is not None and answer.status == 200 and _ok(ready)
+            return answer is not None and answer.status == 200 and _has_data(ready)
 
         until(healthy, seconds, lambda: f"not healthy:\n{self.output.read_text()[-3000:]}")
 
@@ -332,5 +332,6 @@ def running(folder: Path, **more: Any) -> Iterator[Stack]:
         stack.close()
 
 
-def _ok(answer: Answer | None) -> bool:
-    return answer is not None and answer.status == 200
+def _has_data(answer: Answer | None) -> bool:
+    """The seed is in: it is given after the systems are up."""
+    return answer is not None and answer.status == 200 and bool(answer.json["data"])

@@ -112,7 +112,7 @@ def test_the_nightly_job_counts_what_was_sold(shop: Stack) -> None:
         ("DELETE", "/api/v1/products", None, 405),
         ("GET", "/api/v1/nowhere", None, 404),
         ("GET", "/nowhere", None, 404),
-        ("GET", "/api/v1/products/not-a-uuid", None, 404),
+        ("GET", "/api/v1/products/not-a-uuid", None, 400),
         ("GET", "/api/v1/products?colour=red", None, 400),
     ],
 )

@@ -32,7 +32,7 @@ def diagnose(stack: Stack, *words: str) -> tuple[int, dict[str, Any]]:
 
 
 def causes(verdict: dict[str, Any]) -> list[str]:
-    return [cause["id"] for cause in verdict["causes"]]
+    return [finding["cause"] for finding in verdict["findings"]]
 
 
 def assert_named(stack: Stack, cause: str, *words: str, seconds: float = 20.0) -> dict[str, Any]:
@@ -46,8 +46,9 @@ def assert_named(stack: Stack, cause: str, *words: str, seconds: float = 20.0) -
 
     until(named, seconds, lambda: f"wanted {cause}, got {json.dumps(seen, indent=1)[:3000]}")
     verdict = dict(seen[1])
-    found = next(entry for entry in verdict["causes"] if entry["id"] == cause)
+    found = next(entry for entry in verdict["findings"] if entry["cause"] == cause)
     assert found["evidence"], "a cause without evidence is a guess"
+    assert found["fixes"], "a cause without a fix leaves its reader alone"
     return verdict
 
 
@@ -75,7 +76,7 @@ def test_a_healthy_run_is_silent(shop: Stack) -> None:
     buy(shop, 3)
     shop.settle()
     code, verdict = diagnose(shop)
-    assert (code, verdict["causes"]) == (HEALTHY, []), json.dumps(verdict)[:2000]
+    assert (code, verdict["findings"]) == (HEALTHY, []), json.dumps(verdict)[:2000]
     plain = shop.command("doctor")
     assert plain.returncode == HEALTHY
     assert len(plain.stdout.strip().splitlines()) == 1
@@ -94,20 +95,20 @@ def test_nothing_runs_is_said(tmp_path: Path) -> None:
 
 def test_the_queue_process_is_dead(shop: Stack) -> None:
     kill_until_given_up(shop, "queue")
-    assert_named(shop, "queue.process-dead")
+    assert_named(shop, "queue-gave-up")
 
 
 def test_the_queue_store_is_not_writable(shop: Stack) -> None:
     # No byte may be added to any file: the store fails while the process lives.
     resource.prlimit(shop.pid("queue"), resource.RLIMIT_FSIZE, (0, 0))
     buy(shop)
-    assert_named(shop, "queue.store-not-writable")
+    assert_named(shop, "store-not-writable")
 
 
 def test_the_payment_service_is_down(shop: Stack) -> None:
     kill_until_given_up(shop, "payments")
     buy(shop, 5)
-    assert_named(shop, "app.integration-down", seconds=30)
+    assert_named(shop, "service-down", seconds=30)
 
 
 def test_the_payment_service_is_slow(shop: Stack) -> None:
@@ -116,33 +117,32 @@ def test_the_payment_service_is_slow(shop: Stack) -> None:
         ["curl", "-sf", "-X", "POST", f"{address}/faults", "-d", '{"delay": 6}'], check=True
     )
     buy(shop, 5)
-    assert_named(shop, "app.integration-slow", seconds=30)
+    assert_named(shop, "target-slow", seconds=30)
 
 
 def test_the_app_database_is_locked(shop: Stack) -> None:
     with closing(sqlite3.connect(shop.data / "app.db", isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
-        assert_named(shop, "app.database-locked")
+        assert_named(shop, "database-locked")
         intruder.execute("ROLLBACK")
 
 
 def test_the_app_database_is_gone(shop: Stack) -> None:
     (shop.data / "app.db").rename(shop.data / "elsewhere.db")
-    buy(shop)
-    assert_named(shop, "app.database-gone")
+    assert_named(shop, "database-gone")
 
 
 def test_the_secret_that_signed_the_token_is_another(tmp_path: Path) -> None:
     with running(tmp_path, env={"JWT_SECRET": "the gateway's own secret, long enough"}) as stack:
         stack.env["JWT_SECRET"] = "another secret, as long as the first"
         token = stack.token("staff")
-        assert_named(stack, "gateway.wrong-secret", "--token", token)
+        assert_named(stack, "wrong-jwt-secret", "--token", token)
 
 
 def test_the_token_has_expired(shop: Stack) -> None:
     done = shop.command("token", "--role", "staff", "--ttl=-10m")
     assert done.returncode == 0, done.stderr
-    assert_named(shop, "gateway.token-expired", "--token", done.stdout.strip())
+    assert_named(shop, "expired-token", "--token", done.stdout.strip())
 
 
 def test_the_port_is_taken_by_another_program(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_port_is_taken_by_another_program(tmp_path: Path) -> None:
         said = stack.output.read_text()
         assert f"{stack.port}" in said
         assert f"{os.getpid()}" in said
-        verdict = assert_named(stack, "up.port-taken", "--port", str(stack.port))
+        verdict = assert_named(stack, "port-taken", "--url", f"http://127.0.0.1:{stack.port}")
         assert str(os.getpid()) in json.dumps(verdict)
     stack.close()
 
@@ -178,13 +178,13 @@ def test_the_disk_is_nearly_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "96m") as disk, running(disk) as stack:
         free = shutil.disk_usage(disk).free
         (disk / "ballast").write_bytes(b"\0" * (free - 2 * 1024 * 1024))
-        assert_named(stack, "up.disk-nearly-full")
+        assert_named(stack, "disk-nearly-full")
 
 
 def test_no_worker_serves_the_command(shop: Stack) -> None:
     kill_until_given_up(shop, "packer")
     buy(shop)
-    verdict = assert_named(shop, "queue.no-worker", seconds=40)
+    verdict = assert_named(shop, "worker-down", seconds=40)
     assert "PACK_ORDER" in json.dumps(verdict)
 
 
@@ -193,6 +193,6 @@ def test_a_stopped_process_is_not_called_dead(shop: Stack) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         _, verdict = diagnose(shop)
-        assert "queue.process-dead" not in causes(verdict)
+        assert "queue-dead" not in causes(verdict)
     finally:
         os.kill(pid, signal.SIGCONT)

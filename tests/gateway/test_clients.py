@@ -314,3 +314,40 @@ async def test_trailers_of_a_request_do_not_become_headers_of_the_next(serve, pr
     assert (await client.reply()).body == b"ab"
     await client.ask("GET", "/u")
     assert all("x-admin" not in dict(call.headers) for call in server.calls)
+
+
+async def test_chunk_extensions_without_end_are_refused(serve, proxy):
+    gateway = await proxy(await serve(echo), max_header_bytes=8192)
+    client = await gateway.connect()
+    await client.send(b"POST /u HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1;")
+    for _ in range(20):
+        await client.send(b"x" * 2048)
+        await asyncio.sleep(0.001)
+    assert (await client.reply()).status == 431
+
+
+async def test_a_body_of_tiny_chunks_is_fine(serve, proxy):
+    client = await (await proxy(await serve(echo), max_header_bytes=8192)).connect()
+    await client.send(b"POST /u HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+    await client.send(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
+    assert (await client.reply()).body == b"x" * 20_000
+
+
+async def test_a_client_that_asks_and_asks_and_never_reads_is_not_answered_into_memory(
+    serve, proxy, eventually
+):
+    async def large(call):
+        await call.answer(b"x" * 1_000_000)
+
+    server = await serve(large)
+    gateway = await proxy(server)
+    client = await gateway.connect()
+    await client.send(b"GET /s HTTP/1.1\r\n" + HOST + b"\r\n" + b"")
+    await client.send((b"GET /s HTTP/1.1\r\n" + HOST + b"\r\n") * 200)
+    before = -1
+    while before != len(server.calls):
+        before = len(server.calls)
+        await asyncio.sleep(0.15)
+    assert before < 30
+    for _ in range(201):
+        assert len((await client.reply()).body) == 1_000_000

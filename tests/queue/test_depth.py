@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.queue.support import Server, serving, until
 
@@ -99,3 +100,47 @@ def test_the_doctor_can_see_whether_the_store_takes_a_write(tmp_path: Path):
 def _sick(server: Server) -> dict[str, object] | None:
     found = probe(server, "queue.store")
     return None if found["writable"] else found
+
+
+# --- what goes -------------------------------------------------------------------------------
+
+
+def rows(data: Path) -> int:
+    """How much is in the store: tasks, payloads and results."""
+    store = apsw.Connection(str(data / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return sum(
+            store.execute(f"SELECT count(*) FROM {table}").get
+            for table in ("task", "payload", "result")
+        )
+    finally:
+        store.close()
+
+
+def worked(server: Server, **changes: object) -> str:
+    """A task with an idempotency key, created and ended; gives its id."""
+    server.create("A", idempotencyKey="k")
+    task = server.claim("A")
+    assert task is not None
+    body = {"status": "COMPLETED", "result": {}, "leaseToken": task["leaseToken"], **changes}
+    assert server.post(f"/tasks/{task['id']}/result", body).status == 200
+    return str(task["id"])
+
+
+@pytest.mark.seed("Q32")
+@pytest.mark.parametrize("how", ["retention", "cleanup"])
+def test_ended_tasks_go_with_their_results_and_keys(tmp_path: Path, how: str):
+    config = tmp_path / "config.yaml"
+    config.write_text("retentionSeconds: 1\n" if how == "retention" else "retentionSeconds: 900\n")
+    with serving(tmp_path / "data", "--config", str(config)) as server:
+        for changes in ({}, {"status": "FAILED", "result": {"why": 1}, "error": "no"}):
+            first = worked(server, **changes)
+            server.create("OPEN")
+            before = rows(tmp_path / "data")
+            if how == "cleanup":
+                assert server.post("/admin/tasks/cleanup", {"command": "A"}).json["deleted"] == 1
+            until(lambda: rows(tmp_path / "data") == before - 3)  # noqa: B023
+            assert server.get(f"/tasks/{first}").status == 404
+            assert server.get(f"/tasks/{first}/result").status == 404
+        # the idempotency entry is gone with the task
+        assert worked(server) != first

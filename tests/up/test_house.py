@@ -39,9 +39,27 @@ class House:
     def state(self) -> dict:
         return json.loads(self.do("status", "-o", "json").stdout)
 
-    def get(self, path: str) -> dict:
-        with urllib.request.urlopen(self.base + path, timeout=10) as answer:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> dict:
+        request = urllib.request.Request(self.base + path, headers=headers or {})
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
+
+    def order(self) -> str:
+        """Order one of the first product, as the first customer; the order's id."""
+        token = self.do("token", "--role", "staff").stdout.strip()
+        customers = self.get("/api/v1/customers?limit=1", {"Authorization": f"Bearer {token}"})
+        product = self.get("/api/v1/products?limit=1")["data"][0]["id"]
+        body = {
+            "customer": customers["data"][0]["id"],
+            "lines": [{"product": product, "quantity": 1}],
+        }
+        request = urllib.request.Request(
+            f"{self.base}/api/v1/orders",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())["id"]
 
 
 @pytest.fixture
@@ -74,6 +92,10 @@ def test_the_example_comes_up_survives_kill_9_and_keeps_its_data(house: House) -
     assert house.up().returncode == 0
     assert house.get("/api/v1/products?limit=3")["data"] == first
     assert house.do("logs", "up", "-n", "0").stdout.count("seeded") == 1
+
+    order = house.order()
+    done = lambda: house.get(f"/api/v1/orders/{order}")["status"] == "fulfilled"  # noqa: E731
+    until(done, 20)
 
     after = house.state()["processes"]
     settings = json.loads(house.do("config", "show", "-o", "json").stdout)

@@ -16,6 +16,7 @@ from backstay.up.owner import MARKER, own, owner
 from backstay.up.plan import Plan, Wish, compose
 from backstay.up.ports import remembered
 from backstay.up.project import Project, project_beside, read_project
+from backstay.up.readable import readable
 from backstay.up.seed import is_wanted, make
 from backstay.up.state import LastExit, ProcessState, State
 from backstay.up.table import draw
@@ -189,3 +190,20 @@ def test_the_table_is_plain_unless_it_is_asked_to_shine() -> None:
     shining = draw(state, colours=True)
     assert "\x1b[32mready" in shining
     assert "\x1b[31mgave_up" in shining
+
+
+def test_a_log_line_is_readable_on_a_terminal_and_shows_no_trace() -> None:
+    line = (
+        '{"ts":"2026-11-22T02:44:14.761977Z","level":"error","msg":"step failed","service":"app",'
+        '"loop":"cron","exception":"Traceback (most recent call last):\\n  x\\nKeyError: 7"}'
+    )
+    shown = readable(line)
+    assert shown.startswith("02:44:14.761 \x1b[31merror\x1b[0m step failed loop=cron")
+    assert "KeyError: 7" in shown
+    assert "Traceback" not in shown
+    assert "\n" not in shown
+
+
+@pytest.mark.parametrize("line", ["", "plain words", "{broken", '{"a":1}', '{"ts":1,"level":"x"}'])
+def test_what_is_no_log_line_stays_as_it_is(line: str) -> None:
+    assert readable(line) == line

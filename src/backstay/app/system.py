@@ -3,11 +3,18 @@
 import os
 from collections.abc import Sequence
 
+from backstay import __version__
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
+from backstay.app.flow.api import routes as flow_routes
+from backstay.app.flow.engine import Flow
+from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
+from backstay.app.flow.metrics import METRICS as FLOW_METRICS
+from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
+from backstay.app.native import endpoints as native_routes
 from backstay.app.plan.endpoints import PREFIX, compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
@@ -15,26 +22,24 @@ from backstay.app.settings import AppSettings
 from backstay.app.store.pool import Pool
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.clock import Clock
+from backstay.core.health import Board
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
-from backstay.core.settings import Secret
 from backstay.core.sqlite import Database
 from backstay.core.system import Route, System
-from backstay.core.tokens import Verifier
-from backstay.core.trust import Trust, require_auth_for
-from backstay.lang.program import Constant, Env, Expr, Program
+from backstay.lang.program import Program
 
 
 async def build(
     process: Process[AppSettings],
     program: Program,
     sources: Sequence[tuple[str, str]],
-    tasks: TaskQueue | None,  # noqa: ARG001 - taken by the workflows, which land next
+    tasks: TaskQueue | None,
 ) -> Sequence[Service | Loop]:
     """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
     `tasks` carries work to outside workers, None where there is no queue.
@@ -44,62 +49,54 @@ async def build(
     settings, clock = process.loaded.settings, process.clock
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
-    trust = _trust(settings, program, listen, env, clock)
+    trust = trust_of(settings, program, listen, env, clock)
     path = settings.store()
     database = Database(
         path, runtime_schema(), settings.durability, settings.max_connections - 1, clock
     )
     pool = Pool(database, settings.max_connections)
     health = DatabaseHealth(pool, path, clock)
-    runtime = Runtime(program, pool, clock, process.ids, env)
+    flow = Flow(
+        database=database,
+        clock=clock,
+        ids=process.ids,
+        dice=process.dice,
+        registry=process.registry,
+        breakers=process.breakers,
+        env=env,
+        load=recalled(database),
+        queue=tasks,
+        allow=settings.egress_allow,
+    )
+    flow.declare(program)
+    runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
 
     async def opened() -> None:
         health.opened()
+        await flow.serve(program)
 
     process.registry.declare(HTTP_METRICS)
     watch(process.registry, pool)
-    process.board_checks.append(health.check())
+    process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
+    process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
-    routes = endpoints(runtime, compile_endpoints(program))
+    routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
+    alone: list[Loop] = []
+    if not listen.path:
+        board = Board(clock, __version__, process.board_checks)
+        routes += native_routes(board, process.registry)
+        alone.append(board)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
     store = Store(pool, program, sources, clock, process.ids, env, [opened])
-    return [store, HttpServer(app, listen)]
-
-
-def _trust(
-    settings: AppSettings,
-    program: Program,
-    listen: Listen,
-    env: dict[str, str | None],
-    clock: Clock,
-) -> Trust:
-    if listen.path:
-        return Trust.socket()
-    verifier = None
-    declared = program.auth
-    secret = settings.jwt_secret
-    if not secret and declared is not None:
-        secret = Secret(_text(declared.secret, env))
-    if secret:
-        issuer = settings.jwt_issuer or (declared.issuer if declared else "") or "backstay"
-        audience = settings.jwt_audience or (declared.audience if declared else "") or "backstay"
-        verifier = Verifier(secret, issuer, audience, clock)
-    require_auth_for(str(listen), verifier)
-    return Trust.strict(verifier) if verifier else Trust.loopback()
-
-
-def _text(expr: Expr, env: dict[str, str | None]) -> str:
-    if isinstance(expr, Env):
-        return env.get(expr.name) or ""
-    return expr.value if isinstance(expr, Constant) and isinstance(expr.value, str) else ""
+    return [store, flow, *flow.loops, *alone, HttpServer(app, listen)]
 
 
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=ERRORS,
-    metrics=METRICS,
+    errors=(*ERRORS, *FLOW_ERRORS),
+    metrics=(*METRICS, *FLOW_METRICS),
     guides=(),
     routes=(Route(PREFIX, "unary", "public"),),
     commands={"codeai": "backstay.cli.codeai:main"},

@@ -65,7 +65,8 @@ def parse(path: str, output: str) -> int:
         _table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
     else:
         for kind, title, line, size in outline(file):
-            click.echo(f"{name}:{line}: {kind} {title} ({size} members)")
+            what = f"{kind} {title}".rstrip()
+            click.echo(f"{name}:{line}: {what} ({size} members)")
     _say(found, [(name, text)], "plain")
     return Exit.NEGATIVE if found else Exit.OK
 

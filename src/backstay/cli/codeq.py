@@ -1,42 +1,27 @@
 """`codeq`: the queue from the command line. Every command goes through the server."""
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from backstay.cli import face
+from backstay.cli.codeq_face import (
+    Given,
+    Group,
+    ask,
+    client_of,
+    draw,
+    read_json,
+    read_time,
+    show,
+)
 
 if TYPE_CHECKING:
     from backstay.queue.api.wire import TaskView
     from backstay.queue.client import QueueClient
-
-T = TypeVar("T")
-
-
-class Given(msgspec.Struct, frozen=True):
-    """What was said before the sub-command."""
-
-    base_url: str
-    producer_token: str
-    worker_token: str
-    profile: str
-
-
-class Group(click.Group):
-    """Names the nearest command when it does not know one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            hint = face.did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"no such command: {args[0]!r}.{hint}", ctx) from unknown
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,8 +68,8 @@ def create(
     output: str,
 ) -> None:
     """Put a task into the queue."""
-    body, due = _json(payload), _time(run_at)
-    made = _ask(
+    body, due = read_json(payload), read_time(run_at)
+    made = ask(
         given,
         lambda client: client.create(
             event,
@@ -114,7 +99,7 @@ def list_tasks(
     given: Given, event: str, status: str, state: str, limit: int, cursor: str, output: str
 ) -> None:
     """Tasks in the order of their arrival."""
-    page = _ask(
+    page = ask(
         given,
         lambda client: client.list(
             command=event, status=status, state=state, limit=limit, cursor=cursor
@@ -123,7 +108,7 @@ def list_tasks(
     if output == "json":
         face.emit_json({"data": page.items, "next_cursor": page.next or None})
         return
-    _draw(
+    draw(
         ("ID", "COMMAND", "STATUS", "TRIES", "CREATED", "ERROR"),
         [
             (
@@ -148,7 +133,7 @@ def list_tasks(
 @click.pass_obj
 def get(given: Given, id: str, output: str) -> None:
     """One task."""
-    _show(_ask(given, lambda client: client.get(id)), output)
+    show(ask(given, lambda client: client.get(id)), output)
 
 
 @task.command("result")
@@ -158,7 +143,7 @@ def get(given: Given, id: str, output: str) -> None:
 @click.pass_obj
 def result(given: Given, id: str, wait_seconds: float, output: str) -> None:
     """The result of a task."""
-    _show(_ask(given, lambda client: client.result(id, wait_seconds)), output)
+    show(ask(given, lambda client: client.result(id, wait_seconds)), output)
 
 
 @task.command("cancel")
@@ -168,7 +153,7 @@ def result(given: Given, id: str, wait_seconds: float, output: str) -> None:
 @click.pass_obj
 def cancel(given: Given, id: str, reason: str, output: str) -> None:
     """End a task before it is done."""
-    ended = _ask(given, lambda client: client.cancel(id, reason))
+    ended = ask(given, lambda client: client.cancel(id, reason))
     if output == "json":
         face.emit_json(ended)
     else:
@@ -196,7 +181,7 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
         dead = (await client.list(command=event, state="dead", limit=200)).items if dlq else ()
         return depth, dead
 
-    depth, dead = _ask(given, look)
+    depth, dead = ask(given, look)
     seen = msgspec.to_builtins(depth)
     if output == "json":
         face.emit_json({**seen, "deadLetters": dead} if dlq else seen)
@@ -207,7 +192,7 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
     )
     if dlq:
         rows = [(item.id, str(item.attempts), item.error) for item in dead]
-        _draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
+        draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
 
 
 @codeq.group(cls=Group)
@@ -222,7 +207,7 @@ def admin() -> None:
 @click.pass_obj
 def cleanup(given: Given, event: str, before: str, output: str) -> None:
     """Delete ended tasks of a command with their results, and mend wrong entries."""
-    done = _ask(given, lambda client: client.cleanup(event, before))
+    done = ask(given, lambda client: client.cleanup(event, before))
     if output == "json":
         face.emit_json(done)
     else:
@@ -334,86 +319,12 @@ def worker_start(
         heartbeat=min(heartbeat_seconds, lease_seconds / 3),
     )
     names = [name.strip() for name in events.split(",") if name.strip()]
-    serve(lambda: _client(given), names, program, ack, nack_delay, settings)
+    serve(lambda: client_of(given), names, program, ack, nack_delay, settings)
 
 
 def main() -> None:
     """The console script."""
     face.main(codeq, "codeq")
-
-
-def _client(given: Given) -> "QueueClient":
-    """Flag or environment, then the profile, then the default."""
-    from backstay.queue.client import DEFAULT_BASE_URL, QueueClient
-    from backstay.queue.profile import Profiles
-
-    kept = Profiles(os.environ).read(given.profile)
-    either = kept.token.reveal()
-    return QueueClient(
-        given.base_url or kept.base_url or DEFAULT_BASE_URL,
-        producer_token=given.producer_token or kept.producer_token.reveal() or either,
-        worker_token=given.worker_token or kept.worker_token.reveal() or either,
-        timeout=float(os.environ.get("CODEQ_TIMEOUT_SECONDS") or 30),
-    )
-
-
-def _ask(given: Given, question: "Callable[[QueueClient], Awaitable[T]]") -> T:
-    async def asking() -> T:
-        client = _client(given)
-        try:
-            return await question(client)
-        finally:
-            await client.close()
-
-    return asyncio.run(asking())
-
-
-def _json(text: str) -> object:
-    from pathlib import Path
-
-    from backstay.core.errors import Fault
-    from backstay.queue.errors import BAD_ARGUMENT
-
-    try:
-        raw = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, OSError) as bad:
-        raise Fault(BAD_ARGUMENT, name="--payload", reason=f"{bad}") from bad
-
-
-def _time(text: str) -> float | None:
-    from backstay.core.clock import parse_rfc3339
-    from backstay.core.errors import Fault
-    from backstay.queue.errors import BAD_ARGUMENT
-
-    try:
-        return parse_rfc3339(text) if text else None
-    except ValueError as bad:
-        raise Fault(BAD_ARGUMENT, name="--run-at", reason=str(bad)) from bad
-
-
-def _show(found: msgspec.Struct, output: str) -> None:
-    if output == "json":
-        face.emit_json(found)
-        return
-    for name, value in msgspec.to_builtins(found).items():
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        click.echo(f"{name + ':':<18}{text}")
-
-
-def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
-    if not rows:
-        click.echo(none)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    # Ids are for copying: when the output is no terminal, nothing may be folded away.
-    Console(width=console.width if console.is_terminal else 400).print(table, soft_wrap=False)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ class Probe(msgspec.Struct, frozen=True):
 class Cause(msgspec.Struct, frozen=True):
     """`expects[probe][reading]` is the likelihood of that reading when this cause is true.
 
-    A probe that is not named says nothing about this cause.
+    A probe that is not named says nothing about this cause. `says` (and the texts of fixes) are
+    filled with facts of the evidence: `{pid}`; a part in `[[…]]` is left out when a fact in it is
+    not known.
     """
 
     id: str

@@ -182,8 +182,10 @@ def _file_reading(path: Path, owner: object) -> tuple[str, str]:
         return "damaged", f"{path} is not a regular file"
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return "read-only-disk", f"{path.parent} is mounted read-only"
-    if not mode & 0o222 or not os.access(path, os.W_OK):
+    if not mode & 0o222:
         return "not-writable", f"{path} has mode {stat.S_IMODE(mode):04o}"
+    if not os.access(path, os.W_OK):
+        return "not-writable", f"uid {os.geteuid()} may not write to {path}"
     if not os.access(path.parent, os.W_OK) or not path.parent.stat().st_mode & 0o222:
         return "not-writable", f"the folder {path.parent} cannot be written to"
     with path.open("rb") as file:

@@ -33,7 +33,7 @@ def _causes(name: str, inside: Sequence[str]) -> tuple[Cause, ...]:
     return (
         Cause(
             f"{name}-gave-up",
-            f"the {name} process ended again and again and is not restarted: {{exit_reason}}",
+            f"the {name} process ended again and again and is not restarted[[: {{exit_reason}}]]",
             0.04,
             {
                 f"{name}.process": {"gave-up": 0.97},
@@ -46,7 +46,7 @@ def _causes(name: str, inside: Sequence[str]) -> tuple[Cause, ...]:
         ),
         Cause(
             f"{name}-dead",
-            f"the {name} process (pid {{pid}}) is dead: {{exit_reason}}",
+            f"the {name} process[[ (pid {{pid}})]] is dead[[: {{exit_reason}}]]",
             0.05,
             {
                 f"{name}.process": {"killed": 0.4, "restarting": 0.3, "stopped": 0.25},
@@ -59,7 +59,7 @@ def _causes(name: str, inside: Sequence[str]) -> tuple[Cause, ...]:
         ),
         Cause(
             f"{name}-hangs",
-            f"the {name} process (pid {{pid}}) is there and does not answer",
+            f"the {name} process[[ (pid {{pid}})]] is there and does not answer",
             0.03,
             {
                 f"{name}.live": {"late": 0.95},
@@ -71,7 +71,7 @@ def _causes(name: str, inside: Sequence[str]) -> tuple[Cause, ...]:
         ),
         Cause(
             f"{name}-starting",
-            f"the {name} process (pid {{pid}}) runs and is not ready yet",
+            f"the {name} process[[ (pid {{pid}})]] runs and is not ready yet",
             0.02,
             {
                 f"{name}.live": {"not-ready": 0.8, "silent": 0.15},

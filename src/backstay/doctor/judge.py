@@ -5,6 +5,7 @@ are merged: trouble that a named cause of another guide explains is not told twi
 """
 
 import math
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,6 +25,8 @@ from backstay.doctor.verdict import (
 )
 
 _SAYS = {NONE: "all is well", UNKNOWN: "something is wrong that this guide does not know"}
+_PART = re.compile(r"\[\[(.*?)\]\]")
+_FACT = re.compile(r"{(\w+)}")
 _COUNTS = 0.3
 _CLEARLY = 0.1
 
@@ -131,7 +134,7 @@ def _diagnosis(belief: Belief, cause: str, probes: Mapping[str, Probe]) -> Diagn
         ruled_out=_ruled_out(belief, cause),
         would_change_my_mind=_doubts(belief, cause, probes),
         fixes=_fixes(belief, cause, facts),
-        escalation=guide.escalation,
+        escalation=_fill(guide.escalation, facts),
     )
 
 
@@ -195,13 +198,15 @@ def _expected(cause: Cause, probe: str) -> str:
 
 def _doubts(belief: Belief, cause: str, probes: Mapping[str, Probe]) -> tuple[str, ...]:
     """Which answers would turn the verdict: the strongest one given, and those not given."""
-    doubts = []
+    doubts: list[str] = []
+    turned: set[str] = set()
     given = [one for one in belief.evidence if not one.probe.startswith(SYMPTOM)]
     if given and cause != UNKNOWN:
         strongest = max(given, key=lambda one: (_weight(belief, cause, NONE, one), one.probe))
+        turned.add(strongest.probe)
         doubts.append(f"{strongest.probe} reading anything but {strongest.reading}")
     answered = {one.probe for one in given if one.reading not in UNIVERSAL_READINGS}
-    silent = sorted({probe.id for probe in belief.guide.probes} - answered)
+    silent = sorted({probe.id for probe in belief.guide.probes} - answered - turned)
     doubts += [f"an answer of {probe} ({probes[probe].asks})" for probe in silent]
     return tuple(doubts)
 
@@ -243,7 +248,13 @@ class _Shown(dict[str, Plain]):
 
 
 def _fill(template: str, facts: Mapping[str, Plain]) -> str:
-    return template.format_map(_Shown(facts)) if "{" in template else template
+    """`{fact}` filled; a `[[part]]` with a fact that nobody saw is left out."""
+
+    def part(found: re.Match[str]) -> str:
+        known = all(name in facts for name in _FACT.findall(found[1]))
+        return found[1] if known else ""
+
+    return _PART.sub(part, template).format_map(_Shown(facts))
 
 
 __all__ = ["NAMED", "SYMPTOM", "judge"]

@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     target: Target
-    matched: bool
+    matched: tuple[str, ...]
     took: float
 
     @property
@@ -76,8 +76,11 @@ def diagnose(all_guides: Sequence[Guide], question: Question) -> Answer:
     return Answer(verdict, target, _matched(evidence), clock.tick() - began)
 
 
-def _matched(evidence: Sequence[Evidence]) -> bool:
-    return any(one.probe.startswith(SYMPTOM) for one in evidence)
+def _matched(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """The guides that know what the user saw."""
+    return tuple(
+        one.probe.removeprefix(SYMPTOM) for one in evidence if one.probe.startswith(SYMPTOM)
+    )
 
 
 def _chosen(guides: Sequence[Guide], only: str) -> Sequence[Guide]:

@@ -1,6 +1,6 @@
 """The verdict for people: one line when all is well, else what, why, what not, what to type."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Target
@@ -11,8 +11,10 @@ _RISKS = {"none": "", "restart": " (a restart)", "data": " (changes data: make a
 _FACT_LIMIT = 240
 
 
-def show(verdict: Verdict, target: Target, took: float, *, words: bool, matched: bool) -> str:
-    """`words`: the user described a trouble; `matched`: some guide knows it."""
+def show(
+    verdict: Verdict, target: Target, took: float, *, words: bool, matched: Collection[str]
+) -> str:
+    """`words`: the user described a trouble; `matched`: the guides that know it."""
     if verdict.status == "healthy":
         return "\n".join(_healthy(verdict, target, took, words=words, matched=matched))
     lines: list[str] = []
@@ -24,7 +26,7 @@ def show(verdict: Verdict, target: Target, took: float, *, words: bool, matched:
 
 
 def _healthy(
-    verdict: Verdict, target: Target, took: float, *, words: bool, matched: bool
+    verdict: Verdict, target: Target, took: float, *, words: bool, matched: Collection[str]
 ) -> Iterable[str]:
     if words and not matched:
         yield f"could not tell: no guide knows this text, and all {verdict.asked} probes are well"
@@ -35,12 +37,12 @@ def _healthy(
         f" ({target.base_url}, {target.data})"
     )
     if words:
-        for out in verdict.ruled_out:
+        for out in (out for out in verdict.ruled_out if out.guide in matched):
             yield f"  ruled out: {_out(out)}"
 
 
 def _finding(finding: Diagnosis) -> Iterable[str]:
-    yield f"wrong: {finding.says}"
+    yield f"wrong: {_line(finding.says)}"
     yield f"  {finding.guide} / {finding.cause}, {finding.probability:.0%} sure"
     yield "  evidence"
     yield from _evidence(finding)
@@ -77,9 +79,13 @@ def _facts(facts: Mapping[str, Plain]) -> Iterable[str]:
     for key, value in facts.items():
         if key in _HIDDEN or value in (None, "", [], {}):
             continue
-        text = " ".join(str(value).split())
+        text = _line(str(value))
         shown = text if len(text) <= _FACT_LIMIT else text[:_FACT_LIMIT] + "…"
         yield f"      {key}: {shown}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _out(out: RuledOut) -> str:

@@ -135,6 +135,12 @@ class Exchange:
         pieces.clear()
         return data
 
+    def forget(self) -> None:
+        """Let go of what is large: the log may keep the record for a moment longer."""
+        self.headers = ()
+        self.fields = {}
+        self.body.clear()
+
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the body that wait to be passed on."""

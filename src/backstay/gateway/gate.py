@@ -103,6 +103,7 @@ class Gate:
                 observer(exchange)
             except Exception:  # noqa: BLE001 - a counter must not break a connection
                 _log.exception("observer failed", request_id=exchange.request_id)
+        exchange.forget()
 
     def relay(self, client: Client, exchange: Exchange) -> Relay:
         """The way to the upstream that the stages have chosen."""

@@ -88,8 +88,12 @@ def _connection_line(exchange: Exchange) -> bytes:
     return _KEEP + b"\r\n" if exchange.http10 else b"\r\n"
 
 
-@lru_cache(1024)
 def _forwarded(peer: str, host: str) -> bytes:
+    return _forwarded_lines(peer, host) if len(host) < 256 else _forwarded_lines(peer, "")
+
+
+@lru_cache(1024)
+def _forwarded_lines(peer: str, host: str) -> bytes:
     lines = f"x-forwarded-for: {peer}\r\n" if peer else ""
     lines += "x-forwarded-proto: http\r\n"
     return (lines + (f"x-forwarded-host: {host}\r\n" if host else "")).encode("latin-1")

@@ -28,6 +28,8 @@ _OUTCOMES: Mapping[str, Outcome] = {
     "unknown": "unknown",
 }
 _WORST: Sequence[Outcome] = ("fail", "unknown", "warn", "pass", "skip")
+# What a system calls its database is its own affair; the queue's is a store.
+_LIFTED: Mapping[str, Sequence[str]] = {"database": ("database", "store"), "cache": ("cache",)}
 
 
 class SystemReport(msgspec.Struct, frozen=True):
@@ -53,16 +55,15 @@ class Systems:
         self.last: dict[str, SystemReport] = {}
 
     def checks(self) -> list[Check]:
-        """One check per system, and those that only read what the systems said."""
-        own = [
+        """One check per system."""
+        return [
             Check(name, upstream.critical, DEADLINE, EVERY, self._asking(upstream))
             for name, upstream in self.upstreams.items()
         ]
-        lifted = [
-            Check(part, False, DEADLINE, EVERY, self._lifting(part))
-            for part in ("database", "cache")
-        ]
-        return [*own, *lifted]
+
+    def lifted(self) -> dict[str, Entry]:
+        """`database` and `cache` of whichever systems have one, by what they said last."""
+        return {part: self._lift(names) for part, names in _LIFTED.items()}
 
     def breakers(self) -> dict[str, Entry]:
         """The breakers of the systems as `system/target`."""
@@ -109,28 +110,28 @@ class Systems:
         views = msgspec.convert(breakers, tuple[BreakerView, ...])
         return SystemReport(report.status, report.checks, views)
 
-    def _lifting(self, part: str) -> Callable[[], Awaitable[Finding]]:
-        async def run() -> Finding:
-            found = {
-                name: report.checks[part]
-                for name, report in self.last.items()
-                if part in report.checks
-            }
-            if not found:
-                silent = sorted(self.upstreams.keys() - self.last.keys())
-                facts: dict[str, Plain] = {"silent": list(silent)} if silent else {}
-                return Finding("skip", facts)
-            outcomes = [
-                _OUTCOMES.get(str(entry.get("status")), "unknown") for entry in found.values()
-            ]
-            worst = min(outcomes, key=_WORST.index)
-            errors = [
-                f"{name}: {entry['error']}" for name, entry in found.items() if entry.get("error")
-            ]
-            details: dict[str, Plain] = {name: dict(entry) for name, entry in found.items()}
-            return Finding(worst, details, "; ".join(errors))
-
-        return run
+    def _lift(self, names: Sequence[str]) -> Entry:
+        found = {
+            system: entry
+            for system, report in self.last.items()
+            for name, entry in report.checks.items()
+            if name in names
+        }
+        if not found:
+            return {"status": "skipped", "duration": "0s", "critical": False}
+        worst = min(found.values(), key=lambda entry: _WORST.index(_outcome(entry)))
+        lifted: dict[str, Plain] = {
+            "status": worst.get("status"),
+            "duration": worst.get("duration"),
+            "critical": False,
+            "details": {system: dict(entry) for system, entry in found.items()},
+        }
+        errors = [
+            f"{system}: {entry['error']}" for system, entry in found.items() if "error" in entry
+        ]
+        if errors:
+            lifted["error"] = "; ".join(errors)
+        return lifted
 
 
 class Health:
@@ -155,13 +156,17 @@ class Health:
         if tripped:
             entry["error"] = f"not closed: {', '.join(tripped)}"
         status = "degraded" if tripped and report.status == "healthy" else report.status
-        checks = {**report.checks, "circuit_breaker": entry}
+        checks = {**report.checks, **self._systems.lifted(), "circuit_breaker": entry}
         return msgspec.structs.replace(report, status=status, checks=checks)
 
     def breakers(self) -> dict[str, Entry]:
         """Every breaker by name: the gateway's own by upstream, the others as `system/target`."""
         own = {name: shown(breaker.view()) for name, breaker in self._breakers.items()}
         return {**own, **self._systems.breakers()}
+
+
+def _outcome(entry: Entry) -> Outcome:
+    return _OUTCOMES.get(str(entry.get("status")), "unknown")
 
 
 def shown(view: BreakerView) -> Entry:

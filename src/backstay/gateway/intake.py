@@ -39,9 +39,14 @@ def read_request(
     return exchange
 
 
-@lru_cache(1024)
 def field_name(name: bytes) -> str:
     """A header's name in lower case."""
+    # The cache is everybody's: long names, which nobody needs twice, must not fill it.
+    return _short_name(name) if len(name) <= 64 else name.decode("latin-1").lower()
+
+
+@lru_cache(1024)
+def _short_name(name: bytes) -> str:
     return name.decode("latin-1").lower()
 
 

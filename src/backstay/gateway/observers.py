@@ -14,7 +14,8 @@ _log = structlog.get_logger("http")
 SLOW = 5.0
 """Seconds from which a unary request is logged as slow with its phases (G7)."""
 FLUSH_EVERY = 0.2
-BATCH = 2000
+BATCH = 500
+_PATH = 1024
 
 
 class Counting:
@@ -90,7 +91,7 @@ def facts_of(exchange: Exchange) -> Mapping[str, Plain]:
     facts: dict[str, Plain] = {
         "request_id": exchange.request_id,
         "method": exchange.method,
-        "path": exchange.path,
+        "path": exchange.path[:_PATH],
         "status": exchange.status,
         "duration": _ms(took),
     }

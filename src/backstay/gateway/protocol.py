@@ -10,20 +10,17 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import cast
 
-import httptools
 import structlog
 
 from backstay.core.errors import Fault
 from backstay.gateway.errors import (
     HEAD_TIMEOUT,
-    HEAD_TOO_LARGE,
-    MALFORMED,
     OWN_FAULT,
 )
 from backstay.gateway.exchange import CLIENT_GONE, Answer, Cause, Exchange
 from backstay.gateway.gate import Gate
 from backstay.gateway.heads import own_answer
-from backstay.gateway.intake import read_request
+from backstay.gateway.reader import RequestReader
 from backstay.gateway.relay import HIGH_WATER, Relay
 from backstay.gateway.watch import Watch
 
@@ -38,50 +35,32 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
-        "_broken",
+        "_blocked",
         "_closing",
         "_current",
-        "_fresh",
         "_gate",
-        "_head_open",
-        "_head_size",
-        "_headers",
-        "_parser",
-        "_parsing",
         "_peer",
         "_pending",
-        "_raw",
+        "_reader",
         "_reading",
         "_relay",
         "_task",
-        "_too_large",
         "_transport",
-        "_url",
         "_watch",
     )
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._reader: RequestReader = cast("RequestReader", None)
+        self._pending: deque[Exchange] = deque()
         self._watch = Watch(gate.loop, self._expired)
         self._peer = ""
-        # The head that is being received: `_fresh` until its first chunk is through.
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_open = False
-        self._fresh = False
-        self._head_size = 0
-        self._raw = 0
-        self._too_large = False
-        # `_parsing` receives its body, `_pending` wait their turn, `_current` is answered.
-        self._parsing: Exchange | None = None
-        self._pending: deque[Exchange] = deque()
         self._current: Exchange | None = None
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading = True
-        self._broken = False
+        self._blocked = False
         self._closing = False
         self._advancing = False
 
@@ -92,21 +71,29 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # Only this user can open the gateway's own Unix socket (mode 0600).
         self._peer = str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
+        limits = self._gate.limits
+        self._reader = RequestReader(
+            self._peer, self._gate.clock, limits.header_bytes, limits.headers
+        )
+        self._pending = self._reader.requests
         refusal = self._gate.enter(self)
         if refusal is not None:
             self._shed(refusal)
         else:
-            self._watch.set(self._gate.limits.header_timeout)
+            self._watch.set(limits.header_timeout)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self._broken:
+        reader = self._reader
+        if self._closing or reader.broken:
             return
-        try:
-            self._feed(data)
-        except httptools.HttpParserError as bad:
-            self._spoilt(bad)
-        if self._head_open and not self._broken:
-            self._trickle(len(data))
+        fault = reader.feed(data)
+        if fault is not None:
+            self._unreadable(fault)
+        elif reader.head_began:
+            # Once per head, however slowly the rest drips in.
+            reader.head_began = False
+            if self._current is None:
+                self._watch.set(self._gate.limits.header_timeout)
         relay = self._relay
         if relay is not None:
             relay.more()
@@ -132,61 +119,16 @@ class ClientConnection(asyncio.Protocol):
         self._gate.leave(self)
 
     def pause_writing(self) -> None:
+        self._blocked = True
         if self._relay is not None:
             self._relay.hold_answer(on=True)
 
     def resume_writing(self) -> None:
+        self._blocked = False
         if self._relay is not None:
             self._relay.hold_answer(on=False)
-
-    # httptools' side
-
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = []
-        self._head_size = 0
-        self._raw = 0
-        self._head_open = True
-        self._fresh = True
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Behind the head come trailers: counted, and not passed on.
-        self._count(len(name) + len(value) + 4)
-        if self._head_open:
-            self._headers.append((name, value))
-            if len(self._headers) > self._gate.limits.headers:
-                self._too_large = True
-                raise ValueError
-
-    def on_headers_complete(self) -> None:
-        self._head_open = False
-        parser = self._parser
-        exchange = read_request(
-            parser.get_method(),
-            self._url,
-            self._headers,
-            parser.get_http_version(),
-            self._peer,
-            self._gate.clock.tick(),
-        )
-        exchange.keep_alive = exchange.fault is None and parser.should_keep_alive()
-        self._parsing = exchange
-        self._pending.append(exchange)
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self._parsing
-        if exchange is not None:
-            exchange.body.append(body)
-            exchange.body_in += len(body)
-
-    def on_message_complete(self) -> None:
-        exchange, self._parsing = self._parsing, None
-        if exchange is not None:
-            exchange.complete = True
+        self._advance()
+        self.regulate()
 
     # relay.Client
 
@@ -240,49 +182,16 @@ class ClientConnection(asyncio.Protocol):
 
     # receiving
 
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                # An upgrade that is not taken (intake judges which): the rest is HTTP again.
-                if self._pending and self._pending[-1].fault is not None:
-                    self._broken = True
-                    return
-                data = data[upgrade.args[0] :]
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self._gate.limits.header_bytes:
-            self._too_large = True
-            raise ValueError
-
-    def _trickle(self, size: int) -> None:
-        """A head that is still open: bounded in bytes, and its deadline does not move."""
-        if self._fresh:
-            self._fresh = False
-            if self._current is None:
-                self._watch.set(self._gate.limits.header_timeout)
-            return
-        self._raw += size
-        if self._raw > self._gate.limits.header_bytes:
-            self._too_large = True
-            self._spoilt(ValueError())
-
-    def _spoilt(self, bad: Exception) -> None:
-        """The parser gave up: what follows on this connection has no meaning any more."""
-        self._broken = True
-        self._head_open = False
-        fault = self._reason(bad)
-        exchange, self._parsing = self._parsing, None
+    def _unreadable(self, fault: Fault) -> None:
+        """The reader gave up: at which request does that strike?"""
+        exchange = self._reader.receiving
         if exchange is None:
             self._shed(fault)
-        elif exchange is not self._current:
+        elif exchange is self._current:
+            self._stop_current(exchange, fault)
+        else:
             exchange.fault = exchange.fault or fault
             exchange.keep_alive = False
-        else:
-            self._stop_current(exchange, fault)
 
     def _stop_current(self, exchange: Exchange, fault: Fault) -> None:
         if self._relay is not None:
@@ -294,22 +203,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.refuse(exchange, fault)
 
-    def _reason(self, bad: Exception) -> Fault:
-        if self._too_large:
-            limits = self._gate.limits
-            limit = f"{limits.header_bytes} bytes or {limits.headers} headers"
-            return Fault(HEAD_TOO_LARGE, limit=limit)
-        if isinstance(bad, httptools.HttpParserCallbackError):
-            _log.error("request parsing failed", exc_info=bad.__context__)
-            return Fault(OWN_FAULT)
-        return Fault(MALFORMED, reason=str(bad) or type(bad).__name__)
-
     def _shed(self, fault: Fault) -> None:
         """Answer with a fault, in turn, where no request could be read."""
         exchange = Exchange("-", b"", (), self._peer, self.tick())
         exchange.fault = fault
         exchange.keep_alive = False
-        self._broken = True
+        self._reader.broken = True
         self._pending.append(exchange)
         self._advance()
 
@@ -320,7 +219,8 @@ class ClientConnection(asyncio.Protocol):
         if self._advancing:
             return
         self._advancing = True
-        while self._current is None and self._pending and not self._closing:
+        # A client that does not read gets no further answers to pile up in memory.
+        while self._current is None and self._pending and not self._closing and not self._blocked:
             exchange = self._pending.popleft()
             self._current = exchange
             self._gate.begin(exchange)
@@ -390,10 +290,12 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         if not exchange.keep_alive or self._gate.draining:
-            self._close(whole=exchange.complete and not self._broken)
+            self._close(whole=exchange.complete and not self._reader.broken)
             return
         limits = self._gate.limits
-        self._watch.set(limits.header_timeout if self._head_open else limits.keep_alive_timeout)
+        self._watch.set(
+            limits.header_timeout if self._reader.head_open else limits.keep_alive_timeout
+        )
         self._advance()
         self.regulate()
 
@@ -424,9 +326,8 @@ class ClientConnection(asyncio.Protocol):
             self._relay.expired()
         elif self._current is not None:
             return
-        elif self._head_open:
-            self._head_open = False
+        elif self._reader.head_open:
+            self._reader.head_open = False
             self._shed(Fault(HEAD_TIMEOUT, seconds=self._gate.limits.header_timeout))
         else:
-            self._closing = True
-            self._transport.close()
+            self._close(whole=True)

@@ -162,6 +162,7 @@ class _Repair:
     def _at_end(self, end: Token) -> None:
         """A file that stops too early is one mistake, however many blocks it leaves open."""
         if self.stack:
+            self.reports.cut = True
             self._report_missing(self.stack[-1], self.out[-1])
         while self.stack:
             self.stack.pop()

@@ -274,6 +274,14 @@ UNKNOWN_INPUT = _rule(
     "it has: {known}",
 )
 
+DUPLICATE_PARAMETER = _rule(
+    "ScopeError",
+    43,
+    "duplicate parameter '{name}'",
+    "a request, a workflow or a record takes each name once",
+    "rename one of the two",
+)
+
 # --- types -----------------------------------------------------------------------------------
 
 MISMATCH = _rule(

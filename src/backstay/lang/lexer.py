@@ -148,6 +148,7 @@ class _Lexer:
             self._add("string", text, self._decode(text[3:-3], start + 3), start)
             self._newlines(start, text)
         elif group == "open_comment":
+            self.reports.cut = True
             self.reports.add(e.OPEN_COMMENT, self._span("/*", start))
             self._newlines(start, text)
         elif group in ("open_long", "open_string"):
@@ -165,6 +166,7 @@ class _Lexer:
             self._bad(text, start)
 
     def _open_string(self, text: str, start: int, quote: str) -> None:
+        self.reports.cut |= quote != '"'
         span = self._span(text if quote == '"' else quote, start)
         end = Span(span.file, span.end_line, span.end_column, span.end_line, span.end_column)
         # What follows the last letter of the text is most likely code: `)`, `,`, `}`.

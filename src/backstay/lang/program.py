@@ -106,14 +106,21 @@ class Get(Frozen, frozen=True, tag="get"):
 
 
 class Column(Frozen, frozen=True, tag="column"):
-    """A field of the row that a `where`, `set` or access rule speaks of."""
+    """A field of the row that a `where`, `set` or access rule speaks of. A bare name there is the
+    column first; the head of a dotted path is the variable first (`where order == order.id`)."""
 
     field: str
     type: Type
 
 
 class Binary(Frozen, frozen=True, tag="binary"):
-    """`and or == != < <= > >= + - * / in ??`."""
+    """`and or == != < <= > >= + - * / in ??`.
+
+    `x in [a, b]` arrives as `x == a or x == b`. `+` between texts joins them: a text with holes,
+    `"order {order.id}"`, is a chain of `+` over constants and values, where a value that is no
+    `string` stands in `Call("text", (value,))`. A constant beside a column has the column's type
+    (`"paid"` an `EnumType`, `5` a `Decimal`). `null` is `Constant(None, UnknownType())`.
+    """
 
     op: str
     left: "Expr"
@@ -130,8 +137,9 @@ class Unary(Frozen, frozen=True, tag="unary"):
 
 
 class Call(Frozen, frozen=True, tag="call"):
-    """A function of the standard library, e.g. `now()`, `len(x)`, `user.has("admin")`
-    (name `user.has`)."""
+    """A function of the standard library: `now today uuid len lower upper trim contains
+    starts_with ends_with abs round text`, and `user.has("admin")` (name `user.has`). The list
+    with its types is `check.calls.FUNCTIONS`."""
 
     name: str
     args: tuple["Expr", ...]

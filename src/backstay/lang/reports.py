@@ -19,6 +19,8 @@ class Reports:
         self.base = 0
         self.found: list[Diagnostic] = []
         self.dropped = 0
+        self.cut = False
+        """The text ends inside something: what it would have declared is not known."""
         self._lines: set[tuple[int, str]] = set()
 
     def add(
@@ -79,6 +81,11 @@ class Reports:
             self.base + span.end_line,
             span.end_column,
         )
+
+    @property
+    def full(self) -> bool:
+        """Nothing more is kept."""
+        return len(self.found) >= MOST
 
     @property
     def crowded(self) -> bool:

@@ -69,9 +69,11 @@ async def commands_probe(queue: Queue, engine: SqliteEngine, clock: Clock) -> di
             age = max(0.0, now - stats.oldest_ready_at)
             seen["oldest_ready_age"] = max(seen["oldest_ready_age"], age)
     for command, seen in found.items():
-        last = max(polled.get(command, 0.0), polled.get("", 0.0))
+        waiting = queue.waiting(command)
+        # Who waits is asking now.
+        last = now if waiting else max(polled.get(command, 0.0), polled.get("", 0.0))
         seen["last_claim_age"] = max(0.0, now - last) if last else -1.0
-        seen["waiting_claims"] = queue.waiting(command)
+        seen["waiting_claims"] = waiting
     return {"commands": found}
 
 

@@ -117,6 +117,11 @@ class Output:
         self._files[name].write(body + b"\n")
         text = body.decode("utf-8", "replace").rstrip("\r")
         self._all.write(f"{name:<{self._width}} | {text}\n".encode())
+        if self._terminal.colours:
+            # Only people at a terminal pay for it; `core.log_text` is imported with it.
+            from backstay.up.readable import readable
+
+            text = readable(text)
         self._terminal.show(f"{self._prefix(name)} {text}")
 
     def close(self) -> None:

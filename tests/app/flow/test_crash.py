@@ -2,12 +2,15 @@
 
 import asyncio
 
+import apsw
 from tests.app.flow.conftest import Open
 from tests.app.flow.payments import HANG_DONE, Payments
 from tests.app.flow.programs import call, task, tries, with_workflow, workflow, write_down
 from tests.app.flow.stage import Stage
 
 from backstay.app.flow.engine import Flow
+from backstay.app.flow.model import Outcome
+from backstay.app.flow.turn import Claim
 from backstay.lang.program import Step
 
 
@@ -165,3 +168,36 @@ async def test_executions_whose_program_is_missing_wait_and_say_so(open_stage: O
     stage.program = old
     await stage.restart()
     assert await stage.ends(execution) == "completed"
+
+
+class Locking:
+    """Locks the database, as another program could, in the moment a call has come back."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._inner = stage.flow.integrations
+        self.locker = apsw.Connection(str(stage.database.path))
+        self.locked = asyncio.Event()
+
+    async def call(self, claim: Claim) -> Outcome:
+        outcome = await self._inner.call(claim)
+        self.locker.execute("BEGIN IMMEDIATE").fetchall()
+        self.locked.set()
+        return outcome
+
+
+async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(stage: Stage) -> None:
+    order, execution = await stage.order(await stage.product())
+    locking = Locking(stage)
+    stage.flow.runner._caller = locking
+    await stage.flow.runner.step()
+    async with asyncio.timeout(10):
+        await locking.locked.wait()
+        while all(woken.done() for _, _, woken in stage.clock._sleepers):
+            await asyncio.sleep(0.01)  # until the runner waits for its next try to store it
+    assert stage.steps(execution)["charge"] == "running"
+    locking.locker.execute("ROLLBACK").fetchall()
+    await stage.clock.advance(1.0)
+
+    assert await stage.ends(execution) == "completed"
+    assert stage.payments.captured() == [order]
+    assert stage.one("SELECT count(*) FROM attempts") == 0

@@ -107,7 +107,7 @@ class Flow:
 
     @property
     def checks(self) -> list[Check]:
-        """Health checks of the integrations; complete after `serve`."""
+        """Health checks of the integrations; complete after `declare`."""
         return self.integrations.checks()
 
     @property
@@ -115,9 +115,16 @@ class Flow:
         """What the doctor may ask through the control socket."""
         return probes.of(self.database, self._steady, self.integrations)
 
+    def declare(self, program: Program) -> None:
+        """Compile the program that is to be served: breakers and checks are complete after it, and
+        statements can begin its workflows. No I/O."""
+        self._catalog.add(program)
+        self.integrations.add(program)
+
     async def serve(self, program: Program) -> None:
         """New executions start with this program; its jobs fire. Call it before `start` and on a
         reload; the schema has to be in place. Raises APP210 for a bad schedule."""
+        self.declare(program)
         plan = self._catalog.add(program)
         now = self.clock.now()
 
@@ -126,7 +133,6 @@ class Flow:
             sync_jobs(conn, plan, now)
 
         await self.database.write(sync)
-        self.integrations.add(program)
         self.cron.serve(plan)
 
     async def start(self) -> None:
@@ -185,7 +191,7 @@ class Flow:
 
     async def _recall(self, hash: str, count: int) -> None:
         program = await self._load(hash)
-        if program is None:
+        if program is None or program.hash != hash:
             missing = Fault(PROGRAM_MISSING, program=hash, executions=count)
             _log.error("executions cannot go on", program=hash, executions=count, fix=missing.fix)
             return

@@ -1,6 +1,6 @@
 """What can go wrong with workflows and jobs, as a user meets it: codes APP201 and up."""
 
-from backstay.core.errors import ErrorEntry
+from backstay.core.errors import ErrorEntry, Exit
 
 UNKNOWN_WORKFLOW = ErrorEntry(
     code="APP201",
@@ -79,6 +79,21 @@ NOT_OFFERED = ErrorEntry(
     fix="{instead}",
     status=501,
 )
+SERVER_REFUSED = ErrorEntry(
+    code="APP212",
+    message="{said}",
+    cause="{address} answered {status} with the code {code}",
+    fix="{advice}",
+    status=502,
+)
+SERVER_DENIED = ErrorEntry(
+    code="APP213",
+    message="{said}",
+    cause="{address} answered {status} with the code {code}",
+    fix="give a token with the scope admin: --token or CODEAI_TOKEN (backstay token makes one)",
+    status=502,
+    exit=Exit.AUTH,
+)
 
 ERRORS = (
     UNKNOWN_WORKFLOW,
@@ -92,4 +107,6 @@ ERRORS = (
     BASE_URL_MISSING,
     BAD_SCHEDULE,
     NOT_OFFERED,
+    SERVER_REFUSED,
+    SERVER_DENIED,
 )

@@ -12,10 +12,10 @@ import structlog
 
 from backstay.app.flow import rows
 from backstay.app.flow.model import Outcome, call_key
+from backstay.app.flow.relay import PAUSES, CarrierDown, carried
 from backstay.app.flow.runner import Runner, settle_row
 from backstay.app.flow.turn import Turn
 from backstay.app.ports import OutsideResult, TaskQueue
-from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
 from backstay.core.sqlite import Database
 
@@ -24,7 +24,6 @@ WAIT = 20.0
 
 _log = structlog.get_logger("app.flow")
 _BREATH = 0.05
-_PAUSES = Backoff("exp_equal_jitter", base=0.25, cap=15.0)
 
 
 class Inbox:
@@ -57,14 +56,14 @@ class Inbox:
         if self._begun and not await self._database.read(_anything_outside):
             return None
         try:
-            results = await self._queue.outcomes(self._wait)
+            results = await carried(self._queue.outcomes(self._wait))
             if results:
                 await self.take(results)
-                await self._queue.ack([result.key for result in results])
-        except Exception as trouble:  # noqa: BLE001 - the carrier's errors are its own
+                await carried(self._queue.ack([result.key for result in results]))
+        except CarrierDown as trouble:
             self._failures += 1
-            _log.warning("the queue gives no answers", error=str(trouble) or type(trouble).__name__)
-            return self._clock.tick() + _PAUSES.delay(self._failures, self._dice)
+            _log.warning("the queue gives no answers", error=str(trouble))
+            return self._clock.tick() + PAUSES.delay(self._failures, self._dice)
         self._failures = 0
         self._begun = True
         return self._clock.tick() + (0.0 if results else _BREATH) if self._wait else None
@@ -125,7 +124,8 @@ def _waiting(turn: Turn, key: str) -> tuple[rows.Step | None, bool]:
 
 def _outcome(result: OutsideResult) -> Outcome:
     if not result.ok:
-        return Outcome("failed", error=result.error or "the worker reported a failure")
+        # A worker may fail, or vanish, after half of its work: only a success is certain.
+        return Outcome("unknown", error=result.error or "the worker reported a failure")
     text = result.output or "null"
     try:
         msgspec.json.decode(text)

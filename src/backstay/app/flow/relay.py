@@ -5,7 +5,8 @@ same key, which the queue takes as one.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import apsw
 import structlog
@@ -16,12 +17,26 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
 from backstay.core.sqlite import Database
 
+T = TypeVar("T")
 BATCH = 200
 RESEND_AFTER = 60.0
 """Seconds without an answer after which a call is sent again; doubled each time up to 32 times."""
 
 _log = structlog.get_logger("app.flow")
-_PAUSES = Backoff("exp_equal_jitter", base=0.25, cap=15.0)
+PAUSES = Backoff("exp_equal_jitter", base=0.25, cap=15.0)
+
+
+class CarrierDown(Exception):  # noqa: N818 - a state of the way, not an error of ours
+    """The queue did not do what it was asked; the text is its own."""
+
+
+async def carried(work: Awaitable[T]) -> T:
+    """What the queue answers. Raises CarrierDown, so that its failures are not taken for those of
+    our own database."""
+    try:
+        return await work
+    except Exception as trouble:
+        raise CarrierDown(str(trouble) or type(trouble).__name__) from trouble
 
 
 class Relay:
@@ -46,22 +61,22 @@ class Relay:
         try:
             while await self._batch():
                 pass
-        except Exception as trouble:  # noqa: BLE001 - the carrier's errors are its own
+        except CarrierDown as trouble:
             self._failures += 1
-            _log.warning("the queue does not take outside calls", error=_said(trouble))
-            return self._clock.tick() + _PAUSES.delay(self._failures, self._dice)
+            _log.warning("the queue does not take outside calls", error=str(trouble))
+            return self._clock.tick() + PAUSES.delay(self._failures, self._dice)
         self._failures = 0
         return None
 
     async def _batch(self) -> bool:
         calls, dropped = await self._database.read(_unsent)
         if calls:
-            await self._queue.send(calls)
+            await carried(self._queue.send(calls))
             now = self._steady.now()
             await self._database.write(lambda conn: _mark(conn, calls, now))
             self.on_sent()
         if dropped:
-            await self._queue.cancel(dropped)
+            await carried(self._queue.cancel(dropped))
             await self._database.write(lambda conn: _forget(conn, dropped))
         return bool(calls or dropped)
 
@@ -91,7 +106,3 @@ def _mark(conn: apsw.Connection, calls: list[OutsideCall], now: float) -> None:
 
 def _forget(conn: apsw.Connection, keys: list[str]) -> None:
     conn.executemany("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
-
-
-def _said(trouble: Exception) -> str:
-    return str(trouble) or type(trouble).__name__

@@ -49,10 +49,10 @@ FILE = file_probe("app", "app.db")
 
 _AT_START = {
     "app.exit": {"never": 0.65, "store": 0.3},
-    "app.live": {"ready": 0.65, "silent": 0.3},
+    "app.live": {"ready": 0.74, "silent": 0.25},
 }
 
-_STOPPED = {"app.process": {"running": 0.7, "gave-up": 0.15, "restarting": 0.12}}
+_STOPPED = {"app.process": {"running": 0.76, "gave-up": 0.12, "restarting": 0.11}}
 
 APP_DATABASE = Guide(
     id="app-database",
@@ -67,7 +67,7 @@ APP_DATABASE = Guide(
     causes=(
         Cause(
             "database-locked",
-            "the app's database {path} is locked by another program: {why}",
+            "the app's database[[ {path}]] is locked by another program[[: {why}]]",
             0.05,
             {
                 _DATABASE: {"locked": 0.6, "failing": 0.3},
@@ -77,7 +77,7 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-gone",
-            "the app's database {path} was moved or deleted",
+            "the app's database[[ {path}]] was moved or deleted",
             0.05,
             {
                 _DATABASE: {"gone": 0.4, "works": 0.3, "silent": 0.15, "failing": 0.12},
@@ -89,11 +89,11 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-not-writable",
-            "the app's database {path} cannot be written: {why}",
-            0.04,
+            "the app's database[[ {path}]] cannot be written[[: {why}]][[ ({error})]]",
+            0.08,
             {
-                _DATABASE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "app.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _DATABASE: {"not-writable": 0.35, "failing": 0.3, "works": 0.2, "silent": 0.13},
+                "app.file": {"not-writable": 0.5, "fine": 0.35, "read-only-disk": 0.13},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -101,10 +101,10 @@ APP_DATABASE = Guide(
         ),
         Cause(
             "database-damaged",
-            "the app's database {path} is damaged: {error}",
+            "the app's database[[ {path}]] is damaged[[: {error}]]",
             0.03,
             {
-                _DATABASE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},
+                _DATABASE: {"damaged": 0.7, "failing": 0.1, "silent": 0.15},
                 "app.file": {"fine": 0.6, "damaged": 0.38},
                 **_STOPPED,
                 **_AT_START,

@@ -14,7 +14,7 @@ from backstay.core.probing import expected, fetch, look_inside, pid_life, read_s
 _BREAKERS = "app.breakers"
 _SERVICES = "app.services"
 _SLOW_WORDS = re.compile(
-    r"time(d)? ?-?out|too slow|in time|no (complete )?answer within|CORE03[34]|\b504\b|deadline",
+    r"time(d)? ?-?out|too slow|in time|answer within|CORE03[34]|\b504\b|deadline",
     re.IGNORECASE,
 )
 _SLOW_SECONDS = 0.7
@@ -31,10 +31,11 @@ async def _look_at_breakers(target: Target) -> Evidence:
     worst = _worst(views, told)
     if worst is None:
         return seen(_BREAKERS, "none", "pass", [views, told], data=str(target.data))
-    readings = told.get(str(worst.get("target"))) or {}
+    readings = told.get(_name(worst)) or {}
     timeouts = int(readings.get("timeouts_last_minute") or 0)
     facts: dict[str, Plain] = {
         "target": worst.get("target"),
+        "name": _name(worst),
         "state": worst.get("state"),
         "failures": worst.get("consecutive_failures"),
         "reason": str(worst.get("reason") or readings.get("last_error") or ""),
@@ -59,12 +60,17 @@ def _worst(
     views: Sequence[Mapping[str, Any]], told: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
     def badness(view: Mapping[str, Any]) -> tuple[bool, int, str]:
-        name = str(view.get("target"))
+        name = _name(view)
         timeouts = int((told.get(name) or {}).get("timeouts_last_minute") or 0)
         failing = max(int(view.get("consecutive_failures") or 0), timeouts)
         return view.get("state") != "closed", failing, name
 
     return max(views, key=badness, default=None)
+
+
+def _name(view: Mapping[str, Any]) -> str:
+    """`Payments` of the breaker `integration:Payments`."""
+    return str(view.get("target", "")).rpartition(":")[2]
 
 
 async def _look_at_services(target: Target) -> Evidence:
@@ -147,7 +153,7 @@ INTEGRATION = Guide(
     causes=(
         Cause(
             "service-down",
-            "the service {service} is down and the app's calls to {target} fail: {reason}",
+            "the service {service} is down[[: the app's calls to {name} fail]][[ ({error})]]",
             0.05,
             {
                 _SERVICES: {"down": 0.95},
@@ -157,7 +163,7 @@ INTEGRATION = Guide(
         ),
         Cause(
             "target-down",
-            "the app's calls to {target} fail, so its breaker is {state}: {reason}",
+            "the app's calls to {name} fail, so its breaker is {state}[[: {reason}]]",
             0.03,
             {
                 _SERVICES: {"up": 0.85},
@@ -167,7 +173,7 @@ INTEGRATION = Guide(
         ),
         Cause(
             "target-slow",
-            "the service {target} is too slow: calls to it time out ({reason})",
+            "the service {name} is too slow: calls to it time out[[ ({reason})]]",
             0.05,
             {
                 _BREAKERS: {"open-slow": 0.5, "failures-slow": 0.3, "closed": 0.15},
@@ -186,13 +192,13 @@ INTEGRATION = Guide(
         Fix("read-service", "Read why it ended", "backstay logs {service} --data {data}", "none"),
         Fix(
             "look-at-target",
-            "Find out what keeps {target} busy or broken; here is what the app saw",
+            "Find out what keeps {name} busy or broken; here is what the app saw",
             "backstay logs app --data {data}",
             "none",
         ),
         Fix(
             "reset-breaker",
-            "Once it is well: let calls through at once instead of at {next_probe_at}",
+            "Once it is well: let calls through at once [[instead of at {next_probe_at}]]",
             "backstay gateway reset app/{target}",
             "none",
         ),

@@ -19,6 +19,8 @@ from backstay.core.probing import fetch, look_inside, seen
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer, fingerprint
 
+_SKEW = 60.0
+"""Seconds by which clocks may differ; a gateway grants as much."""
 _SHAPE = "token.shape"
 _KEY = "token.key"
 _ANSWER = "token.answer"
@@ -54,7 +56,7 @@ async def _look_at_shape(target: Target) -> Evidence:
         return seen(_SHAPE, "malformed", "fail", **facts)
     facts["expired"] = rfc3339(expires)
     facts["expired_seconds_ago"] = round(now - expires)
-    if now >= expires:
+    if now >= expires + _SKEW:
         return seen(_SHAPE, "expired", "fail", **facts)
     return seen(_SHAPE, "in-time", "pass", **facts)
 
@@ -198,7 +200,7 @@ WRONG_SECRET = Guide(
     causes=(
         Cause(
             "wrong-jwt-secret",
-            "the token is signed with another secret (kid {kid}) than the gateway checks with",
+            "the token is signed with another secret[[ (kid {kid})]] than the gateway checks with",
             0.05,
             {
                 _ANSWER: {"invalid": 0.97},
@@ -233,7 +235,7 @@ WRONG_SECRET = Guide(
         ),
         Cause(
             "no-key",
-            "the gateway has no key to check the token with ({algorithm}): {error}",
+            "the gateway has no key to check the token with[[ ({algorithm})]][[: {error}]]",
             0.02,
             {_ANSWER: {"unverifiable": 0.6, "algorithm": 0.37}},
             ("same-secret",),
@@ -267,7 +269,7 @@ EXPIRED_TOKEN = Guide(
     causes=(
         Cause(
             "expired-token",
-            "the token expired at {expired}",
+            "the token expired[[ at {expired}]]",
             0.05,
             {
                 _SHAPE: {"expired": 0.97},

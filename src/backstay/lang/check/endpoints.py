@@ -208,12 +208,12 @@ class EndpointCheck:
         )
 
     def _columns(self, info: EntityInfo, name: str) -> tuple[str, ...]:
-        found: list[str] = []
+        found: dict[str, None] = {}
         for ident in self.members.names(name):
             if ident.name in found:
                 self.k.error(e.DUPLICATE_MEMBER, ident.span, name=ident.name)
             elif column(self.k, info, ident, f"be used in {name}") is not None:
-                found.append(ident.name)
+                found[ident.name] = None
         return tuple(found)
 
     def _one(self, kind: s.TypeName, path_fields: tuple[p.Field, ...]) -> p.OneOf | p.Action:

@@ -6,9 +6,9 @@ from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
 from backstay.lang.check.expressions import condition
-from backstay.lang.check.fields import field, with_type
+from backstay.lang.check.fields import MOST_FIELDS, field, with_type
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import UNKNOWN
+from backstay.lang.check.types import UNKNOWN, too_many
 from backstay.lang.check.world import Checker, EntityInfo
 
 _ACTIONS = ("read", "create", "update", "delete")
@@ -24,13 +24,20 @@ def declare_fields(k: Checker, info: EntityInfo) -> None:
         if node.name.name in info.fields:
             k.error(e.DUPLICATE_DECLARATION, node.name.span, name=node.name.name)
             continue
+        if len(info.fields) == MOST_FIELDS:
+            too_many(k, f"entity '{info.name}'", "fields", MOST_FIELDS + 1, MOST_FIELDS, node.span)
+            info.broken = True
+            break
         made = field(k, node, of_entity=True)
         _column_fits(k, node, made)
         info.fields[made.name] = made
+        if isinstance(made.type, p.RefType):
+            info.refs.setdefault(made.type.entity, []).append(made.name)
+        info.broken |= isinstance(made.type, p.UnknownType)
+    name = info.declaration.name or info.declaration.keyword
     keys = [each for each in info.fields.values() if each.primary]
     info.key = keys[0] if keys else None
     if len(keys) != 1 and not (info.broken and not keys):
-        name = info.declaration.name or info.declaration.keyword
         k.error(e.PRIMARY_KEY, name.span, entity=info.name, count=len(keys))
 
 
@@ -61,8 +68,7 @@ def find_ways_back(k: Checker, info: EntityInfo) -> None:
 def _way_back(
     k: Checker, info: EntityInfo, other: EntityInfo, node: s.FieldNode, via: s.Modifier | None
 ) -> str:
-    others = tuple(other.fields.values())
-    back = [each.name for each in others if each.type == p.RefType(info.name)]
+    back = other.refs.get(info.name, [])
     if via is not None:
         match via.args:
             case (s.NameExpr(name=name) as word,):
@@ -71,8 +77,7 @@ def _way_back(
                 return name
     if len(back) == 1:
         return back[0]
-    unread = other.broken or any(isinstance(each.type, p.UnknownType) for each in others)
-    if back or not unread:
+    if back or not other.broken:
         fix = f"write list({other.name}), via({back[0]})" if back else ""
         fix = fix or f"add a field of type ref({info.name}) to {other.name}"
         said = "ambiguous" if back else "without a way back"
@@ -103,7 +108,11 @@ def entity(k: Checker, info: EntityInfo) -> p.Entity:
 
 
 def _index(k: Checker, info: EntityInfo, names: s.Names) -> p.Index:
+    seen: set[str] = set()
     for name in names.names:
+        if name.name in seen:
+            k.error(e.DUPLICATE_MEMBER, name.span, name=name.name)
+        seen.add(name.name)
         column(k, info, name, "be part of an index")
     return p.Index(tuple(name.name for name in names.names), names.unique)
 

@@ -9,27 +9,23 @@ from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import (
     BOOL,
     DURATION,
-    FLOAT,
     INT,
     MAX_PRECISION,
     STRING,
-    TIMESTAMP,
     UNKNOWN,
-    comparable,
-    is_number,
-    is_text,
     item_of,
     show,
+    too_many,
 )
-from backstay.lang.check.values import constant, fit
+from backstay.lang.check.values import fit
 from backstay.lang.check.world import Checker, EntityInfo
 from backstay.lang.names import listed, suggestion
 
 NOTHING = p.Constant(None, UNKNOWN)
 """Stands where a mistake was reported; nothing about it is reported again."""
 
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
-_INT_DIGITS = 19
+MOST_ENTRIES = 500
+"""Of a record that is written out."""
 
 
 def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
@@ -41,10 +37,13 @@ def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
             return _name(k, node, scope)
         case s.Dot():
             return _dot(k, node, scope)
-        case s.BinaryExpr():
-            return _binary(k, node, scope)
-        case s.UnaryExpr():
-            return _unary(k, node, scope)
+        case s.BinaryExpr() | s.UnaryExpr():
+            # Operators hold expressions and expressions hold operators.
+            from backstay.lang.check import operators
+
+            if isinstance(node, s.UnaryExpr):
+                return operators.unary(k, node, scope)
+            return operators.binary(k, node, scope)
     return _shaped(k, node, scope)
 
 
@@ -146,18 +145,16 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
 
 def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool], *, lenient: bool) -> p.Expr:
     name = node.field
-    known = [step for step, readable in outputs.items() if readable]
     if lenient and name.name not in outputs:
         return NOTHING
     if not outputs.get(name.name):
+        known = [step for step, readable in outputs.items() if readable]
         said = f"step '{name.name}' only writes and has no output" if name.name in outputs else ""
         hint = said or f"it can read: {listed(known)}"
-        span = k.reports.at(name.span)
-        edit = suggestion(name.name, known, span)
+        edit = suggestion(name.name, known, k.reports.at(name.span))
         k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
         return NOTHING
-    fields = tuple(p.Field(step, UNKNOWN) for step in known)
-    return p.Get(p.Name("steps", p.RecordType(fields)), name.name, UNKNOWN)
+    return p.Get(p.Name("steps", UNKNOWN), name.name, UNKNOWN)
 
 
 def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
@@ -166,8 +163,11 @@ def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
         case p.UnknownType():
             return p.Get(of, field.name, UNKNOWN) if of is not NOTHING else NOTHING
         case p.RecordType(fields):
-            by_name = {each.name: each for each in fields}
-            return _found(k, of, field, by_name, "the record")
+            for each_field in fields:
+                if each_field.name == field.name:
+                    return p.Get(of, field.name, each_field.type)
+            k.unknown(e.UNKNOWN_FIELD, field, (each.name for each in fields), owner="the record")
+            return NOTHING
         case p.RowType(entity) | p.RefType(entity):
             info = k.world.entities[entity]
             if isinstance(of, p.Column) and info.key and field.name == info.key.name:
@@ -216,7 +216,8 @@ def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
 def record(k: Checker, node: s.RecordExpr, scope: Scope) -> p.Record:
     """`{ name: EXPR }` of no particular shape."""
     fields: dict[str, p.Expr] = {}
-    for entry in node.fields:
+    too_many(k, "a record", "fields", len(node.fields), MOST_ENTRIES, node.span)
+    for entry in node.fields[:MOST_ENTRIES]:
         if entry.name.name in fields:
             k.error(e.DUPLICATE_MEMBER, entry.name.span, name=entry.name.name)
         fields[entry.name.name] = lower(k, entry.value, scope)
@@ -248,138 +249,3 @@ def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type) -> None:
         k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
         return
     scope.variables[name.name] = kind
-
-
-# --- operators ---------------------------------------------------------------------------------
-
-
-def _unary(k: Checker, node: s.UnaryExpr, scope: Scope) -> p.Expr:
-    if node.op == "not":
-        return p.Unary("not", condition(k, node.operand, scope, "'not'"), BOOL)
-    value = lower(k, node.operand, scope)
-    if isinstance(value, p.Constant) and isinstance(value.value, int | float | Decimal):
-        return p.Constant(-value.value, value.type)
-    if not (is_number(value.type) or value.type in (DURATION, UNKNOWN)):
-        k.error(e.MISMATCH, node.operand.span, what="'-'", wanted="a number", got=show(value.type))
-    return p.Unary("-", value, value.type)
-
-
-def _binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
-    if node.op in ("and", "or"):
-        what = f"'{node.op}'"
-        left = condition(k, node.left, scope, what)
-        return p.Binary(node.op, left, condition(k, node.right, scope, what), BOOL)
-    if node.op == "in":
-        return _in(k, node, scope)
-    left, right = lower(k, node.left, scope), lower(k, node.right, scope)
-    if node.op in _COMPARISONS:
-        return _compare(k, node, left, right)
-    if node.op == "??":
-        right = fit(k, right, left.type, node.right.span, "'??'")
-        kind = right.type if isinstance(left.type, p.UnknownType) else left.type
-        return p.Binary("??", left, right, kind)
-    result = _arithmetic(node.op, left.type, right.type)
-    if result is None:
-        _bad_operands(k, node, left, right)
-        return NOTHING
-    return p.Binary(node.op, left, right, result)
-
-
-def _bad_operands(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> None:
-    k.error(e.BAD_OPERANDS, node.op_span, op=node.op, left=show(left.type), right=show(right.type))
-
-
-def _compare(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> p.Expr:
-    left, right = _like(k, left, right, node.left), _like(k, right, left, node.right)
-    ordered = node.op not in ("==", "!=")
-    fine = comparable(k, left.type, right.type)
-    if ordered and fine:
-        fine = all(_has_order(kind) for kind in (left.type, right.type))
-    if not fine:
-        _bad_operands(k, node, left, right)
-    return p.Binary(node.op, left, right, BOOL)
-
-
-def _has_order(kind: p.Type) -> bool:
-    if isinstance(kind, p.ScalarType):
-        return kind.name not in ("bool", "json")
-    return is_number(kind) or is_text(kind) or isinstance(kind, p.UnknownType)
-
-
-def _like(k: Checker, value: p.Expr, other: p.Expr, node: s.Expr) -> p.Expr:
-    """A constant compared with a column takes the column's shape."""
-    if not isinstance(value, p.Constant) or isinstance(other, p.Constant):
-        return value
-    match other.type, value.value:
-        case p.EnumType(), str():
-            what = getattr(other, "field", None) or getattr(other, "name", "the enum")
-            return constant(k, value, other.type, node.span, f"'{what}'")
-        case p.DecimalType(_, scale), int() if not isinstance(value.value, bool):
-            number = Decimal(value.value)
-            return p.Constant(number, p.DecimalType(MAX_PRECISION, scale))
-        case p.ScalarType("uuid" | "timestamp" | "date"), str():
-            return constant(k, value, other.type, node.span, "the comparison")
-    return value
-
-
-def _in(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
-    """`x in [a, b]` is `x == a or x == b`; `x in LIST` stays."""
-    left = lower(k, node.left, scope)
-    if isinstance(node.right, s.ListExpr):
-        whole: p.Expr | None = None
-        for item in node.right.items[:MOST_ALTERNATIVES]:
-            equal = s.BinaryExpr(node.span, "==", item.span, node.left, item)
-            test = _compare(k, equal, left, lower(k, item, scope))
-            whole = test if whole is None else p.Binary("or", whole, test, BOOL)
-        if len(node.right.items) > MOST_ALTERNATIVES:
-            what = f"more than {MOST_ALTERNATIVES} values after in"
-            k.error(e.UNSUPPORTED, node.right.span, what=what, instead="keep them in an entity")
-        return whole or p.Constant(False, BOOL)
-    right = lower(k, node.right, scope)
-    item_type = item_of(right.type)
-    if item_type is None:
-        k.error(e.NOT_ITERABLE, node.right.span, type=show(right.type))
-    elif not comparable(k, left.type, item_type):
-        _bad_operands(k, node, left, right)
-    return p.Binary("in", left, right, BOOL)
-
-
-MOST_ALTERNATIVES = 64
-
-
-def _arithmetic(op: str, left: p.Type, right: p.Type) -> p.Type | None:
-    if isinstance(left, p.UnknownType) or isinstance(right, p.UnknownType):
-        return UNKNOWN
-    if op == "+" and is_text(left) and is_text(right):
-        return STRING
-    if is_number(left) and is_number(right):
-        return _number(op, left, right)
-    if op in "+-" and left == TIMESTAMP and right == DURATION:
-        return TIMESTAMP
-    if op == "-" and left == TIMESTAMP and right == TIMESTAMP:
-        return DURATION
-    if op in "+-" and left == right == DURATION:
-        return DURATION
-    if op in "*/" and left == DURATION and right in (INT, FLOAT):
-        return DURATION
-    return None
-
-
-def _number(op: str, left: p.Type, right: p.Type) -> p.Type | None:
-    """int with int stays int, `/` of ints included; a decimal makes a decimal; float makes float,
-    but never out of a decimal, which would lose cents."""
-    kinds = (left, right)
-    if FLOAT in kinds:
-        return None if any(isinstance(kind, p.DecimalType) for kind in kinds) else FLOAT
-    if left == INT and right == INT:
-        return INT
-    (lp, ls), (rp, rs) = _digits(left), _digits(right)
-    scale = {"*": ls + rs, "/": max(6, ls)}.get(op, max(ls, rs))
-    whole = {"*": lp - ls + rp - rs, "/": lp - ls + rs}.get(op, max(lp - ls, rp - rs) + 1)
-    return p.DecimalType(min(whole + scale, MAX_PRECISION), min(scale, MAX_PRECISION))
-
-
-def _digits(kind: p.Type) -> tuple[int, int]:
-    if isinstance(kind, p.DecimalType):
-        return kind.precision, kind.scale
-    return _INT_DIGITS, 0

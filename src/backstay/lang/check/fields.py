@@ -10,7 +10,16 @@ from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.expressions import literal, typed
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import INT, TIMESTAMP, UUID, is_number, is_text, resolve, show
+from backstay.lang.check.types import (
+    INT,
+    TIMESTAMP,
+    UUID,
+    is_number,
+    is_text,
+    resolve,
+    show,
+    too_many,
+)
 from backstay.lang.check.world import Checker
 
 _ARGUMENTS: Mapping[str, int] = {
@@ -35,12 +44,17 @@ _LATER = {
 }
 
 
+MOST_FIELDS = 500
+"""Of a record or an entity; a query names them all."""
+
+
 def record_type(k: Checker, node: s.RecordFields) -> p.RecordType:
     """`{ field … }` as a type."""
     found: dict[str, p.Field] = {}
-    for each in node.fields:
+    too_many(k, "a record", "fields", len(node.fields), MOST_FIELDS, node.span)
+    for each in node.fields[:MOST_FIELDS]:
         if each.name.name in found:
-            k.error(e.DUPLICATE_DECLARATION, each.name.span, name=each.name.name)
+            k.error(e.DUPLICATE_PARAMETER, each.name.span, name=each.name.name)
             continue
         made = field(k, each, of_entity=False)
         if _holds_rows(made.type):

@@ -1,6 +1,7 @@
 """Statements of `do { … }`: every write against its entity, every start against its workflow."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
@@ -99,11 +100,11 @@ class Bodies:
             self._loose(node.values, scope)
             return None
         values = tuple(self._values(node.values, scope, scope, info, ""))
-        self._complete(info, [entry.name.name for entry in node.values], node.entity.span)
+        self._complete(info, {entry.name.name for entry in node.values}, node.entity.span)
         return p.Create(info.name, values, into)
 
     def _complete(
-        self, info: EntityInfo, given: Sequence[str], span: s.Range, besides: str = ""
+        self, info: EntityInfo, given: AbstractSet[str], span: s.Range, besides: str = ""
     ) -> None:
         if any(name not in info.fields for name in given):
             # Most likely it is given under a wrong name, and that is reported.
@@ -162,7 +163,7 @@ class Bodies:
             return p.Map(node.variable.name, items, value, p.ListType(value.type))
         values = self._values(node.value.fields, inner, inner, other, many.via)
         self._complete(
-            other, [each.name.name for each in node.value.fields], node.value.span, many.via
+            other, {each.name.name for each in node.value.fields}, node.value.span, many.via
         )
         kind = p.RecordType(
             tuple(with_type(other.fields[name], value.type) for name, value in values)
@@ -242,7 +243,8 @@ class Bodies:
                 continue
             value = lower(k, entry.value, scope)
             found[name] = fit(k, value, field.type, entry.value.span, f"input '{name}'")
-        for field in wanted.values():
+        named = all(entry.name.name in wanted for entry in node.input)
+        for field in wanted.values() if named else ():
             if field.required and field.default is None and field.name not in found:
                 owner = f"start {info.name}"
                 k.error(e.MISSING_VALUE, node.workflow.span, owner=owner, name=field.name)

@@ -203,7 +203,8 @@ def _enum(k: Checker, node: s.TypeName) -> p.Type:
     if not node.args:
         return _count(k, node, "at least 1")
     members: dict[str, s.Range] = {}
-    for arg in node.args:
+    too_many(k, "an enum", "values", len(node.args), MOST_VALUES, node.name.span)
+    for arg in node.args[:MOST_VALUES]:
         name = _member(arg)
         if name is None:
             k.error(e.NOT_CONSTANT, arg.span, what="a value of enum", wanted="a name")
@@ -212,6 +213,17 @@ def _enum(k: Checker, node: s.TypeName) -> p.Type:
         else:
             members[name] = arg.span
     return p.EnumType(tuple(members))
+
+
+MOST_VALUES = 500
+"""Of an enum; more are rows of an entity."""
+
+
+def too_many(k: Checker, what: str, things: str, count: int, most: int, span: s.Range) -> None:
+    """Bounds keep the work in proportion to the length of the text."""
+    if count > most:
+        fix = f"write at most {most} {things}"
+        k.error(e.OUT_OF_RANGE, span, value=f"{count} {things}", what=what, fix=fix)
 
 
 def _member(arg: s.TypeName | s.RecordFields | s.Literal_ | s.Ident) -> str | None:

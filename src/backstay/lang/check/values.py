@@ -3,7 +3,6 @@
 import re
 from decimal import Decimal
 
-from backstay.core.clock import parse_rfc3339
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -98,6 +97,9 @@ def _reads_as(name: str, text: str) -> bool:
         return _UUID.fullmatch(text) is not None
     if name == "date":
         return _DATE.fullmatch(text) is not None
+    # Imported here: the clock brings asyncio with it, which most programs do not need.
+    from backstay.core.clock import parse_rfc3339
+
     try:
         parse_rfc3339(text)
     except ValueError:

@@ -78,7 +78,7 @@ class WorkflowCheck:
             if member.name.name in outputs:
                 self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
             if isinstance(member.value, s.Block):
-                self.scope.outputs = dict(outputs)
+                self.scope.outputs = outputs
                 step = self._step(member.name, member.value)
                 if step is not None:
                     found.append(step)
@@ -131,10 +131,11 @@ class WorkflowCheck:
 
     def _call(self, node: s.CallNode) -> p.CallStep:
         k = self.k
-        args = {entry.name.name: lower(k, entry.value, self.scope) for entry in node.args}
-        for place, entry in enumerate(node.args):
-            if entry.name.name in [other.name.name for other in node.args[:place][-64:]]:
+        args: dict[str, p.Expr] = {}
+        for entry in node.args:
+            if entry.name.name in args:
                 k.error(e.DUPLICATE_MEMBER, entry.name.span, name=entry.name.name)
+            args[entry.name.name] = lower(k, entry.value, self.scope)
         info = k.world.integrations.get(node.integration.name)
         if info is None:
             if not k.world.incomplete:

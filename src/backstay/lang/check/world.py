@@ -12,9 +12,10 @@ from backstay.lang.reports import Reports
 
 
 class EntityInfo:
-    """An entity while it is being checked. `broken`: some fields could not be read."""
+    """An entity while it is being checked. `broken`: some fields could not be read; `refs` lists
+    its ref fields by the entity they point to."""
 
-    __slots__ = ("broken", "declaration", "fields", "key", "name", "reports", "table")
+    __slots__ = ("broken", "declaration", "fields", "key", "name", "refs", "reports", "table")
 
     def __init__(self, name: str, declaration: s.Declaration, reports: Reports) -> None:
         self.name = name
@@ -23,6 +24,7 @@ class EntityInfo:
         self.table = table_name(name)
         self.broken = declaration.block.broken
         self.fields: dict[str, p.Field] = {}
+        self.refs: dict[str, list[str]] = {}
         self.key: p.Field | None = None
 
 
@@ -93,6 +95,9 @@ class Checker:
         self, rule: e.Rule, name: s.Ident | s.NameExpr, known: Iterable[str], **values: Plain
     ) -> None:
         """Report a name that is not one of `known`, with the nearest one."""
+        if self.reports.full:
+            self.reports.dropped += 1
+            return
         names = tuple(known)
         span = self.reports.at(name.span)
         edit = None if self.reports.crowded else suggestion(name.name, names, span)

@@ -126,8 +126,10 @@ class Cursor:
         span = self.here(starts=starts)
         edit = None
         if insert:
-            before = Span(span.file, span.line, span.column, span.line, span.column)
-            edit = Edit(f"insert '{insert}'", before, insert)
+            line, column = self.last.end_line, self.last.end_column
+            after = Span(span.file, line, column, line, column)
+            text = f" {insert}" if insert.isalpha() or insert == "{" else insert
+            edit = Edit(f"insert '{insert}'", after, text)
         self.reports.add(
             e.EXPECTED,
             span,

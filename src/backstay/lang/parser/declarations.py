@@ -14,12 +14,18 @@ def parse(text: str, reports: Reports) -> File:
     """The tree of a source. Mistakes go to `reports`; what could be read is in the tree."""
     lexed = lex(text, reports)
     cursor = Cursor(balance(lexed.tokens, reports), reports)
+    found, incomplete = declarations(cursor)
+    return File(reports.file, text, found, lexed.comments, incomplete or reports.cut)
+
+
+def declarations(cursor: Cursor) -> tuple[tuple[Declaration, ...], bool]:
+    """All declarations to the end of the tokens, and whether one was lost."""
     found: list[Declaration] = []
     incomplete = False
     while cursor.token.kind != "end":
         before = cursor.position
         cursor.depth = cursor.braces = 0
-        reports.base = cursor.token.line
+        cursor.reports.base = cursor.token.line
         try:
             found.append(_declaration(cursor))
         except Snag:
@@ -27,7 +33,7 @@ def parse(text: str, reports: Reports) -> File:
             if cursor.position == before:
                 cursor.take()
             cursor.skip_declaration()
-    return File(reports.file, text, tuple(found), lexed.comments, incomplete)
+    return tuple(found), incomplete
 
 
 def _declaration(c: Cursor) -> Declaration:

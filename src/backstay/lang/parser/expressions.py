@@ -188,6 +188,7 @@ def text(c: Cursor, token: Token) -> Expr:
             parts[-1] += piece.text
         else:
             parts.append(piece.text)
+    c.grow(len(parts))
     if all(isinstance(part, str) for part in parts):
         return Literal_(span, "string", token.value)
     return Text(span, tuple(parts))

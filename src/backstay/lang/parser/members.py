@@ -54,6 +54,8 @@ def block(c: Cursor, kind: str) -> Block:
             if c.position == before:
                 c.take()
             c.skip_to_member(braces)
+    # A brace that the repair of braces put in has no width; what stood before it may be lost.
+    broken |= c.token.start == c.token.end
     c.expect("}")
     c.depth -= 1
     return Block(c.range(start), tuple(found), broken)

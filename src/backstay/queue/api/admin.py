@@ -115,7 +115,9 @@ class Admin:
     def _view(self, parts: Sequence[QueueStats]) -> dict[str, object]:
         now = self._clock.now()
         oldest = min((part.oldest_ready_at for part in parts if part.oldest_ready_at), default=0.0)
-        polled = max(part.last_claim_at for part in parts)
+        waiting = self._queue.waiting(parts[0].command)
+        # Who waits is asking now.
+        polled = now if waiting else max(part.last_claim_at for part in parts)
         view: dict[str, object] = {
             "command": parts[0].command,
             "ready": sum(part.ready for part in parts),
@@ -124,7 +126,7 @@ class Admin:
             "dlq": sum(part.dead for part in parts),
             "oldestReadyAgeSeconds": round(max(0.0, now - oldest), 3) if oldest else None,
             "lastClaimAgeSeconds": round(max(0.0, now - polled), 3) if polled else None,
-            "waitingClaims": self._queue.waiting(parts[0].command),
+            "waitingClaims": waiting,
         }
         if len(parts) == 1 and parts[0].tenant:
             view["tenantId"] = parts[0].tenant

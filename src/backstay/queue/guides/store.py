@@ -34,10 +34,10 @@ STORE = Probe(
 )
 FILE = file_probe("queue", "queue.db")
 
-_STOPPED = {"queue.process": {"running": 0.7, "gave-up": 0.15, "restarting": 0.12}}
+_STOPPED = {"queue.process": {"running": 0.76, "gave-up": 0.12, "restarting": 0.11}}
 _AT_START = {
     "queue.exit": {"never": 0.65, "store": 0.3},
-    "queue.live": {"ready": 0.65, "silent": 0.3},
+    "queue.live": {"ready": 0.74, "silent": 0.25},
 }
 
 QUEUE_STORE = Guide(
@@ -53,11 +53,11 @@ QUEUE_STORE = Guide(
     causes=(
         Cause(
             "store-not-writable",
-            "the queue's store {path} cannot be written: {why}",
-            0.05,
+            "the queue's store[[ {path}]] cannot be written[[: {why}]][[ ({error})]]",
+            0.08,
             {
-                _STORE: {"not-writable": 0.5, "failing": 0.2, "silent": 0.25},
-                "queue.file": {"not-writable": 0.65, "read-only-disk": 0.25, "fine": 0.08},
+                _STORE: {"not-writable": 0.35, "failing": 0.3, "writable": 0.2, "silent": 0.13},
+                "queue.file": {"not-writable": 0.5, "fine": 0.35, "read-only-disk": 0.13},
                 **_STOPPED,
                 **_AT_START,
             },
@@ -65,7 +65,7 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-gone",
-            "the queue's store {path} was moved or deleted",
+            "the queue's store[[ {path}]] was moved or deleted",
             0.03,
             {
                 _STORE: {"gone": 0.4, "writable": 0.3, "silent": 0.15, "failing": 0.12},
@@ -77,10 +77,10 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-damaged",
-            "the queue's store {path} is damaged: {error}",
+            "the queue's store[[ {path}]] is damaged[[: {error}]]",
             0.03,
             {
-                _STORE: {"damaged": 0.65, "failing": 0.15, "silent": 0.15},
+                _STORE: {"damaged": 0.7, "failing": 0.1, "silent": 0.15},
                 "queue.file": {"fine": 0.6, "damaged": 0.38},
                 **_STOPPED,
                 **_AT_START,
@@ -89,7 +89,7 @@ QUEUE_STORE = Guide(
         ),
         Cause(
             "store-held",
-            "another program holds the queue's store {path}: {why}",
+            "another program holds the queue's store[[ {path}]][[: {why}]]",
             0.03,
             {
                 _STORE: {"locked": 0.7, "failing": 0.15, "late": 0.1},

@@ -68,13 +68,15 @@ async def _look_at_workers(target: Target) -> Evidence:
         return seen(_WORKERS, "all-run", "pass", workers, workers=list(workers))
     name, one = next(iter(down.items()))
     ended = one.get("last_exit") or {}
+    life = pid_life(one.get("pid"))
+    state = "suspended" if life == "suspended" else str(one.get("state", ""))
     return seen(
         _WORKERS,
         "down",
         "fail",
         workers,
         worker=name,
-        state=one.get("state"),
+        worker_state=state if state != "ready" else "killed",
         exit_reason=ended.get("reason", ""),
         exit_code=ended.get("code"),
         data=str(target.data),
@@ -113,7 +115,7 @@ NO_WORKER = Guide(
     causes=(
         Cause(
             "worker-down",
-            "no worker serves {command}: the worker {worker} is down ({state} {exit_reason})",
+            "the worker {worker} does not run ({worker_state})[[: no worker serves {command}]]",
             0.05,
             {
                 _WORKERS: {"down": 0.97},

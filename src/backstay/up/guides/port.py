@@ -98,7 +98,7 @@ PORT_TAKEN = Guide(
     causes=(
         Cause(
             "port-taken",
-            "port {port} is taken by another program: {holder}",
+            "port {port} is taken by another program[[: {holder}]]",
             0.05,
             {
                 _PORT: {"foreign": 0.97},
@@ -111,7 +111,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "not-started",
-            "nothing was ever started on the data folder {data}",
+            "nothing runs: nothing was ever started on the data folder {data}",
             0.05,
             {
                 _SUPERVISOR: {"never": 0.97},
@@ -121,7 +121,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "stopped",
-            "Backstay does not run: it was stopped ({exit_reason})",
+            "nothing runs: it was stopped[[ ({exit_reason})]]",
             0.05,
             {
                 _SUPERVISOR: {"stopped": 0.97},
@@ -131,7 +131,7 @@ PORT_TAKEN = Guide(
         ),
         Cause(
             "killed",
-            "Backstay does not run: its supervisor (pid {pid}) died without stopping in order",
+            "nothing runs: its supervisor[[ (pid {pid})]] died without stopping in order",
             0.03,
             {
                 _SUPERVISOR: {"killed": 0.97},
@@ -168,7 +168,7 @@ PORT_TAKEN = Guide(
     fixes=(
         Fix(
             "end-holder",
-            "End the program that holds the port, {holder}, then start again",
+            "End the program that holds the port[[, {holder}]], then start again",
             "backstay up {app_file} --data {data}",
             "none",
         ),

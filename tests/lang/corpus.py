@@ -1,12 +1,11 @@
 """Reads the corpus of mistakes: data with the expected place, code and fix."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "examples" / "orders" / "app.cai"
 MARK = "⟦"
 
@@ -24,12 +23,13 @@ class Mistake(msgspec.Struct, frozen=True):
 
 def mistakes() -> Iterator[Mistake]:
     program = PROGRAM.read_text()
-    cases = (Path(__file__).parent / "orders.txt").read_text().split("\n== ")[1:]
+    cases = (Path(__file__).parent / "mistakes" / "orders.txt").read_text().split("\n== ")[1:]
     for case in cases:
         head, old, new = case.rstrip("\n").split("\n")[:3]
-        name, code, fix = (part.strip() for part in re.split(r" \|(?: |$)", head, maxsplit=2))
-        fix = head.split("|", 2)[2][1:]
-        yield _mistake(program, name, code, fix, _lines(old[2:]), _lines(new[2:]))
+        name, code, fix = head.split("|", 2)
+        # One space belongs to the layout; more are part of the edit.
+        words = (name.strip(), code.strip(), fix[1:])
+        yield _mistake(program, *words, _lines(old[2:]), _lines(new[2:]))
 
 
 def _lines(text: str) -> str:
