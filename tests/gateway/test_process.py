@@ -82,6 +82,7 @@ async def test_without_a_table_the_sockets_of_the_runtime_folder_are_served(fold
     assert found == {
         ("/v1/codeq", "queue", "unary"),
         ("/v1/codeq/tasks/claim", "queue", "long"),
+        ("/v1/codeq/tasks/{id}/result", "queue", "long"),
         ("/v1/codeq/replies", "queue", "long"),
         ("/api/v1", "app", "unary"),
     }
