@@ -207,6 +207,7 @@ def throughput(shop: Shop, orders: int) -> Figure:
     _, body = ask(connection, "GET", "/api/v1/products?sort=-stock&limit=50")
     products = [product["id"] for product in body["data"]]
     customer = a_customer()
+    refused: list[str] = []
 
     def buy(numbers: Sequence[int]) -> None:
         mine = shop.connection()
@@ -214,10 +215,11 @@ def throughput(shop: Shop, orders: int) -> Figure:
             line = {"product": products[number % len(products)], "quantity": 1}
             status, told = ask(mine, "POST", "/api/v1/orders", order_of(customer, line))
             if status != 201:
-                print(f"order answered {status}: {told}", file=sys.stderr)
+                refused.append(f"POST /api/v1/orders answered {status}: {told}")
+                return
 
     def fulfilled() -> int:
-        _, page = ask(connection, "GET", "/api/v1/orders?status=fulfilled&limit=1")
+        _, page = ask(connection, "GET", "/api/v1/orders?status=fulfilled&limit=1&total=true")
         return int(page["pagination"]["total"])
 
     before = fulfilled()
@@ -231,6 +233,8 @@ def throughput(shop: Shop, orders: int) -> Figure:
     for client in clients:
         client.join()
     posted = time.monotonic() - began
+    if refused:
+        sys.exit(f"{refused[0]}\n{shop.log.read_text()[-3000:]}")
     until(lambda: fulfilled() - before >= orders, 120, f"{orders} orders are fulfilled")
     whole = time.monotonic() - began
     what = f"orders through the whole chain ({orders}, {CLIENTS} clients)"
@@ -261,6 +265,8 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=300)
     parser.add_argument("--pairs", type=int, default=1000)
     given = parser.parse_args()
+    # Also when it is told to stop early, what it started must stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     load = os.getloadavg()[0]
     print(
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores,"

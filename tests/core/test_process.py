@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,8 +87,9 @@ class Tiny:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    make_runtime(tmp_path)
-    return tmp_path
+    made = make_runtime(tmp_path)
+    yield tmp_path
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture

@@ -151,3 +151,13 @@ def test_a_misplaced_secret_is_not_quoted_back(config):
 
 def test_an_empty_variable_is_not_given():
     assert load(Example, Given(env={"PORT": "1", "NAME": ""})).settings.name == "shop"
+
+
+def test_a_flag_given_several_times_is_a_list_and_not_given_is_nothing():
+    flags = {"port": 1, "tags": ("a,b", "c"), "data_dir": Path("x")}
+    settings = load(Example, Given(flags=flags, env={"TAGS": "z"})).settings
+    assert settings.tags == ("a,b", "c")
+    assert settings.folder == Path("x")
+    assert load(Example, Given(flags=flags | {"tags": ()}, env={"TAGS": "z"})).settings.tags == (
+        "z",
+    )

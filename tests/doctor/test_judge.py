@@ -383,3 +383,11 @@ def test_ids_of_guides_probes_and_causes_are_unique():
     owned = [probe.id for guide in GUIDES for probe in guide.probes]
     shared = {probe for probe in owned if owned.count(probe) > 1}
     assert shared <= {"token.shape", "token.answer"}
+
+
+def test_every_guide_that_an_error_points_to_exists():
+    from backstay.up.catalogue import entries
+
+    named = {entry.guide for entry in entries() if entry.guide}
+    assert named
+    assert named <= {guide.id for guide in GUIDES}

@@ -11,17 +11,14 @@ from backstay.lang import errors
 from backstay.up.catalogue import find
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "orders" / "app.cai"
-_RUN = """
-import sys, click
-from backstay.cli.codeai_lang import parse, validate
-from backstay.cli.face import main
-main(click.Group("codeai", commands=[validate, parse]), "codeai", sys.argv[1:])
-"""
 
 
 def codeai(*args: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
-        [sys.executable, "-c", _RUN, *args], input=stdin, capture_output=True, timeout=30
+        [sys.executable, "-m", "backstay.cli.codeai", *args],
+        input=stdin,
+        capture_output=True,
+        timeout=30,
     )
 
 
@@ -133,10 +130,13 @@ def test_bytes_that_are_no_text_are_a_diagnostic() -> None:
 
 def test_the_command_imports_no_server() -> None:
     """A check of a small file takes a quarter of a second because little is imported."""
-    script = _RUN.split("main(click", 1)[0] + (
+    script = (
+        "import sys\n"
+        "import backstay.cli.codeai, backstay.cli.codeai_lang\n"
         "from backstay.lang.api import check_text\n"
         "check_text('a', open(sys.argv[1]).read())\n"
-        "print([m for m in ('aiohttp','granian','structlog','rich','apsw','asyncio') if m in sys.modules])"
+        "servers = ('aiohttp', 'granian', 'structlog', 'rich', 'apsw', 'asyncio')\n"
+        "print([name for name in servers if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(PROGRAM)], capture_output=True, timeout=30

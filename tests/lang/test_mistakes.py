@@ -60,6 +60,23 @@ def test_the_corpus_is_large_and_covers_most_codes() -> None:
     assert len({mistake.code for mistake in MISTAKES}) >= 40
 
 
+def test_any_word_with_a_letter_missing_is_found_with_a_fix(source: str) -> None:
+    """Every longer word loses its middle letter in turn. Where the name of a declaration is the
+    misspelt one, its uses are what does not fit, so the place is that of the first use."""
+    words = [each for each in lex(source, Reports("app.cai")).tokens if each.kind == "ident"]
+    mistakes = fixed = diagnostics = 0
+    for token in [each for each in words if len(each.text) > 4][::2]:
+        middle = token.start + len(token.text) // 2
+        found = errors(source[:middle] + source[middle + 1 :])
+        if found:
+            mistakes += 1
+            diagnostics += len(found)
+            fixed += any(each.edit is not None for each in found)
+    assert mistakes > 150
+    assert fixed / mistakes >= 0.97
+    assert diagnostics / mistakes <= 1.05
+
+
 def test_any_deleted_token_is_found_on_its_line(source: str) -> None:
     """Every token of the program is taken out in turn: 97 of 100 times the first diagnostic is on
     the line of the deletion, and there are at most 1.05 diagnostics a mistake."""

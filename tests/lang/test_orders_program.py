@@ -77,7 +77,7 @@ def test_a_list_endpoint_names_what_may_be_filtered_and_sorted(orders: p.Program
 
 def test_one_row_is_found_by_the_parameter_of_the_path(orders: p.Program) -> None:
     one = endpoint(orders, "GET", "/orders/{id}")
-    fields = (p.Field("id", UUID),)
+    fields = (p.Field("id", UUID, required=True),)
     assert one.path_fields == fields
     key = p.Get(p.Name("path", p.RecordType(fields)), "id", UUID)
     assert one.does == p.OneOf("Order", key, include=("lines",))
@@ -131,10 +131,13 @@ def test_a_conditional_update_fails_with_a_text(orders: p.Program) -> None:
         bool_,
     )
     assert update.values == (("status", p.Constant("refunded", STATUS)),)
-    text = p.Binary(
-        "+",
-        p.Binary("+", p.Constant("order ", STRING), p.Call("text", (path_id,), STRING), STRING),
-        p.Constant(" is not fulfilled, so it cannot be refunded", STRING),
+    text = p.Call(
+        "text",
+        (
+            p.Constant("order ", STRING),
+            path_id,
+            p.Constant(" is not fulfilled, so it cannot be refunded", STRING),
+        ),
         STRING,
     )
     assert update.otherwise == p.Fail(text, 409)

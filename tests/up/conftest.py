@@ -90,13 +90,14 @@ def up(tmp_path: Path, free_port: int) -> Iterator[Callable[..., Up]]:
 
     yield begin
     for one in started:
-        with suppress(Exception):
+        pids: list[int] = []
+        with suppress(OSError, ValueError):
             pids = one.pids()
-            if one.process.poll() is None:
-                one.process.send_signal(signal.SIGKILL)
-                one.process.wait(5)
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+        if one.process.poll() is None:
+            one.process.send_signal(signal.SIGKILL)
+            one.process.wait(5)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         if not one.runtime.is_relative_to(one.data):
             shutil.rmtree(one.runtime, ignore_errors=True)

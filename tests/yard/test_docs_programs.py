@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-api = pytest.importorskip("backstay.lang.api")
+from backstay.lang.api import check_text
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```cai\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -22,13 +22,13 @@ def test_there_is_one_to_look_at() -> None:
 
 @pytest.mark.parametrize(("page", "text"), PROGRAMS)
 def test_a_shown_program_checks_without_a_word(page: str, text: str) -> None:
-    program, diagnostics = api.check_text(page, text)
+    program, diagnostics = check_text(page, text)
     assert diagnostics == []
     assert program is not None
 
 
 def test_the_orders_example_checks_without_a_word() -> None:
     file = ROOT / "examples" / "orders" / "app.cai"
-    program, diagnostics = api.check_text(file.name, file.read_text(encoding="utf-8"))
+    program, diagnostics = check_text(file.name, file.read_text(encoding="utf-8"))
     assert diagnostics == []
     assert program is not None

@@ -85,7 +85,10 @@ class DatabaseHealth:
 
 def _touch(conn: apsw.Connection) -> None:
     """A row is written and synced: a ping that only reads is answered from memory."""
-    conn.execute("UPDATE backstay_programs SET loaded_at = loaded_at")
+    conn.execute(
+        "UPDATE backstay_programs SET loaded_at = loaded_at"
+        " WHERE rowid = (SELECT max(rowid) FROM backstay_programs)"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -253,7 +253,7 @@ def auth_set(
 @auth.command("show")
 @face.output_option
 @click.pass_obj
-def authshow(given: Given, output: str) -> None:
+def auth_show(given: Given, output: str) -> None:
     """What is stored, masked."""
     from backstay.queue.profile import Profiles, masked
 

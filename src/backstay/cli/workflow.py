@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from backstay.cli import face
+from backstay.cli.codeq_face import Group
 from backstay.core.errors import Exit
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -37,7 +38,7 @@ def given_options(command: C) -> C:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def workflow() -> None:
     """Look at executions; cancel, retry and compensate them."""
 
@@ -104,7 +105,7 @@ for _name, _says in (
     workflow.add_command(_order(_name, _says))
 
 
-@click.group()
+@click.group(cls=Group)
 def job() -> None:
     """Look at jobs, run them, cancel and purge their runs."""
 

@@ -17,7 +17,8 @@ from backstay.core.errors import ErrorEntry, Fault
 SOCKET_PATH_LIMIT = 103
 """Bytes a socket path may have: `sun_path` holds 104 on macOS and 108 on Linux, with its zero."""
 
-_LONGEST_NAME = len("/") + 40
+# "/", a name of 20 letters at most (up.project holds to it), and ".sock".
+_LONGEST_NAME = 1 + 20 + 5
 
 RUNTIME_UNUSABLE = ErrorEntry(
     code="CORE064",

@@ -15,6 +15,9 @@ from backstay.core.errors import Plain
 from backstay.core.redact import redactor
 
 S = TypeVar("S", bound=msgspec.Struct)
+Flag = Plain | Path | tuple[str, ...]
+"""What a command line parser may give for one flag."""
+
 Source = Literal["flag", "env", "file", "default"]
 
 
@@ -64,7 +67,7 @@ class Given(msgspec.Struct, frozen=True):
     """What the outside said. `flags` holds only flags that were typed, by their text (`--port`)
     or by the field's name; a value of None was not typed."""
 
-    flags: Mapping[str, Plain] = {}
+    flags: Mapping[str, Flag] = {}
     env: Mapping[str, str] = {}
     file: Path | None = None
 

@@ -12,7 +12,7 @@ import msgspec
 
 from backstay.core.errors import Fault, Plain
 from backstay.core.faults import SETTINGS_INVALID
-from backstay.core.settings import Given, Loaded, Option, S, Secret, Source, Value
+from backstay.core.settings import Flag, Given, Loaded, Option, S, Secret, Source, Value
 from backstay.core.settings_parse import NotGiven, expected, parse
 from backstay.core.settings_yaml import Entry, UnusableFileError, read_yaml
 
@@ -105,7 +105,7 @@ def _file(path: Path | None, fields: list[Field]) -> tuple[Mapping[str, Entry], 
 def _find(field: Field, given: Given, entries: Mapping[str, Entry]) -> Found | None:
     option = field.option
     for typed in (option.flag, option.flag.lstrip("-").replace("-", "_"), field.name):
-        raw = given.flags.get(typed) if typed else None
+        raw = _typed(given.flags.get(typed)) if typed else None
         if raw is not None:
             called = option.flag or f"--{field.name.replace('_', '-')}"
             return Found(raw, "flag", called, called)
@@ -119,6 +119,13 @@ def _find(field: Field, given: Given, entries: Mapping[str, Entry]) -> Found | N
         where = f"{given.file.name if given.file else ''}:{entry.line}"
         return Found(entry.value, "file", where, f"{given.file}:{entry.line}: key {field.key}")
     return None
+
+
+def _typed(flag: Flag) -> Plain:
+    """A flag as click gives it: one that may be repeated is a tuple, empty when not typed."""
+    if isinstance(flag, tuple):
+        return [*flag] or None
+    return str(flag) if isinstance(flag, Path) else flag
 
 
 def _understand(field: Field, raw: Plain) -> object:

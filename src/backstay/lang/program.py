@@ -116,10 +116,9 @@ class Column(Frozen, frozen=True, tag="column"):
 class Binary(Frozen, frozen=True, tag="binary"):
     """`and or == != < <= > >= + - * / in ??`.
 
-    `x in [a, b]` arrives as `x == a or x == b`. `+` between texts joins them: a text with holes,
-    `"order {order.id}"`, is a chain of `+` over constants and values, where a value that is no
-    `string` stands in `Call("text", (value,))`. A constant beside a column has the column's type
-    (`"paid"` an `EnumType`, `5` a `Decimal`). `null` is `Constant(None, UnknownType())`.
+    `x in [a, b]` arrives as `x == a or x == b`. `+` between texts joins them. A constant beside a
+    column has the column's type (`"paid"` an `EnumType`, `5` a `Decimal`). `null` is
+    `Constant(None, UnknownType())`.
     """
 
     op: str
@@ -139,7 +138,11 @@ class Unary(Frozen, frozen=True, tag="unary"):
 class Call(Frozen, frozen=True, tag="call"):
     """A function of the standard library: `now today uuid len lower upper trim contains
     starts_with ends_with abs round text`, and `user.has("admin")` (name `user.has`). The list
-    with its types is `check.calls.FUNCTIONS`."""
+    with its types is `check.calls.FUNCTIONS`.
+
+    A text with holes, `"order {order.id}"`, is `Call("text", (Constant("order "), Get(…)))`: its
+    parts in order, each to be written as a text.
+    """
 
     name: str
     args: tuple["Expr", ...]

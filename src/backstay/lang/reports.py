@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from backstay.core.errors import Fault, Plain
 from backstay.lang.diagnostics import Diagnostic, Edit, Related, Span
 from backstay.lang.errors import Rule
 from backstay.lang.syntax import Range
 
+MOST_RELATED = 10
 MOST = 500
 """More than this is not read by anybody; what comes after is only counted."""
 
@@ -71,6 +74,12 @@ class Reports:
                 hint=fault.fix,
             )
         )
+
+    def also(self, place: int, related: Related) -> None:
+        """Add a place to the diagnostic with this index, unless its line was not judged."""
+        if place < len(self.found) and len(self.found[place].related) < MOST_RELATED:
+            first = self.found[place]
+            self.found[place] = msgspec.structs.replace(first, related=(*first.related, related))
 
     def at(self, span: Range) -> Span:
         """The absolute place of a range of the current declaration."""

@@ -27,7 +27,7 @@ from backstay.core.clock import SystemDice
 from backstay.core.errors import Fault
 from backstay.queue.api.wire import TaskView
 from backstay.queue.client import QueueClient, Refused
-from backstay.queue.errors import WORKER_WITHOUT_TASKS
+from backstay.queue.errors import BAD_ARGUMENT, WORKER_WITHOUT_TASKS
 from backstay.queue.heart import Heart, Pulse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,8 +91,8 @@ class Worker:
     def from_env(cls, settings: WorkerSettings | None = None) -> "Worker":
         """CODEQ_BASE_URL, CODEQ_WORKER_TOKEN, CODEQ_CONCURRENCY, CODEQ_LEASE_SECONDS."""
         given = settings or WorkerSettings(
-            concurrency=int(os.environ.get("CODEQ_CONCURRENCY") or 1),
-            lease=float(os.environ.get("CODEQ_LEASE_SECONDS") or 60),
+            concurrency=int(_from_env("CODEQ_CONCURRENCY", 1)),
+            lease=_from_env("CODEQ_LEASE_SECONDS", 60.0),
         )
         return cls(QueueClient.from_env, given)
 
@@ -294,6 +294,18 @@ async def _invoke(function: Callable[..., Any], task: TaskView) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*arguments)
     return await asyncio.to_thread(function, *arguments)
+
+
+def _from_env(name: str, default: float) -> float:
+    """A number above 0. Raises QUEUE052 naming the variable."""
+    text = os.environ.get(name) or ""
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0.0
+    if value > 0:
+        return value
+    raise Fault(BAD_ARGUMENT, name=name, reason=f"{text!r} is not a number above 0")
 
 
 def _result(value: object) -> dict[str, Any]:

@@ -49,7 +49,6 @@ async def face(stage: Stage, tmp_path: Path) -> AsyncIterator[Face]:
     await made.server.stop()
 
 
-@pytest.mark.seed("C26")
 async def test_workflows_are_listed_with_what_became_of_them(stage: Stage, face: Face) -> None:
     await stage.order(await stage.product())
     await stage.ends()
@@ -105,7 +104,6 @@ async def test_an_execution_shows_its_steps_and_every_attempt(stage: Stage, face
     assert (await face.ask("GET", "/executions/nope"))[0] == 404
 
 
-@pytest.mark.seed("C12")
 async def test_a_failing_execution_ends_failed_and_its_error_can_be_read(
     stage: Stage, face: Face
 ) -> None:
@@ -116,7 +114,6 @@ async def test_a_failing_execution_ends_failed_and_its_error_can_be_read(
     assert "is out of stock" in body["error"]
 
 
-@pytest.mark.seed("C27")
 async def test_a_compensated_execution_can_be_run_again_under_new_keys(
     stage: Stage, face: Face
 ) -> None:
@@ -135,7 +132,6 @@ async def test_a_compensated_execution_can_be_run_again_under_new_keys(
     assert {a["outcome"] for a in body["earlier_runs"]} >= {"done"}
 
 
-@pytest.mark.seed("C27")
 async def test_a_completed_execution_can_be_compensated_newest_first(
     stage: Stage, face: Face
 ) -> None:
@@ -152,7 +148,6 @@ async def test_a_completed_execution_can_be_compensated_newest_first(
     assert [step["name"] for step in body["compensations"]] == ["charge", "reserve", "on_fail"]
 
 
-@pytest.mark.seed("C27")
 async def test_orders_that_do_not_fit_the_state_are_refused_with_the_reason(
     stage: Stage, face: Face
 ) -> None:
@@ -222,7 +217,6 @@ async def test_a_job_can_be_run_by_hand(stage: Stage, face: Face) -> None:
     assert jobs["data"][0]["next_run_at"] > jobs["data"][0]["last_run_at"]
 
 
-@pytest.mark.seed("C28")
 async def test_job_runs_are_listed_cancelled_and_purged(stage: Stage, face: Face) -> None:
     await stage.quiet()
     _, pending = await face.ask("GET", "/admin/jobs?status=pending")

@@ -133,11 +133,14 @@ async def test_a_compensation_that_never_works_ends_loudly_after_the_others(
     assert stage.one("SELECT stock FROM products") == 5
     counted = stage.registry.counter("workflow_executions_total")
     assert counted.value("fulfil_order", "compensation_failed") == 1
+    health = stage.flow.checks[0]
+    assert (await health.run()).outcome == "warn"
 
     stage.payments.always = "ok"
     await stage.flow.order(execution, "compensate")
     assert await stage.ends(execution) == "compensated"
     assert stage.payments.captured() == []
+    assert (await health.run()).outcome == "pass"
 
 
 async def test_a_worker_that_fails_is_tried_again_and_then_undone(open_stage: Open) -> None:

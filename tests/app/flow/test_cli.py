@@ -17,12 +17,6 @@ from backstay.core.metrics import Registry, RequestMeter
 from backstay.core.server import HttpServer, Listen
 from backstay.core.trust import Trust
 
-SCRIPT = """
-import sys
-from backstay.cli import face, workflow
-face.main(getattr(workflow, sys.argv[1]), "codeai", sys.argv[2:])
-"""
-
 
 class Typed(msgspec.Struct):
     code: int
@@ -39,8 +33,8 @@ class Shell:
     async def type(self, *words: str) -> Typed:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-c",
-            SCRIPT,
+            "-m",
+            "backstay.cli.codeai",
             *words,
             "--base-url",
             f"http://127.0.0.1:{self.port}",
@@ -91,6 +85,12 @@ async def test_refusals_have_their_words_and_exit_codes(stage: Stage, shell: She
     silent = await shell.type("job", "list")
     assert silent.code == 4
     assert "127.0.0.1:1 does not accept connections" in silent.err
+
+
+async def test_a_wrong_word_is_answered_with_the_nearest_one(shell: Shell) -> None:
+    typed = await shell.type("workflow", "retri", "x")
+    assert typed.code == 2
+    assert "Did you mean retry?" in typed.err
 
 
 async def test_jobs_are_listed_and_run(stage: Stage, shell: Shell) -> None:

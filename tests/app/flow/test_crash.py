@@ -3,14 +3,17 @@
 import asyncio
 
 import apsw
+import pytest
 from tests.app.flow.conftest import Open
 from tests.app.flow.payments import HANG_DONE, Payments
 from tests.app.flow.programs import call, task, tries, with_workflow, workflow, write_down
 from tests.app.flow.stage import Stage
 
+from backstay.app.flow import machine
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.model import Outcome
-from backstay.app.flow.turn import Claim
+from backstay.app.flow.rows import Execution
+from backstay.app.flow.turn import Claim, Turn
 from backstay.lang.program import Step
 
 
@@ -120,7 +123,7 @@ async def test_a_drain_lets_calls_end_and_claims_no_more(stage: Stage, payments:
     await stage.clock.advance(1.9)
     assert not draining.done()
     await stage.clock.advance(0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await draining
     await stage.flow.runner.step()
 
@@ -190,7 +193,7 @@ async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(sta
     locking = Locking(stage)
     stage.flow.runner._caller = locking
     await stage.flow.runner.step()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await locking.locked.wait()
         while all(woken.done() for _, _, woken in stage.clock._sleepers):
             await asyncio.sleep(0.01)  # until the runner waits for its next try to store it
@@ -201,3 +204,25 @@ async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(sta
     assert await stage.ends(execution) == "completed"
     assert stage.payments.captured() == [order]
     assert stage.one("SELECT count(*) FROM attempts") == 0
+
+
+async def test_a_mistake_of_ours_in_one_step_stops_no_other(
+    open_stage: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await open_stage(program=with_workflow(workflow(Step("one", write_down("one")))))
+    settle = machine.settle
+
+    def broken(turn: Turn, row: Execution, *rest: object) -> None:
+        if row.input == '{"name":"bad"}':
+            raise AssertionError("a mistake of ours")
+        settle(turn, row, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(machine, "settle", broken)
+    bad = await stage.start("small", name="bad")
+    good = await stage.start("small", name="good")
+    assert await stage.ends(good) == "completed"
+    assert stage.steps(bad) == {"one": "pending"}
+    assert stage.marks() == ["one"]
+
+    monkeypatch.undo()
+    assert await stage.ends(bad) == "completed"

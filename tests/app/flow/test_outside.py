@@ -108,3 +108,23 @@ async def test_a_worker_may_answer_in_plain_text(open_stage: Open) -> None:
     execution = await stage.start("small", name="a")
     assert await stage.ends(execution) == "completed"
     assert stage.one("SELECT output FROM steps") == '"done, thanks"'
+
+
+async def test_an_answer_for_an_execution_whose_program_is_missing_is_left_with_the_queue(
+    open_stage: Open,
+) -> None:
+    old = with_workflow(workflow(Step("work", task())), hash="a" * 64)
+    stage = await open_stage(program=old, carrier=Carrier(lambda _call: None))
+    execution = await stage.start("small", name="a")
+    await stage.quiet()
+    stage.program = with_workflow(workflow(Step("new", task())), hash="b" * 64)
+    await stage.restart()
+    stage.carrier.worker = parcel
+    stage.carrier.work(OutsideCall(f"{execution}/work/1", "WORK", '{"order": "a"}', 0.0))
+    await stage.flow._inbox.step()  # type: ignore[union-attr]
+    assert len(await stage.carrier.outcomes(0.0)) == 1
+
+    stage.program = old
+    await stage.restart()
+    assert await stage.ends(execution) == "completed"
+    assert await stage.carrier.outcomes(0.0) == []

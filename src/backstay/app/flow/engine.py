@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import apsw
 import structlog
 
-from backstay.app.flow import probes, service
+from backstay.app.flow import health, probes, service
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.inbox import Inbox
 from backstay.app.flow.integrations import Integrations
@@ -107,8 +107,8 @@ class Flow:
 
     @property
     def checks(self) -> list[Check]:
-        """Health checks of the integrations; complete after `declare`."""
-        return self.integrations.checks()
+        """Of executions and of each integration; complete after `declare`."""
+        return [health.check(self.database), *self.integrations.checks()]
 
     @property
     def probes(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:

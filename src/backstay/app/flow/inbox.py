@@ -58,8 +58,7 @@ class Inbox:
         try:
             results = await carried(self._queue.outcomes(self._wait))
             if results:
-                await self.take(results)
-                await carried(self._queue.ack([result.key for result in results]))
+                await carried(self._queue.ack(await self.take(results)))
         except CarrierDown as trouble:
             self._failures += 1
             _log.warning("the queue gives no answers", error=str(trouble))
@@ -68,24 +67,38 @@ class Inbox:
         self._begun = True
         return self._clock.tick() + (0.0 if results else _BREATH) if self._wait else None
 
-    async def take(self, results: list[OutsideResult]) -> None:
-        """Store the answers and move their executions on, in one commit."""
-        await self._runner.write(lambda turn: _take(turn, results))
+    async def take(self, results: list[OutsideResult]) -> list[str]:
+        """Store the answers and move their executions on, in one commit. Gives the keys that are
+        settled here and need not come again."""
+        kept: list[str] = []
+
+        def take(turn: Turn) -> None:
+            kept.clear()
+            kept.extend(_take(turn, results))
+
+        await self._runner.write(take)
+        return kept
 
 
 def _anything_outside(conn: apsw.Connection) -> bool:
     return bool(conn.execute("SELECT exists (SELECT 1 FROM outbox)").get)
 
 
-def _take(turn: Turn, results: list[OutsideResult]) -> None:
+def _take(turn: Turn, results: list[OutsideResult]) -> list[str]:
+    kept = []
     for result in results:
         if not _known(turn, result):
-            used = _apply(turn, result)
+            row = rows.execution(turn.conn, result.key.partition("/")[0])
+            if row is not None and turn.plan(row) is None:
+                continue  # its program is missing: the answer has to come again
+            used = _apply(turn, result, row)
             turn.conn.execute(
                 "INSERT INTO inbox (key, ok, output, error, used, received_at)"
                 " VALUES (?,?,?,?,?,?)",
                 (result.key, result.ok, result.output, result.error, used, turn.now),
             )
+        kept.append(result.key)
+    return kept
 
 
 def _known(turn: Turn, result: OutsideResult) -> bool:
@@ -93,11 +106,11 @@ def _known(turn: Turn, result: OutsideResult) -> bool:
     return bool(turn.conn.execute(stored, (result.key,)).get)
 
 
-def _apply(turn: Turn, result: OutsideResult) -> bool:
+def _apply(turn: Turn, result: OutsideResult, row: rows.Execution | None) -> bool:
     """Settle the step that waits for this answer. A success of an earlier attempt counts, too:
     the work is done, and the later call is taken back."""
     turn.conn.execute("DELETE FROM outbox WHERE key = ?", (result.key,))
-    step, current = _waiting(turn, result.key)
+    step, current = _waiting(turn, result.key, row) if row is not None else (None, False)
     if step is None or not (result.ok or current):
         _log.warning("an answer came that nobody waits for", key=result.key, ok=result.ok)
         return False
@@ -106,19 +119,17 @@ def _apply(turn: Turn, result: OutsideResult) -> bool:
     return True
 
 
-def _waiting(turn: Turn, key: str) -> tuple[rows.Step | None, bool]:
+def _waiting(turn: Turn, key: str, row: rows.Execution) -> tuple[rows.Step | None, bool]:
     """The unfinished step that a call's key belongs to, and whether it is its last attempt.
 
     Found by the key itself: the call may have been given up and gone from the outbox.
     """
-    execution, stem = key.partition("/")[0], key.rpartition("/")[0]
-    row = rows.execution(turn.conn, execution)
+    stem = key.rpartition("/")[0]
     where = "WHERE execution = ? AND kind = 'task' AND state IN ('waiting', 'pending')"
-    for step in rows.steps(turn.conn, where, (execution,)):
-        if row is not None and stem in (step.key, f"{step.key}/compensate"):
-            last = call_key(step.key, step.phase, row.run, step.attempt)
-            if stem == last.rpartition("/")[0]:
-                return step, step.state == "waiting" and key == last
+    for step in rows.steps(turn.conn, where, (row.id,)):
+        last = call_key(step.key, step.phase, row.run, step.attempt)
+        if stem == last.rpartition("/")[0]:
+            return step, step.state == "waiting" and key == last
     return None, False
 
 

@@ -99,8 +99,8 @@ class Integrations:
         ]
 
     def readings(self) -> dict[str, Plain]:
-        """What the doctor asks for, by integration."""
-        return {name: target.readings() for name, target in self._targets.items()}
+        """What the doctor asks for, under the names that the breakers have."""
+        return {target.breaker_name: target.readings() for target in self._targets.values()}
 
     async def close(self) -> None:
         """Close all pools."""
@@ -121,23 +121,33 @@ class Target:
         self._token = ""
         self._variable = ""
         self._client = Client(clock, EgressRules())
+        self._retired: list[Client] = []
+        self._declared: Integration | None = None
         self._last_error = ""
         self._latencies: deque[float] = deque(maxlen=_READINGS)
         self._timeouts: deque[float] = deque(maxlen=_READINGS)
+
+    @property
+    def breaker_name(self) -> str:
+        return self._breaker.target
 
     def configure(
         self, declared: Integration, env: Mapping[str, str | None], allow: tuple[str, ...]
     ) -> None:
         """Take address, credentials and operations. An address that the operator set in the
         environment may be a near one; one that stands in the program has to be public."""
+        self._operations.update({operation.name: operation for operation in declared.operations})
+        if declared == self._declared:
+            return  # the same again keeps its connections
+        self._declared = declared
         base = declared.base_url
         near = isinstance(base, Env) and env.get(base.name) not in (None, base.default)
         rules = EgressRules((*allow, "loopback", "private") if near else allow)
+        self._retired.append(self._client)  # calls may be under way on it
         self._client = Client(self._clock, rules)
         self._base = _text(declared.base_url, env).rstrip("/")
         self._token = _text(declared.token, env) if declared.token is not None else ""
         self._variable = declared.base_url.name if isinstance(declared.base_url, Env) else ""
-        self._operations.update({operation.name: operation for operation in declared.operations})
 
     def learn(self, operations: tuple[Operation, ...]) -> None:
         """Operations of an old program, where the served one has none of that name."""
@@ -191,7 +201,8 @@ class Target:
         }
 
     async def close(self) -> None:
-        await self._client.close()
+        for client in (self._client, *self._retired):
+            await client.close()
 
     async def _attempt(
         self, operation: str, payload: str, key: str, seconds: float

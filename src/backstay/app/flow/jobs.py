@@ -21,6 +21,7 @@ from backstay.core.sqlite import Database
 
 LOOK_AGAIN = 60.0
 """Seconds between looks at the wall clock, so that its jumps are noticed."""
+_BREATH = 0.05
 
 _log = structlog.get_logger("app.jobs")
 
@@ -67,7 +68,7 @@ class Cron:
         if ran:
             self.on_ran()
         due = await self._database.read(_next_due)
-        wait = LOOK_AGAIN if due is None else min(max(due - now, 0.0), LOOK_AGAIN)
+        wait = LOOK_AGAIN if due is None else min(max(due - now, _BREATH), LOOK_AGAIN)
         return self._clock.tick() + wait
 
     def _fire(self, conn: apsw.Connection, program: ProgramPlan, now: float) -> Ran:
@@ -177,6 +178,11 @@ def sync_jobs(conn: apsw.Connection, program: ProgramPlan, now: float) -> None:
     for name in known.keys() - program.jobs.keys():
         conn.execute("UPDATE jobs SET status = 'retired' WHERE name = ?", (name,))
         _drop_plans(conn, name)
+        conn.execute(
+            "UPDATE job_runs SET status = 'cancelled', ended_at = ? WHERE job = ?"
+            " AND status = 'pending'",
+            (now, name),
+        )
 
 
 def _drop_plans(conn: apsw.Connection, job: str) -> None:

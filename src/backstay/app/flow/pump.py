@@ -24,7 +24,7 @@ BATCH = 32
 """Database-only steps in one commit: a bound on how long other writers wait."""
 
 DEFAULT_CALL_TIMEOUT = 30.0
-_MISSING_PAUSE = 60.0
+_PUT_OFF = 60.0
 _ROW_TROUBLE = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
 
 _log = structlog.get_logger("app.flow")
@@ -37,7 +37,7 @@ def pump(turn: Turn, calls: int) -> None:
         found = rows.due(turn.conn, "do", turn.now, BATCH - done)
         found += rows.due(turn.conn, "task", turn.now, BATCH - done)
         for step in found:
-            _run(turn, step)
+            _safely(turn, step)
         done += len(found)
         if not found:
             break
@@ -45,7 +45,7 @@ def pump(turn: Turn, calls: int) -> None:
         room = calls - len(turn.notes.claims)
         found = rows.due(turn.conn, "call", turn.now, room)
         for step in found:
-            _run(turn, step)
+            _safely(turn, step)
         if len(found) < room:
             break
     # Without room a due call is no reason to come back: the end of another call is.
@@ -61,6 +61,24 @@ def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object
     return scope
 
 
+def _safely(turn: Turn, step: Step) -> None:
+    """A mistake of ours in one step must not stop the others: it is put off, and logged whole."""
+    try:
+        with turn.conn:
+            _run(turn, step)
+    except apsw.Error:
+        raise
+    except Exception as bug:
+        if not turn.conn.in_transaction:
+            raise
+        _log.exception("a step could not be run", execution=step.execution, step=step.name)
+        kept = rows.step(turn.conn, step.execution, step.phase, step.position)
+        if kept is not None:
+            kept.due_at = turn.now + _PUT_OFF
+            kept.error = f"{type(bug).__name__}: {bug}"
+            rows.save_step(turn.conn, kept)
+
+
 def _run(turn: Turn, step: Step) -> None:
     row = rows.execution(turn.conn, step.execution)
     plan = turn.plan(row) if row is not None else None
@@ -72,8 +90,8 @@ def _run(turn: Turn, step: Step) -> None:
     step.attempt += 1
     step.started_at = turn.now
     forward = plan.steps[step.position] if step.phase == "forward" else None
-    scope = scope_of(turn, row, plan)
     try:
+        scope = inside(turn, lambda: scope_of(turn, row, plan))
         if forward is not None and step.attempt == 1 and not _wanted(turn, row, forward, scope):
             machine.skip(turn, row, plan, step)
             return
@@ -93,7 +111,7 @@ def _put_off(turn: Turn, step: Step, row: Execution | None) -> None:
     program = row.program if row else ""
     fault = Fault(PROGRAM_MISSING, program=program, executions=1)
     _log.error("program of an execution is missing", execution=step.execution, program=program)
-    step.due_at, step.error = turn.now + _MISSING_PAUSE, fault.message
+    step.due_at, step.error = turn.now + _PUT_OFF, fault.message
     rows.save_step(turn.conn, step)
 
 
@@ -196,6 +214,6 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
         if not isinstance(trouble, _ROW_TROUBLE) or not turn.conn.in_transaction:
             raise
         raise Refused(f"database: {trouble}") from trouble
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as bad:
+    except Exception as bad:
         raise Refused(f"{type(bad).__name__}: {bad}") from bad
     return made

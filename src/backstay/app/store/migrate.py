@@ -55,9 +55,13 @@ def compare(program: Program, shape: Shape, unit: Unit) -> Migration:
             statements += relation.create()
             continue
         defaults = _defaults(program, relation, unit)
+        told = len(differences)
         for item in relation.items:
-            _compare_item(relation, item, known, defaults, (statements, differences, refused))
-        _removed(relation, known, differences, refused)
+            _compare_item(relation, item, known, defaults, statements, differences)
+        rebuilt = len(differences) > told
+        if rebuilt:
+            refused += _rebuild(relation, known)
+        _removed(relation, known, differences, refused, rebuilt=rebuilt)
     names = {relation.name for relation in wanted}
     for gone in sorted(set(shape) - names):
         differences.append(f"the table {gone} belongs to no entity any more")
@@ -85,17 +89,14 @@ def apply(conn: apsw.Connection, program: Program, unit: Unit, path: str) -> boo
     return bool(migration.statements)
 
 
-Lists = tuple[list[str], list[str], list[str]]
-
-
 def _compare_item(
     relation: Relation,
     item: Item,
     known: Mapping[str, str],
     defaults: Mapping[str, str],
-    out: Lists,
+    statements: list[str],
+    differences: list[str],
 ) -> None:
-    statements, differences, refused = out
     was = known.get(_label(item))
     if was == item.definition:
         return
@@ -108,14 +109,17 @@ def _compare_item(
         statements.append(f"ALTER TABLE {quote(relation.name)} ADD COLUMN {definition}")
     elif was is None:
         differences.append(f"{where} is new and required, and has no default for existing rows")
-        refused += _rebuild(relation, known)
     else:
         differences.append(f"{where} was `{was}` and would be `{item.definition}`")
-        refused += _rebuild(relation, known)
 
 
 def _removed(
-    relation: Relation, known: Mapping[str, str], differences: list[str], refused: list[str]
+    relation: Relation,
+    known: Mapping[str, str],
+    differences: list[str],
+    refused: list[str],
+    *,
+    rebuilt: bool,
 ) -> None:
     wanted = {_label(item) for item in relation.items}
     for label in sorted(set(known) - wanted):
@@ -123,7 +127,7 @@ def _removed(
         differences.append(f"the {kind} {relation.name}.{name} is not declared any more")
         if kind == "index":
             refused.append(f"DROP INDEX IF EXISTS {quote(name)};")
-        else:
+        elif not rebuilt:
             refused.append(f"ALTER TABLE {quote(relation.name)} DROP COLUMN {quote(name)};")
         refused.append(_forget(relation.name, label))
 
@@ -132,8 +136,11 @@ def _rebuild(relation: Relation, known: Mapping[str, str]) -> list[str]:
     """SQLite changes a column by making the table anew."""
     old, new = quote(relation.name), quote(relation.name + "_new")
     create, *indexes = relation.create()
-    kept = [quote(item.name) for item in relation.columns if _label(item) in known]
-    columns = ", ".join(kept)
+    columns = ", ".join(quote(item.name) for item in relation.columns)
+    values = ", ".join(
+        quote(item.name) if _label(item) in known else f"NULL /* a value for {item.name} */"
+        for item in relation.columns
+    )
     remembered = [
         "INSERT OR REPLACE INTO backstay_shape VALUES"
         f" ({_text(relation.name)}, {_text(_label(item))}, {_text(item.definition)});"
@@ -143,7 +150,7 @@ def _rebuild(relation: Relation, known: Mapping[str, str]) -> list[str]:
         "PRAGMA foreign_keys=OFF;",
         "BEGIN;",
         create.replace(f"CREATE TABLE {old}", f"CREATE TABLE {new}", 1) + ";",
-        f"INSERT INTO {new} ({columns}) SELECT {columns} FROM {old};",
+        f"INSERT INTO {new} ({columns}) SELECT {values} FROM {old};",
         f"DROP TABLE {old};",
         f"ALTER TABLE {new} RENAME TO {old};",
         *(index + ";" for index in indexes),

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -84,9 +86,18 @@ class EndpointCheck:
         self.scope.variables[name] = UNKNOWN if node.broken else kind
         return kind.fields
 
+    def _path_record(self, node: s.RecordFields | None) -> tuple[p.Field, ...]:
+        """A parameter of the path is always there, so every field is required."""
+        fields = tuple(
+            msgspec.structs.replace(field, required=True) for field in self._record("path")
+        )
+        if node is not None and not node.broken:
+            self.scope.variables["path"] = p.RecordType(fields)
+        return fields
+
     def _path_fields(self, path: s.Path) -> tuple[p.Field, ...]:
         node = self.members.value("path", s.RecordFields)
-        fields = {field.name: field for field in self._record("path")}
+        fields = {field.name: field for field in self._path_record(node)}
         spans = {each.name.name: each.name.span for each in node.fields} if node else {}
         holes: dict[str, s.Ident] = {}
         for hole in path.holes:
@@ -154,7 +165,7 @@ class EndpointCheck:
             return self._action(do)
         kind = returns.value if returns else None
         if isinstance(kind, s.TypeName):
-            if kind.name.name in ("paginated", "list"):
+            if kind.name.name in ("paginated", "list") or kind.args:
                 return self._list(kind)
             self._list_members_only("one row")
             return self._one(kind, path_fields)
@@ -176,7 +187,9 @@ class EndpointCheck:
 
     def _target(self, kind: s.TypeName) -> EntityInfo | None:
         match kind.args:
-            case (s.TypeName(name=name, args=()),) if kind.name.name == "paginated":
+            case (s.TypeName(name=name, args=()),) if kind.name.name != "list":
+                if kind.name.name != "paginated":
+                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated",))
                 return self.k.entity(name)
             case () if kind.name.name not in ("paginated", "list"):
                 return self.k.entity(kind.name)
@@ -264,7 +277,7 @@ class EndpointCheck:
         match bodies.returned:
             case p.Name(type=p.RowType(entity=name)):
                 info = self.k.world.entities[name]
-            case p.Name(type=p.UnknownType()):
+            case p.Name(type=p.UnknownType()) | p.Constant(type=p.UnknownType()):
                 pass
             case _ if include is not None and not node.broken:
                 what = "include needs a row that is returned"

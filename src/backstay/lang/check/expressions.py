@@ -116,8 +116,13 @@ def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
         k.error(e.UNSUPPORTED, node.span, what="steps without a name", instead="steps.NAME.field")
         return NOTHING
     if not scope.lenient and not (row and row.broken):
-        k.unknown(e.UNDEFINED_VARIABLE, node, dict.fromkeys(scope.names()))
+        known = dict.fromkeys((*scope.names(), "true", "false", "null", *_words(scope)))
+        k.unknown(e.UNDEFINED_VARIABLE, node, known)
     return NOTHING
+
+
+def _words(scope: Scope) -> tuple[str, ...]:
+    return ("steps",) if scope.outputs is not None else ()
 
 
 def _column(k: Checker, node: s.NameExpr, row: EntityInfo) -> p.Expr:
@@ -196,21 +201,17 @@ def _found(
 
 
 def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
-    """A text with holes is a chain of `+` over texts; a value becomes one by `text(…)`."""
-    whole: p.Expr | None = None
+    """A text with holes is `text(part, …)`: its parts in order, each as a text."""
+    parts: list[p.Expr] = []
     for part in node.parts:
-        piece: p.Expr
         if isinstance(part, str):
-            piece = p.Constant(part, STRING)
-        else:
-            value = lower(k, part, scope)
-            if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
-                k.error(
-                    e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type)
-                )
-            piece = value if value.type == STRING else p.Call("text", (value,), STRING)
-        whole = piece if whole is None else p.Binary("+", whole, piece, STRING)
-    return whole or p.Constant("", STRING)
+            parts.append(p.Constant(part, STRING))
+            continue
+        value = lower(k, part, scope)
+        if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
+            k.error(e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type))
+        parts.append(value)
+    return p.Call("text", tuple(parts), STRING)
 
 
 def record(k: Checker, node: s.RecordExpr, scope: Scope) -> p.Record:

@@ -21,6 +21,7 @@ from backstay.lang.check.types import (
     too_many,
 )
 from backstay.lang.check.world import Checker
+from backstay.lang.names import nearest
 
 _ARGUMENTS: Mapping[str, int] = {
     "required": 0,
@@ -75,7 +76,10 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
     given: dict[str, s.Modifier] = {}
     for modifier in node.modifiers:
         name = modifier.name.name
-        if _is_known(k, modifier, of_entity=of_entity) and name in given:
+        if not _is_known(k, modifier, of_entity=of_entity):
+            # What was most likely meant still holds, or a second mistake would seem to follow.
+            name = nearest(name, _ARGUMENTS) or name
+        elif name in given:
             k.error(e.DUPLICATE_MEMBER, modifier.name.span, name=name)
         given.setdefault(name, modifier)
     made = p.Field(

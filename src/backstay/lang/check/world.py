@@ -72,6 +72,7 @@ class Checker:
     def __init__(self, world: World, reports: Reports) -> None:
         self.world = world
         self.reports = reports
+        self._unknowns: dict[tuple[str, str, str], tuple[Reports, int]] = {}
 
     def turn_to(self, reports: Reports, declaration: s.Declaration) -> None:
         """From now on ranges are those of `declaration`."""
@@ -98,10 +99,17 @@ class Checker:
         if self.reports.full:
             self.reports.dropped += 1
             return
-        names = tuple(known)
         span = self.reports.at(name.span)
+        key = (rule.code, name.name, str(values))
+        first = self._unknowns.get(key)
+        if first is not None:
+            # One wrong name is one mistake, wherever it is used.
+            first[0].also(first[1], Related(span, "used here, too"))
+            return
+        names = tuple(known)
         edit = None if self.reports.crowded else suggestion(name.name, names, span)
         said: dict[str, Plain] = {**values, "name": name.name, "known": listed(names)}
+        self._unknowns[key] = (self.reports, len(self.reports.found))
         self.reports.put(rule, span, said, edit=edit, expected=names[:20])
 
     def entity(self, name: s.Ident | s.NameExpr) -> EntityInfo | None:

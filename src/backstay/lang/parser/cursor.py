@@ -7,7 +7,7 @@ from backstay.core.errors import Plain
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.lexer import Token
-from backstay.lang.names import suggestion
+from backstay.lang.names import nearest, suggestion
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Ident, Range
 
@@ -77,15 +77,28 @@ class Cursor:
         return token
 
     def accept(self, text: str) -> bool:
-        if self.at(text):
+        if self.at(text) or self._misspelt(text):
             self.take()
             return True
         return False
 
     def expect(self, text: str) -> Token:
-        if self.at(text):
+        if self.at(text) or self._misspelt(text):
             return self.take()
         raise self.expected(f"'{text}'", insert=text)
+
+    def _misspelt(self, word: str) -> bool:
+        """Whether the next word of this line is `word` with a slip of a letter; reports it."""
+        token = self.token
+        if not word.isalpha() or token.kind != "ident" or token.first:
+            return False
+        if nearest(token.text, (word,)) is None:
+            return False
+        span = token.span(self.reports.file)
+        edit = Edit(f"did you mean '{word}'?", span, word)
+        wanted, got = f"'{word}'", self.got()
+        self.reports.add(e.EXPECTED, span, expected=(word,), edit=edit, wanted=wanted, got=got)
+        return True
 
     def name(self, what: str, also: Iterable[str] = (), *, starts: bool = False) -> Ident:
         """An identifier; `what` says of what in the message, `also` lists the likely ones.

@@ -274,9 +274,8 @@ def _argument(c: Cursor) -> Expr:
     if c.token.kind == "ident" and c.ahead().text == "in" and c.ahead(3).text != ")":
         return _each(c)
     value = expression(c)
-    if c.at("where"):
-        height = c.height
-        c.take()
+    height = c.height
+    if c.accept("where"):
         condition = expression(c)
         c.grow(height, c.height)
         return Where(c.range_from(value.span), value, condition)

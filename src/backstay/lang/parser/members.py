@@ -123,7 +123,7 @@ def _is_field(c: Cursor) -> bool:
     after = c.ahead(2)
     if after.kind == "string":
         return False
-    return not (c.token.text == "index" and after.text == "[")
+    return after.text != "["
 
 
 def _entity_field(c: Cursor) -> Member:

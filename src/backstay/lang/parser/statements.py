@@ -79,18 +79,17 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
         what = "assignment" if c.ahead().text == "=" else "a call as a statement"
         raise c.snag(e.UNSUPPORTED, span, what=what, instead="give a value a name with let")
     meant = nearest(word.text, _STATEMENTS)
-    edit = Edit(f"did you mean '{meant}'?", span, meant) if meant else None
-    c.reports.add(
-        e.EXPECTED,
-        span,
-        expected=tuple(_STATEMENTS),
-        edit=edit,
-        wanted="a statement",
-        got=c.got(),
-    )
+    _not_a_statement(c, meant, tuple(_STATEMENTS))
     if meant is None:
         raise Snag
     return _STATEMENTS[meant]
+
+
+def _not_a_statement(c: Cursor, meant: str | None, words: tuple[str, ...]) -> None:
+    span = c.token.span(c.reports.file)
+    edit = Edit(f"did you mean '{meant}'?", span, meant) if meant else None
+    got = c.got(starts=True)
+    c.reports.add(e.EXPECTED, span, expected=words, edit=edit, wanted="a statement", got=got)
 
 
 def _let(c: Cursor) -> LetNode:
@@ -104,9 +103,22 @@ def _let(c: Cursor) -> LetNode:
     elif c.at("start") and c.ahead().kind == "ident":
         c.take()
         value = _start(c)
+    elif _is_misspelt_write(c):
+        word = c.token
+        meant = nearest(word.text, ("create", "start"))
+        _not_a_statement(c, meant, ("create", "start"))
+        c.take()
+        value = _create(c) if meant == "create" else _start(c)
     else:
         value = expression(c)
     return LetNode(c.range(start), name, value)
+
+
+def _is_misspelt_write(c: Cursor) -> bool:
+    """`let a = crete Order {`: two words and a brace are no expression."""
+    name, brace = c.ahead(1), c.ahead(2)
+    shape = c.token.kind == "ident" and name.kind == "ident" and brace.text == "{"
+    return shape and not name.first and nearest(c.token.text, ("create", "start")) is not None
 
 
 def _create(c: Cursor) -> CreateNode:

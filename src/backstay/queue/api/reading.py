@@ -73,7 +73,7 @@ def read_task(body: NewTask, tenant: str, id: str, limits: Limits, now: float) -
         fingerprint=fingerprint(
             payload,
             body.priority,
-            attempts,
+            body.max_attempts,
             body.run_at,
             body.delay_seconds,
             body.reply_to,

@@ -26,6 +26,8 @@ from backstay.queue.store.sqlite_operations import Operations, read_row
 from backstay.queue.store.sqlite_reads import audit, read_page, read_stats
 from backstay.queue.store.turns import Turns
 
+_POLLED = 10_000
+
 SCHEMA = Schema("backstay.queue", MIGRATIONS)
 
 
@@ -63,7 +65,7 @@ class SqliteEngine:
         """One durable commit, shared with whoever else writes at this moment."""
         for op in ops:
             if isinstance(op, Claim):
-                self._polled.update(dict.fromkeys(op.commands or ("",), now))
+                self._note_poll(op, now)
         results, happened = await self._db.write(lambda db: self._run(db, ops, now))
         for tell in self._listeners:
             tell(happened)
@@ -112,6 +114,14 @@ class SqliteEngine:
     def polled(self) -> dict[str, float]:
         """Wall time of the last claim per command since the start; "" is a claim of any."""
         return dict(self._polled)
+
+    def _note_poll(self, claim: Claim, now: float) -> None:
+        for command in claim.commands or ("",):
+            # Taken out first, so that the longest silent one stands in front and goes first.
+            self._polled.pop(command, None)
+            self._polled[command] = now
+        while len(self._polled) > _POLLED:
+            del self._polled[next(iter(self._polled))]
 
     # --- on the writing thread ---------------------------------------------------------------
 

@@ -1,0 +1,40 @@
+"""The orders example as `codeai server` serves it, with a queue in a file instead of codeq.
+
+Usage: python served.py FOLDER. The HTTP face is on FOLDER/app.sock, the control socket in
+FOLDER/run.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.app.flow.killable import FileQueue
+
+from backstay.app.settings import AppSettings
+from backstay.app.system import build
+from backstay.core.process import Process, run_process
+from backstay.core.service import Loop, Service
+from backstay.core.settings import Loaded
+from backstay.lang.api import check_files
+
+APP = Path(__file__).parents[3] / "examples" / "orders" / "app.cai"
+
+
+def main(folder: Path) -> int:
+    sources = [(APP.name, APP.read_text())]
+    program, found = check_files(sources)
+    if program is None:
+        raise SystemExit(str(found))
+
+    async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
+        return await build(process, program, sources, FileQueue(folder / "queue.db"))
+
+    settings = AppSettings(data=folder, listen=f"unix:{folder}/app.sock")
+    (folder / "run").mkdir(exist_ok=True)
+    return run_process("app", Loaded(settings, ()), built, runtime=folder / "run")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
