@@ -144,6 +144,7 @@ async def test_a_critical_system_that_fails_makes_health_503(folder, proxy):
 @pytest.mark.seed("G9")
 async def test_g9_health_shows_every_breaker_of_every_process(two_systems):
     gateway, _, app = two_systems
+    await checked(gateway)
     app.breaker.fail(app.breaker.admit(), "connection refused")
     for _ in range(5):
         assert (await gateway.ask("GET", "/queue")).status == 502
