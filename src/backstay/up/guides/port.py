@@ -57,7 +57,9 @@ async def _look_at_port(target: Target) -> Evidence:
         said = type(failure).__name__
     else:
         if reply.status == 200 and reply.json().get("status") == "alive":
-            return seen(_PORT, "ours", "pass", reply.body, **facts)
+            gateway = pid_life(process_state(target, "gateway").get("pid"))
+            reading = "another" if gateway == "dead" or not read_state(target) else "ours"
+            return seen(_PORT, reading, "pass", reply.body, **facts)
         said = f"HTTP {reply.status}"
     who = await asyncio.to_thread(holder, port)
     gateway = process_state(target, "gateway").get("pid")
@@ -77,7 +79,7 @@ PORT = Probe(
     _PORT,
     "who answers on the gateway's address",
     "outside",
-    ("ours", "foreign", "free", "mute"),
+    ("ours", "another", "foreign", "free", "mute"),
     _look_at_port,
     deadline=1.6,
 )
@@ -115,7 +117,7 @@ PORT_TAKEN = Guide(
             0.05,
             {
                 _SUPERVISOR: {"never": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
@@ -125,7 +127,7 @@ PORT_TAKEN = Guide(
             0.05,
             {
                 _SUPERVISOR: {"stopped": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
@@ -135,7 +137,7 @@ PORT_TAKEN = Guide(
             0.03,
             {
                 _SUPERVISOR: {"killed": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
