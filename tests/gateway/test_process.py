@@ -82,8 +82,10 @@ async def test_without_a_table_the_sockets_of_the_runtime_folder_are_served(fold
     assert found == {
         ("/v1/codeq", "queue", "unary"),
         ("/v1/codeq/tasks/claim", "queue", "long"),
+        ("/v1/codeq/tasks/{id}/result", "queue", "long"),
         ("/v1/codeq/replies", "queue", "long"),
         ("/api/v1", "app", "unary"),
+        ("/api/v1/admin", "app", "unary"),
     }
     reader, writer = await connect(command.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

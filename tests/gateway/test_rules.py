@@ -31,6 +31,10 @@ def code_of(call, *args):
         ("/v1/codeq/tasks/claim", "/v1/codeq/tasks/claim"),
         ("/v1/codeq/tasks/claims", "/v1/codeq"),
         ("/v1/codeq/tasks/claim/x", "/v1/codeq/tasks/claim"),
+        ("/v1/codeq/tasks/7/result", "/v1/codeq/tasks/{id}/result"),
+        ("/v1/codeq/tasks/7/result/x", "/v1/codeq/tasks/{id}/result"),
+        ("/v1/codeq/tasks/7/results", "/v1/codeq"),
+        ("/v1/codeq/tasks//result", "/v1/codeq"),
         ("/v1/codeqx", None),
         ("/v1", None),
         ("/", None),
@@ -38,7 +42,11 @@ def code_of(call, *args):
     ],
 )
 def test_the_longest_prefix_of_whole_segments_wins(path, prefix):
-    routes = (RouteSpec("/v1/codeq"), RouteSpec("/v1/codeq/tasks/claim", "long"))
+    routes = (
+        RouteSpec("/v1/codeq"),
+        RouteSpec("/v1/codeq/tasks/claim", "long"),
+        RouteSpec("/v1/codeq/tasks/{id}/result", "long"),
+    )
     table = route.table_of([Upstream("queue", "127.0.0.1:1", routes=routes)], 100)
     stage = route.match(table, lambda _: False, [])
     exchange = Exchange("GET", path.encode(), (), "", 0.0)

@@ -15,7 +15,8 @@ from backstay.gateway.errors import BAD_UPSTREAMS
 
 
 class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `core.system.Route` with its body limit in bytes (0: the gateway's own)."""
+    """A `core.system.Route` with its body limit in bytes (0: the gateway's own). A segment of
+    the prefix may be `{name}`, which any text fits."""
 
     prefix: str
     kind: RouteKind = "unary"
@@ -171,10 +172,12 @@ DEFAULT_ROUTES: Sequence[tuple[str, Sequence[RouteSpec]]] = (
         (
             RouteSpec("/v1/codeq"),
             RouteSpec("/v1/codeq/tasks/claim", "long"),
+            RouteSpec("/v1/codeq/tasks/{id}/result", "long"),
             RouteSpec("/v1/codeq/replies", "long"),
         ),
     ),
-    ("app", (RouteSpec("/api/v1"),)),
+    # Seed data is imported whole; the app bounds it at the same size.
+    ("app", (RouteSpec("/api/v1"), RouteSpec("/api/v1/admin", max_body=64 * 1_048_576))),
 )
 
 

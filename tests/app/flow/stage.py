@@ -108,7 +108,7 @@ class Stage:
         """Let everything happen that can happen now. Returns the next wish of a loop, a tick."""
         while True:
             wishes = [await loop.step() for loop in self.flow.loops]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(self.flow.runner.flying) > self.payments.holding:
                     await asyncio.sleep(0.0005)
             now = self.clock.tick()

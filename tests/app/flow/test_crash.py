@@ -123,7 +123,7 @@ async def test_a_drain_lets_calls_end_and_claims_no_more(stage: Stage, payments:
     await stage.clock.advance(1.9)
     assert not draining.done()
     await stage.clock.advance(0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await draining
     await stage.flow.runner.step()
 
@@ -193,7 +193,7 @@ async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(sta
     locking = Locking(stage)
     stage.flow.runner._caller = locking
     await stage.flow.runner.step()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await locking.locked.wait()
         while all(woken.done() for _, _, woken in stage.clock._sleepers):
             await asyncio.sleep(0.01)  # until the runner waits for its next try to store it

@@ -170,7 +170,7 @@ async def test_orders_go_through_the_whole_app_and_survive_its_death(example: Ex
     assert checks["integration:Payments"]["status"] == "healthy"
     assert (await example.look("/breakers"))[0]["target"] == "integration:Payments"
     facts = await example.look("/probe/app.integrations")
-    assert facts["integrations"]["Payments"]["breaker"] == "closed"
+    assert facts["integrations"]["integration:Payments"]["breaker"] == "closed"
     assert (await example.look("/probe/app.outside"))["commands"] == []
     assert (await example.look("/probe/app.steps"))["steps"] == []
 

@@ -77,7 +77,7 @@ async def test_a_workflow_that_is_not_declared_cannot_be_started(stage: Stage) -
 async def test_a_start_wakes_the_runner(stage: Stage) -> None:
     stage.flow.runner.wake.clear()
     await stage.order(await stage.product())
-    await asyncio.wait_for(stage.flow.runner.wake.wait(), 2)
+    await asyncio.wait_for(stage.flow.runner.wake.wait(), 20)
 
 
 async def test_a_step_whose_when_is_false_is_skipped_and_gives_nothing(open_stage: Open) -> None:

@@ -63,7 +63,7 @@ async def test_health_metrics_and_probe_show_an_open_breaker_and_timeouts(
     assert "open" in finding.error
     shown = stage.registry.render().decode()
     assert 'circuit_breaker_state{target="integration:Payments"} 2' in shown
-    facts = (await stage.flow.probes["app.integrations"]())["integrations"]["Payments"]  # type: ignore[index]
+    facts = (await stage.flow.probes["app.integrations"]())["integrations"]["integration:Payments"]  # type: ignore[index]
     assert facts["breaker"] == "open"
     assert facts["last_error"] == "timeout"
     assert facts["timeouts_last_minute"] == 5

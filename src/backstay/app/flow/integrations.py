@@ -99,8 +99,8 @@ class Integrations:
         ]
 
     def readings(self) -> dict[str, Plain]:
-        """What the doctor asks for, by integration."""
-        return {name: target.readings() for name, target in self._targets.items()}
+        """What the doctor asks for, under the names that the breakers have."""
+        return {target.breaker_name: target.readings() for target in self._targets.values()}
 
     async def close(self) -> None:
         """Close all pools."""
@@ -126,6 +126,10 @@ class Target:
         self._last_error = ""
         self._latencies: deque[float] = deque(maxlen=_READINGS)
         self._timeouts: deque[float] = deque(maxlen=_READINGS)
+
+    @property
+    def breaker_name(self) -> str:
+        return self._breaker.target
 
     def configure(
         self, declared: Integration, env: Mapping[str, str | None], allow: tuple[str, ...]

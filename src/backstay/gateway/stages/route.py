@@ -28,11 +28,16 @@ def match(table: Table, claim: Callable[[Exchange], bool], own: Sequence[str]) -
     """Sets route and upstream. What `claim` takes is the gateway's `own`. Raises GATE009 (404)."""
     known = ", ".join(sorted({*table, *own}))
     root = table.get("/")
+    holed = _holed(table)
 
     def stage(exchange: Exchange) -> None:
         if claim(exchange):
             return
         path = exchange.path
+        for head, segments, entry in holed:
+            if path.startswith(head) and _fits(segments, path):
+                exchange.route, exchange.upstream = entry
+                return
         at = len(path)
         while at > 0:
             found = table.get(path[:at])
@@ -45,6 +50,25 @@ def match(table: Table, claim: Callable[[Exchange], bool], own: Sequence[str]) -
         exchange.route, exchange.upstream = root
 
     return stage
+
+
+def _holed(table: Table) -> list[tuple[str, Sequence[str], tuple[RouteSpec, Upstream]]]:
+    """Prefixes with a `{name}` segment, most segments first. They stand before the literal ones:
+    whoever writes one means something more exact than what lies above it."""
+    found = [
+        (prefix[: prefix.index("{")], prefix.split("/"), entry)
+        for prefix, entry in table.items()
+        if "{" in prefix
+    ]
+    return sorted(found, key=lambda row: -len(row[1]))
+
+
+def _fits(segments: Sequence[str], path: str) -> bool:
+    given = path.split("/", len(segments))
+    if len(given) < len(segments):
+        return False
+    pairs = zip(segments, given, strict=False)
+    return all(have if want.startswith("{") else want == have for want, have in pairs)
 
 
 def limit_body(exchange: Exchange) -> None:
