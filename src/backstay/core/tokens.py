@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HS256 = "HS256"
 CACHE_LIMIT = 10_000
+EVERY_TENANT = "*"
+"""How systems write "all tenants": a token that names it so would be let in everywhere."""
 _TOKEN_LIMIT = 16_384
 # What parsing a hostile text can raise; deep nesting ends in a RecursionError.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
@@ -188,7 +190,10 @@ def _tenant(claims: Mapping[str, Any]) -> str:
     named = {str(claims[name]) for name in _TENANT_CLAIMS if claims.get(name)}
     if len(named) > 1:
         raise Fault(faults.AUTH_INVALID, reason="its tenant claims contradict each other")
-    return named.pop() if named else "default"
+    tenant = named.pop() if named else "default"
+    if tenant == EVERY_TENANT:
+        raise Fault(faults.AUTH_INVALID, reason="its tenant is *, which is nobody's name")
+    return tenant
 
 
 def _words(claim: object) -> list[str]:

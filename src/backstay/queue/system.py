@@ -38,7 +38,7 @@ class Store:
         self._open = False
 
     async def start(self) -> None:
-        self._engine.path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._engine.open()
         self._open = True
 
