@@ -24,7 +24,22 @@ class Lazy(msgspec.Struct, frozen=True):
     help: str
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """Names the nearest sub-command when it does not know one; so do the groups made below it."""
+
+    group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as unknown:
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command: {args[0]!r}.{near}", ctx) from unknown
+
+
+class LazyGroup(Group):
     """Imports the module of a sub-command only when that one is called."""
 
     def __init__(self, name: str, lazy: Mapping[str, Lazy], help: str) -> None:
@@ -53,17 +68,6 @@ class LazyGroup(click.Group):
         module, _, attribute = lazy.target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            known = self.list_commands(ctx)
-            raise click.UsageError(
-                f"no such command: {args[0]!r}.{did_you_mean(args[0], known)}", ctx
-            ) from unknown
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, self._lazy[name].help) for name in self.list_commands(ctx)]

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import click
 
-from backstay.cli.face import emit_json, output_option
+from backstay.cli.face import Group, emit_json, output_option
 from backstay.core.errors import Exit, Plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("gateway")
+@click.group("gateway", cls=Group)
 def command() -> None:
     """The reverse proxy in front of all systems."""
 
