@@ -97,7 +97,6 @@ SYSTEM = System(
     settings=AppSettings,
     errors=(*ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
-    guides=(),
     routes=(Route(PREFIX, "unary", "public"),),
     commands={"codeai": "backstay.cli.codeai:main"},
     build=build,

@@ -12,7 +12,6 @@ from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
 from backstay.gateway.build import assemble
 from backstay.gateway.errors import ERRORS
-from backstay.gateway.guides import GUIDES
 from backstay.gateway.health import remembered
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, read_upstreams
@@ -36,7 +35,6 @@ def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
     if settings.jwt_secret:
         return Trust.strict(_verifier(settings, settings.jwt_secret, clock), settings.hosts)
     require_auth_for(settings.listen, None)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     verifier = _verifier(settings, make_dev_issuer(settings.data), clock)
     return Trust.loopback(verifier, settings.hosts)
 
@@ -50,7 +48,6 @@ SYSTEM = System(
     settings=GatewaySettings,
     errors=ERRORS,
     metrics=METRICS,
-    guides=GUIDES,
     routes=(),
     commands={"backstay gateway": "backstay.cli.gateway:command"},
     build=build,
