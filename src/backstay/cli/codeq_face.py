@@ -35,7 +35,7 @@ class Group(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as unknown:
             hint = face.did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"no such command: {args[0]!r}.{hint}", ctx) from unknown
+            raise click.UsageError(f"no such command {args[0]!r}.{hint}", ctx) from unknown
 
 
 def client_of(given: Given) -> "QueueClient":
