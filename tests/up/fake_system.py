@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from backstay.core.errors import Fault
+from backstay.core.lock import Lock
 from backstay.core.process import run_process
 from backstay.core.process_errors import INTERNAL
 from backstay.core.settings import Loaded
-from backstay.core.sqlite.files import Ownership
 
 NAME, DATA = sys.argv[1], sys.argv[2]
 HOW = sys.argv[3] if len(sys.argv) > 3 else "well"
@@ -26,7 +26,7 @@ class Part:
     name = "part"
 
     def __init__(self) -> None:
-        self._file = Ownership(Path(DATA) / f"{NAME}.db")
+        self._file = Lock(Path(DATA) / f"{NAME}.db")
 
     async def start(self) -> None:
         if HOW == "usage":
@@ -34,7 +34,7 @@ class Part:
         if HOW == "crash":
             print("about to crash", flush=True)
             raise SystemExit(3)
-        self._file.take()
+        self._file.acquire()
 
     def ready(self) -> bool:
         return True

@@ -60,7 +60,9 @@ def assemble(
         for upstream in upstreams
     }
     breakers = _breakers(settings, upstreams, clock, registry)
-    systems = Systems(upstreams)
+    # What a breaker knows of a process that was replaced says nothing of the new one: without
+    # this a restarted system would stay cut off for the rest of the open time (G10).
+    systems = Systems(upstreams, lambda name: breakers[name].reset())
     checks = systems.checks()
     board = Board(clock, __version__, checks)
     guard = BreakerStage(breakers)
