@@ -24,16 +24,40 @@ if TYPE_CHECKING:
 
 
 @click.group("codeq", cls=face.Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--base-url", envvar="CODEQ_BASE_URL", metavar="URL", default="")
-@click.option("--producer-token", envvar="CODEQ_PRODUCER_TOKEN", metavar="JWT", default="")
-@click.option("--worker-token", envvar="CODEQ_WORKER_TOKEN", metavar="JWT", default="")
-@click.option("--profile", envvar="CODEQ_PROFILE", metavar="NAME", default="")
+@click.option(
+    "--base-url",
+    envvar="CODEQ_BASE_URL",
+    metavar="URL",
+    default="",
+    help="The server, also CODEQ_BASE_URL.  [default: http://localhost:8080]",
+)
+@click.option(
+    "--producer-token",
+    envvar="CODEQ_PRODUCER_TOKEN",
+    metavar="JWT",
+    default="",
+    help="Sent with task, queue and admin commands; also CODEQ_PRODUCER_TOKEN.",
+)
+@click.option(
+    "--worker-token",
+    envvar="CODEQ_WORKER_TOKEN",
+    metavar="JWT",
+    default="",
+    help="Sent by workers; also CODEQ_WORKER_TOKEN.",
+)
+@click.option(
+    "--profile",
+    envvar="CODEQ_PROFILE",
+    metavar="NAME",
+    default="",
+    help="Whose stored credentials to use (codeq auth); also CODEQ_PROFILE.",
+)
 @click.version_option(package_name="backstay", prog_name="codeq")
 @click.pass_context
 def command(
     ctx: click.Context, base_url: str, producer_token: str, worker_token: str, profile: str
 ) -> None:
-    """The codeQ task queue. Server: --base-url, CODEQ_BASE_URL, or http://localhost:8080."""
+    """The codeQ task queue, by its server."""
     ctx.obj = Given(base_url, producer_token, worker_token, profile)
 
 

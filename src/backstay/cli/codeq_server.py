@@ -9,8 +9,10 @@ from backstay.cli import face
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path. [127.0.0.1:8080]")
-@click.option("--data", metavar="DIR", help="Folder of the store. [.backstay]")
+@click.option(
+    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
+)
+@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
 @click.option(
     "--config",
     metavar="FILE.yaml",
@@ -21,7 +23,7 @@ from backstay.cli import face
 @click.option(
     "--durability",
     metavar="KIND",
-    help="power: an answer survives a power cut; process: only a crash. [power]",
+    help="power: an answer survives a power cut; process: only a crash.  [default: power]",
 )
 @click.option("--print-config", is_flag=True, help="Print a config.yaml with all defaults.")
 def command(
