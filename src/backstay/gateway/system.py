@@ -12,7 +12,6 @@ from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
 from backstay.gateway.build import assemble
 from backstay.gateway.errors import ERRORS
-from backstay.gateway.health import remembered
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, read_upstreams
 
@@ -23,8 +22,10 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
     upstreams = read_upstreams(settings.upstreams, process.runtime)
     trust = trust_of(settings, process.clock)
     process.registry.declare(METRICS)
-    parts = assemble(settings, upstreams, trust, process.clock, process.ids, process.registry)
-    process.board_checks.extend(remembered(parts.board, parts.checks))
+    parts = assemble(
+        settings, upstreams, trust, process.clock, process.ids, process.registry, process.board
+    )
+    process.board_checks.extend(parts.checks)
     process.breakers.update(parts.breakers)
     return parts.all
 
