@@ -4,6 +4,8 @@ import asyncio
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import apsw
 import pytest
@@ -12,7 +14,7 @@ from backstay.core.errors import Fault
 from backstay.core.sqlite.files import application_id
 from backstay.up.config import sections
 from backstay.up.holdings import back_up, restore
-from backstay.up.logs import Follower, Lines, RotatingFile, history
+from backstay.up.logs import Follower, Lines, Output, RotatingFile, Terminal, history
 from backstay.up.owner import MARKER, own, owner
 from backstay.up.plan import Plan, Wish, compose
 from backstay.up.ports import remembered
@@ -205,7 +207,7 @@ def test_the_table_is_plain_unless_it_is_asked_to_shine() -> None:
     state = State("0", 1, "", "http://127.0.0.1:8080", "d", "", {"gateway": well, "bad": gone})
     plain = draw(state, colours=False)
     assert plain.splitlines()[1].split() == ["gateway", "ready", "http://127.0.0.1:8080", "7"]
-    assert "bad last ended at 2026-01-01T00:00:00Z: ended with code 3" in plain
+    assert "bad last ended at 2026-01-01T00:00:00Z: ended with code 3; restarts: 4" in plain
     assert "\x1b[" not in plain
     shining = draw(state, colours=True)
     assert "\x1b[32mready" in shining
@@ -225,6 +227,19 @@ def test_the_lines_of_backstay_yaml_are_offered_ready_to_paste(tmp_path: Path) -
     assert "backstay token --role vet --data d" in lines
     assert lines[-1] == "backstay doctor --data d"
     assert not any("HELLO" in line for line in lines)
+
+
+def test_an_idle_long_poll_is_not_shown_on_a_terminal_but_kept(tmp_path: Path) -> None:
+    idle = b'{"ts":"2026-11-22T02:44:14.7Z","level":"info","msg":"http request","status":204}'
+    busy = idle.replace(b"204", b"200")
+    shown: list[str] = []
+    terminal = SimpleNamespace(colours=True, show=shown.append)
+    output = Output(tmp_path, {"queue": 0}, cast("Terminal", terminal))
+    output.line("queue", idle)
+    output.line("queue", busy)
+    output.close()
+    assert [line.count("status=200") for line in shown] == [1]
+    assert (tmp_path / "queue.log").read_bytes().count(b"\n") == 2
 
 
 def test_a_log_line_is_readable_on_a_terminal_and_shows_no_trace() -> None:

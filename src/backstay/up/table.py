@@ -40,7 +40,7 @@ def show(state: State, plan: Plan, terminal: Terminal) -> None:
 
 
 def draw(state: State, *, colours: bool) -> str:
-    """The processes, one a line; how those that do not run ended."""
+    """The processes, one a line; then those that ended, how, and how often they came back."""
     rows = [
         (name, process.state, process.address or "-", str(process.pid or "-"))
         for name, process in state.processes.items()
@@ -48,8 +48,9 @@ def draw(state: State, *, colours: bool) -> str:
     text = _rich(rows) if colours else _plain(rows)
     troubles = [
         f"  {name} last ended at {process.last_exit.at[:19]}Z: {process.last_exit.reason}"
+        + (f"; restarts: {process.restarts}" if process.restarts else "")
         for name, process in state.processes.items()
-        if process.last_exit and process.state != "ready"
+        if process.last_exit
     ]
     return "\n".join([text, *troubles])
 
