@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from backstay.core.errors import Fault
+from backstay.core.sqlite.files import application_id
 from backstay.up.config import sections
 from backstay.up.holdings import back_up, restore
 from backstay.up.logs import Follower, Lines, Output, RotatingFile, Terminal, history
@@ -140,6 +141,25 @@ def test_backup_and_restore_of_stores_that_nobody_runs(tmp_path: Path) -> None:
     kept = apsw.Connection(str(data / "payments.db.before-restore"))
     assert kept.execute("SELECT count(*) FROM t").get == 2
     assert (data / MARKER).exists()
+
+
+def test_a_store_of_a_newer_release_or_a_damaged_one_is_not_restored(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    own(data).release()
+    for name in ("payments.db", "queue.db"):
+        store = apsw.Connection(str(data / name))
+        store.execute("CREATE TABLE t(n)")
+        store.pragma("user_version", 99)
+        store.pragma("application_id", application_id("backstay.queue"))
+        store.close()
+    asyncio.run(back_up(data, copy))
+    before = {file.name: file.stat().st_ino for file in data.glob("*.db*")}
+    with pytest.raises(Fault, match="CORE047"):
+        restore(copy, data)
+    (copy / "queue.db").write_bytes(b"no database" * 100)
+    with pytest.raises(Fault, match="CORE043"):
+        restore(copy, data)
+    assert {file.name: file.stat().st_ino for file in data.glob("*.db*")} == before
 
 
 def test_a_backup_goes_over_nothing_and_restore_takes_only_backups(tmp_path: Path) -> None:
