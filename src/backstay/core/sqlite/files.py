@@ -95,6 +95,15 @@ def copy(source: apsw.Connection, target: Path) -> None:
         raise translated(failure, target) from failure
 
 
+def checkpoint(connection: apsw.Connection) -> None:
+    """Play the log into the file, as far as that can be done now."""
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error:
+        # Damaged, full or looked at by somebody: the log stays, and opening plays it in.
+        return
+
+
 def sync(path: Path) -> None:
     """Make a file's bytes, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
