@@ -15,6 +15,7 @@ import structlog
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
+from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import request_debug
 from backstay.core.system import Metric
 from backstay.core.web import Endpoint, Request, Response, Routes
@@ -108,6 +109,12 @@ class App:
             return await self._handle(scope, headers, receive, known)
         except Fault as fault:
             known.code = fault.entry.code
+            if fault.entry is AUTH_MISSING and known.judged:
+                # The judge let nobody in particular pass; the route wants somebody (C6).
+                peer = scope["client"][0] if scope.get("client") else ""
+                _log.warning(
+                    "authentication failed", code=known.code, error=fault.message, peer=peer
+                )
             return _refusal(fault, known.ctx)
         except _ClientGoneError:
             raise
@@ -126,6 +133,8 @@ class App:
         known.route = endpoint.route
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
+        known.judged = True
+        _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
         known.ctx = msgspec.structs.replace(
             known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
         )
@@ -162,12 +171,13 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "route")
+    __slots__ = ("code", "ctx", "judged", "route")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
+        self.judged = False
 
 
 def _clean_id(text: str) -> str:
