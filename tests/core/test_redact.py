@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -122,3 +123,31 @@ def test_a_tiny_secret_does_not_blank_the_text():
     redactor = Redactor()
     redactor.learn("a")
     assert redactor.redact("a banana") == "a banana"
+
+
+HOSTILE = [
+    "http://" + "a" * 50_000,
+    "://" * 20_000,
+    "://:" * 20_000,
+    "token" * 10_000,
+    "token=" * 10_000,
+    'token="' * 10_000,
+    'token=\\"' * 10_000,
+    "token" + " " * 50_000,
+    "_" * 50_000 + "token",
+    "eyJ" + "a." * 20_000,
+    "eyJaaaa-" * 8_000,
+    "-----BEGIN A-----" * 3_000,
+    "basic " * 10_000,
+    "authorization:" * 5_000,
+    "authorization: bearer " * 3_000,
+    "cookie" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:20])
+def test_no_text_from_outside_takes_long(text):
+    redactor = Redactor()
+    began = time.process_time()
+    redactor.redact(text)
+    assert time.process_time() - began < 0.5

@@ -198,7 +198,7 @@ async def test_a_file_of_another_application_is_refused_and_not_touched(tmp_path
 async def test_a_second_owner_is_refused_and_told_who_the_first_is(database: Database):
     with pytest.raises(Fault, match=f"in use by process {os.getpid()}") as caught:
         await Database(database.path, SCHEMA).open()
-    assert caught.value.entry.code == "CORE049"
+    assert caught.value.entry.code == "CORE010"
     await database.write(insert("still the owner"))
 
 
@@ -227,7 +227,7 @@ async def test_restore_refuses_what_is_no_backup_and_an_open_file(
     (tmp_path / "junk").write_bytes(b"no database at all" * 100)
     with pytest.raises(Fault) as owned:
         await database.restore(tmp_path / "junk")
-    assert owned.value.entry.code == "CORE049"
+    assert owned.value.entry.code == "CORE010"
     await database.write(insert("kept"))
     await database.close()
     with pytest.raises(Fault) as damaged:

@@ -148,7 +148,7 @@ async def test_junk_in_place_of_the_file_is_called_damaged(tmp_path: Path):
 async def test_a_missing_folder_is_named(tmp_path: Path):
     with pytest.raises(Fault, match="nowhere") as caught:
         await opened(tmp_path / "nowhere" / "note.db")
-    assert caught.value.entry.code == "CORE041"
+    assert caught.value.entry.code == "CORE011"
 
 
 READ_ONLY = """
@@ -179,7 +179,7 @@ async def test_a_folder_without_write_permission_is_named(tmp_path: Path):
     )
     if told.returncode and "ModuleNotFoundError" in told.stderr:
         pytest.skip("the unprivileged user cannot read this interpreter's packages")
-    assert told.stdout == "CORE041\n", told.stderr
+    assert told.stdout == "CORE011\n", told.stderr
 
 
 async def test_the_lock_dies_with_its_owner(tmp_path: Path):

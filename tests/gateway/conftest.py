@@ -17,6 +17,7 @@ import uvloop
 
 from backstay.core.clock import Clock, SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
+from backstay.core.health import Board, Check
 from backstay.core.metrics import Registry
 from backstay.gateway.build import Parts, assemble
 from backstay.gateway.metrics import METRICS
@@ -229,7 +230,8 @@ class Allow:
 class Running:
     """A gateway that listens."""
 
-    def __init__(self, parts: Parts, registry: Registry) -> None:
+    def __init__(self, parts: Parts, registry: Registry, board: Board) -> None:
+        self.board = board
         self.parts = parts
         self.registry = registry
         self.clients: list[Client] = []
@@ -297,9 +299,12 @@ async def proxy(folder: Path) -> AsyncIterator[StartGateway]:
         given = GatewaySettings(**{"listen": "127.0.0.1:0", "unary_timeout": 3.0, **settings})  # type: ignore[arg-type]
         registry = Registry(METRICS, clock)
         table = upstreams if upstreams is not None else (upstream_at(address),)
-        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry)
+        checks: list[Check] = []
+        board = Board(clock, "1.0", checks)
+        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry, board)
+        checks.extend(parts.checks)
         await parts.gateway.start()
-        made.append(Running(parts, registry))
+        made.append(Running(parts, registry, board))
         return made[-1]
 
     yield start

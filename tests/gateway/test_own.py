@@ -23,7 +23,9 @@ class System:
         self.board = Board(clock, "1.0", checks)
         self.silent = asyncio.Event()
         self.silent.set()
+        self.pid = 100
         routes = {
+            "GET /live": self._live,
             "GET /checks": self._checks,
             "GET /breakers": self._breakers,
             "GET /metrics": self._metrics,
@@ -42,6 +44,9 @@ class System:
             return self.findings[part]
 
         return run
+
+    async def _live(self, _, __):
+        return json_reply({"name": "system", "pid": self.pid, "ready": True})
 
     async def _checks(self, _, __):
         await self.silent.wait()
@@ -75,7 +80,7 @@ async def two_systems(folder, proxy):
 
 async def checked(gateway):
     """Let every check of the gateway run once, now."""
-    board = gateway.parts.board
+    board = gateway.board
     board._found.clear()
     await board.step()
     return (await gateway.ask("GET", "/health")).json()
@@ -108,7 +113,7 @@ async def test_g1_health_answers_at_once_while_systems_hang_or_are_gone(two_syst
     assert report["checks"]["app"]["status"] == "unhealthy"
     client = await gateway.connect()
     loop = asyncio.get_running_loop()
-    asking = asyncio.ensure_future(gateway.parts.board.step())
+    asking = asyncio.ensure_future(gateway.board.step())
     took = []
     for _ in range(20):
         began = loop.time()
@@ -124,13 +129,13 @@ async def test_a_critical_system_that_fails_makes_health_503(folder, proxy):
     await system.server.start()
     critical = Upstream(**{**_fields(system.upstream), "critical": True})
     gateway = await proxy(upstreams=(critical,))
-    await gateway.parts.board.step()
+    await gateway.board.step()
     assert (await gateway.ask("GET", "/health")).status == 503
     assert (await gateway.ask("GET", "/health/ready")).status == 503
     assert (await gateway.ask("GET", "/health/live")).status == 200
     system.findings["database"] = Finding("pass")
-    gateway.parts.board._found.clear()
-    await gateway.parts.board.step()
+    gateway.board._found.clear()
+    await gateway.board.step()
     assert (await gateway.ask("GET", "/health")).status == 200
     assert (await gateway.ask("GET", "/readyz")).status == 200
     await system.server.stop()
@@ -139,6 +144,7 @@ async def test_a_critical_system_that_fails_makes_health_503(folder, proxy):
 @pytest.mark.seed("G9")
 async def test_g9_health_shows_every_breaker_of_every_process(two_systems):
     gateway, _, app = two_systems
+    await checked(gateway)
     app.breaker.fail(app.breaker.admit(), "connection refused")
     for _ in range(5):
         assert (await gateway.ask("GET", "/queue")).status == 502
@@ -243,3 +249,16 @@ class Fixed:
 
 def _fields(upstream):
     return {name: getattr(upstream, name) for name in upstream.__struct_fields__}
+
+
+async def test_an_open_breaker_closes_when_another_process_of_the_system_is_ready(two_systems):
+    gateway, _, app = two_systems
+    await checked(gateway)
+    breaker = gateway.parts.breakers["app"]
+    for _ in range(5):
+        breaker.fail(breaker.admit(), "refused")
+    await checked(gateway)
+    assert breaker.state == "open"
+    app.pid += 1
+    await checked(gateway)
+    assert breaker.state == "closed"

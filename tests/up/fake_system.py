@@ -8,25 +8,22 @@ from pathlib import Path
 import msgspec
 
 from backstay.core.errors import Fault
+from backstay.core.lock import Lock
 from backstay.core.process import run_process
 from backstay.core.process_errors import INTERNAL
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Loaded
-from backstay.core.sqlite.files import Ownership
 
 NAME, DATA = sys.argv[1], sys.argv[2]
 HOW = sys.argv[3] if len(sys.argv) > 3 else "well"
 USAGE = msgspec.structs.replace(INTERNAL, code="TEST002", message="line 3 is wrong", exit=2)
 
 
-class Settings(msgspec.Struct):
-    data: str
-
-
 class Part:
     name = "part"
 
     def __init__(self) -> None:
-        self._file = Ownership(Path(DATA) / f"{NAME}.db")
+        self._file = Lock(Path(DATA) / f"{NAME}.db")
 
     async def start(self) -> None:
         if HOW == "usage":
@@ -34,7 +31,7 @@ class Part:
         if HOW == "crash":
             print("about to crash", flush=True)
             raise SystemExit(3)
-        self._file.take()
+        self._file.acquire()
 
     def ready(self) -> bool:
         return True
@@ -53,4 +50,4 @@ async def build(process: object) -> list[Part]:
     return [Part()]
 
 
-raise SystemExit(run_process(NAME, Loaded(Settings(DATA), ()), build))
+raise SystemExit(run_process(NAME, Loaded(ProcessSettings(data=Path(DATA)), ()), build))

@@ -61,6 +61,16 @@ def test_explain_offers_the_nearest_code() -> None:
     assert "did you mean UP001?" in done.stderr
 
 
+def test_explain_shows_words_where_a_message_has_holes() -> None:
+    said = backstay("explain", "UP002").stdout
+    assert "<place in the file>: <what is wrong>" in said
+    assert "fix: differs from case to case" in said
+    said = backstay("explain", "CORE020").stdout
+    assert "calls to <target> failed <failures> times" in said
+    assert "<seconds to wait> s" in said
+    assert "{" not in said
+
+
 def test_no_code_means_two_things() -> None:
     by_code: dict[str, str] = {}
     for entry in entries():
@@ -202,6 +212,37 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
     done = backstay("config", "show", "--data", str(tmp_path / "d"), "--config", str(file))
     assert "config.yaml:1:1" in done.stderr
     assert "queue" in done.stderr
+
+
+def test_config_show_says_plainly_that_a_secret_is_not_set(tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "JWT_SECRET"}
+    text = backstay("config", "show", "--data", str(tmp_path / "d"), env=env).stdout
+    assert "Secret(" not in text
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
+    assert rows["setting"] == ["value", "from", "where"]
+    assert rows["up.jwt_secret"] == ["-", "default"]
+    assert rows["queue.require_lease_token"] == ["false", "default"]
+
+
+def test_a_mistake_in_a_systems_section_is_told_before_anything_starts(
+    tmp_path: Path, free_port: int
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("queue: {}\ngateway:\n  rate_limitt: 9\n")
+    data = tmp_path / "d"
+    done = backstay("up", *("--data", str(data), "--port", str(free_port), "--config", str(file)))
+    assert done.returncode == 2
+    assert f"{file}:3: key rate_limitt" in done.stderr
+    assert "rate_limit'" in done.stderr
+    assert not data.exists()
+
+
+def test_a_wrong_word_gets_the_nearest_of_its_kind(tmp_path: Path) -> None:
+    assert "Did you mean --output?" in backstay("config", "show", "--outptu", "json").stderr
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "queue.log").touch()
+    said = backstay("logs", "quue", "--data", str(tmp_path)).stderr
+    assert "fix: name one of them. Did you mean queue?" in said
 
 
 def test_a_missing_program_is_told(tmp_path: Path, free_port: int) -> None:

@@ -19,7 +19,7 @@ from backstay.up.project import Project, project_beside, read_project
 from backstay.up.readable import readable
 from backstay.up.seed import is_wanted, make
 from backstay.up.state import LastExit, ProcessState, State
-from backstay.up.table import draw
+from backstay.up.table import draw, examples
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 
@@ -190,6 +190,21 @@ def test_the_table_is_plain_unless_it_is_asked_to_shine() -> None:
     shining = draw(state, colours=True)
     assert "\x1b[32mready" in shining
     assert "\x1b[31mgave_up" in shining
+
+
+def test_the_lines_of_backstay_yaml_are_offered_ready_to_paste(tmp_path: Path) -> None:
+    (tmp_path / "app.cai").write_text("")
+    (tmp_path / "backstay.yaml").write_text(
+        """try: ["curl -s '{url}/api/v1/cats' # {}", "backstay token --role vet{data}"]\n"""
+    )
+    tries = project_beside(tmp_path / "app.cai").tries
+    running = ProcessState(7, "", "ready", "http://127.0.0.1:9", "", 0)
+    state = State("0", 1, "", "http://127.0.0.1:9", "d", "", {"gateway": running, "queue": running})
+    lines = examples(state, tmp_path / "app.cai", tries, " --data d")
+    assert "curl -s 'http://127.0.0.1:9/api/v1/cats' # {}" in lines
+    assert "backstay token --role vet --data d" in lines
+    assert lines[-1] == "backstay doctor --data d"
+    assert not any("HELLO" in line for line in lines)
 
 
 def test_a_log_line_is_readable_on_a_terminal_and_shows_no_trace() -> None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 
-from backstay import __version__
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
@@ -25,7 +24,6 @@ from backstay.app.store.service import Store
 from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.health import Board
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
@@ -82,14 +80,11 @@ async def build(
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
-    alone: list[Loop] = []
     if not listen.path:
-        board = Board(clock, __version__, process.board_checks)
-        routes += native_routes(board, process.registry)
-        alone.append(board)
+        routes += native_routes(process.board, process.registry)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
     store = Store(pool, program, sources, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, *alone, HttpServer(app, listen)]
+    return [store, flow, *flow.loops, HttpServer(app, listen)]
 
 
 SYSTEM = System(
@@ -97,7 +92,6 @@ SYSTEM = System(
     settings=AppSettings,
     errors=(*ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
-    guides=(),
     routes=(Route(PREFIX, "unary", "public"),),
     commands={"codeai": "backstay.cli.codeai:main"},
     build=build,

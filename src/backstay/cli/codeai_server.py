@@ -10,16 +10,22 @@ from backstay.core.errors import Plain
 
 @click.command("server")
 @click.argument("file", default=".", metavar="[FILE.cai|FOLDER]", type=click.Path(path_type=Path))
-@click.option("--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path. [127.0.0.1:8080]")
+@click.option(
+    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
+)
 @click.option("--port", metavar="PORT", help="Port on loopback, unless --listen is given.")
-@click.option("--data", metavar="DIR", help="Folder of the store. [.backstay]")
+@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
 @click.option(
     "--config",
     metavar="FILE.yaml",
     type=click.Path(path_type=Path),
     help="Settings; the environment beats them.",
 )
-@click.option("--durability", metavar="KIND", help="What an answer survives: power or process.")
+@click.option(
+    "--durability",
+    metavar="KIND",
+    help="power: an answer survives a power cut; process: only a crash.  [default: power]",
+)
 def command(
     file: Path,
     listen: str | None,

@@ -10,7 +10,6 @@ from backstay.cli import face
 from backstay.cli.codeq_auth import auth
 from backstay.cli.codeq_face import (
     Given,
-    Group,
     ask,
     client_of,
     draw,
@@ -24,27 +23,51 @@ if TYPE_CHECKING:
     from backstay.queue.client import QueueClient
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--base-url", envvar="CODEQ_BASE_URL", metavar="URL", default="")
-@click.option("--producer-token", envvar="CODEQ_PRODUCER_TOKEN", metavar="JWT", default="")
-@click.option("--worker-token", envvar="CODEQ_WORKER_TOKEN", metavar="JWT", default="")
-@click.option("--profile", envvar="CODEQ_PROFILE", metavar="NAME", default="")
+@click.group("codeq", cls=face.Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--base-url",
+    envvar="CODEQ_BASE_URL",
+    metavar="URL",
+    default="",
+    help="The server, also CODEQ_BASE_URL.  [default: http://localhost:8080]",
+)
+@click.option(
+    "--producer-token",
+    envvar="CODEQ_PRODUCER_TOKEN",
+    metavar="JWT",
+    default="",
+    help="Sent with task, queue and admin commands; also CODEQ_PRODUCER_TOKEN.",
+)
+@click.option(
+    "--worker-token",
+    envvar="CODEQ_WORKER_TOKEN",
+    metavar="JWT",
+    default="",
+    help="Sent by workers; also CODEQ_WORKER_TOKEN.",
+)
+@click.option(
+    "--profile",
+    envvar="CODEQ_PROFILE",
+    metavar="NAME",
+    default="",
+    help="Whose stored credentials to use (codeq auth); also CODEQ_PROFILE.",
+)
 @click.version_option(package_name="backstay", prog_name="codeq")
 @click.pass_context
-def codeq(
+def command(
     ctx: click.Context, base_url: str, producer_token: str, worker_token: str, profile: str
 ) -> None:
-    """The codeQ task queue. Server: --base-url, CODEQ_BASE_URL, or http://localhost:8080."""
+    """The codeQ task queue, by its server."""
     ctx.obj = Given(base_url, producer_token, worker_token, profile)
 
 
-codeq.add_command(auth)
+command.add_command(auth)
 
 
 # --- tasks -----------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def task() -> None:
     """Create, list, read and cancel tasks."""
 
@@ -166,7 +189,7 @@ def cancel(given: Given, id: str, reason: str, output: str) -> None:
 # --- queues ----------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def queue() -> None:
     """Look into queues."""
 
@@ -198,7 +221,7 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
         draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
 
 
-@codeq.group(cls=Group)
+@command.group()
 def admin() -> None:
     """Keep the store tidy."""
 
@@ -223,7 +246,7 @@ def cleanup(given: Given, event: str, before: str, output: str) -> None:
 # --- workers ---------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def worker() -> None:
     """Work on tasks."""
 
@@ -272,7 +295,7 @@ def worker_start(
 
 def main() -> None:
     """The console script."""
-    face.main(codeq, "codeq")
+    face.main(command, "codeq")
 
 
 if __name__ == "__main__":

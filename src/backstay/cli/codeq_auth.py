@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from backstay.cli import face
-from backstay.cli.codeq_face import Given, Group
+from backstay.cli.codeq_face import Given
 from backstay.core.settings import Secret
 
 _WORKER = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "codeq:abandon")
 
 
-@click.group("auth", cls=Group)
+@click.group("auth", cls=face.Group)
 def auth() -> None:
     """Tokens that later commands send."""
 

@@ -25,19 +25,6 @@ class Given(msgspec.Struct, frozen=True):
     profile: str
 
 
-class Group(click.Group):
-    """Names the nearest command when it does not know one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            hint = face.did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"no such command: {args[0]!r}.{hint}", ctx) from unknown
-
-
 def client_of(given: Given) -> "QueueClient":
     """Flag or environment, then the profile, then the default."""
     from backstay.queue.client import DEFAULT_BASE_URL, QueueClient

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from backstay.cli.face import data_option, emit_json, output_option
+from backstay.cli.face import Group, data_option, emit_json, output_option
 from backstay.core.errors import Exit
 
 Rows = list[dict[str, Any]]
 
 
-@click.group("config")
+@click.group("config", cls=Group)
 def command() -> None:
     """Settings: flag beats environment beats file beats default."""
 
@@ -79,16 +79,21 @@ def _text(found: dict[str, Rows]) -> str:
         for system, settings in found.items()
         for row in settings
     ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    table = [("setting", "value", "from", "where"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
     return "\n".join(
         "  ".join(
             [*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]
         ).rstrip()
-        for row in rows
+        for row in table
     )
 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
     return "-" if value in (None, "") else str(value)

@@ -24,7 +24,22 @@ class Lazy(msgspec.Struct, frozen=True):
     help: str
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """Names the nearest sub-command when it does not know one; so do the groups made below it."""
+
+    group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as unknown:
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command {args[0]!r}.{near}", ctx) from unknown
+
+
+class LazyGroup(Group):
     """Imports the module of a sub-command only when that one is called."""
 
     def __init__(self, name: str, lazy: Mapping[str, Lazy], help: str) -> None:
@@ -54,17 +69,6 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            known = self.list_commands(ctx)
-            raise click.UsageError(
-                f"no such command: {args[0]!r}.{did_you_mean(args[0], known)}", ctx
-            ) from unknown
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, self._lazy[name].help) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
@@ -76,9 +80,10 @@ class LazyGroup(click.Group):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """` Did you mean X?`, or nothing when nothing is near."""
+    from rapidfuzz.fuzz import ratio
     from rapidfuzz.process import extractOne
 
-    found = extractOne(word, known, score_cutoff=50)
+    found = extractOne(word, known, scorer=ratio, score_cutoff=50)
     return f" Did you mean {found[0]}?" if found else ""
 
 
@@ -151,9 +156,9 @@ def _usage(bad: click.UsageError) -> int:
     message = bad.format_message()
     if isinstance(bad, click.NoSuchOption) and bad.ctx is not None:
         known = [name for param in bad.ctx.command.get_params(bad.ctx) for name in param.opts]
-        message = f"no such option: {bad.option_name}.{did_you_mean(bad.option_name, known)}"
+        message = f"no such option {bad.option_name}.{did_you_mean(bad.option_name, known)}"
     path = bad.ctx.command_path if bad.ctx else ""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {message[:1].lower()}{message[1:].rstrip('.')}", err=True)
     if path:
         click.echo(f"  more: {path} --help", err=True)
     return Exit.USAGE

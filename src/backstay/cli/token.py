@@ -14,9 +14,14 @@ from backstay.core.errors import Exit
 @data_option
 @click.option("--scope", multiple=True, help="A scope it holds; may be given several times.")
 @click.option("--role", multiple=True, help="A role it holds; may be given several times.")
-@click.option("--tenant", default="default", show_default=True)
+@click.option("--tenant", default="default", show_default=True, help="Whose data it may see.")
 @click.option("--sub", default="developer", show_default=True, help="Whom it speaks for.")
-@click.option("--kind", type=click.Choice(["user", "worker", "producer"]), default="user")
+@click.option(
+    "--kind",
+    type=click.Choice(["user", "worker", "producer"]),
+    default="user",
+    help="What it speaks for.",
+)
 @click.option(
     "--ttl", default="1h", show_default=True, help="How long it is valid, like 90s or 24h."
 )

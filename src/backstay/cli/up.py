@@ -11,9 +11,11 @@ from backstay.core.errors import Exit
 @click.command("up")
 @click.argument("file", required=False, metavar="[FILE.cai]")
 @click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
-@click.option("--host", help="Where the gateway listens.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: 8080]")
-@click.option("--config", metavar="FILE.yaml", help="Settings; a section for each system.")
+@click.option("--host", metavar="HOST", help="Where the gateway listens.  [default: 127.0.0.1]")
+@click.option(
+    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Its port.  [default: 8080]"
+)
+@click.option("--config", metavar="FILE.yaml", help="Settings: a section for each system.")
 @click.option("--detach", "-d", is_flag=True, help="Return once it is ready, and leave it running.")
 def command(
     file: str | None,

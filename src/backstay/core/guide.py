@@ -31,7 +31,8 @@ class Symptom(msgspec.Struct, frozen=True):
 
 class Target(msgspec.Struct, frozen=True):
     """What a probe may look at: the data folder, the runtime folder with the control sockets and
-    `state.json`, the outside address, the words and the token the user gave."""
+    `state.json`, the outside address, the words and the token the user gave. `patience` is how
+    many times their usual deadlines probes may wait."""
 
     data: Path
     runtime: Path
@@ -39,6 +40,7 @@ class Target(msgspec.Struct, frozen=True):
     text: str = ""
     token: str = ""
     app_file: Path | None = None
+    patience: float = 1.0
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -19,7 +19,8 @@ _NAME = ".lock"
 class Lock:
     """Ownership of `path`: of a folder by `.lock` inside it, of a file by `NAME.lock` beside it.
 
-    The store file itself is not locked: SQLite has locks of its own on it.
+    The store file itself is not locked: a restore replaces it, and closing a second descriptor of
+    it would drop the locks that SQLite holds on it.
     """
 
     def __init__(self, path: Path) -> None:

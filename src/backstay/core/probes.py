@@ -33,10 +33,12 @@ PROCESS = (
     "suspended",
     "absent",
 )
-EXIT = ("never", "asked", "store", "settings", "lock", "port", "signal", "other")
+EXIT = ("never", "asked", "store", "settings", "port", "signal", "other")
 FILE = ("fine", "missing", "not-writable", "read-only-disk", "damaged", "held", "absent")
 
 STORE_CODES: Mapping[str, str] = {
+    "CORE010": "locked",
+    "CORE011": "not-writable",
     "CORE040": "full",
     "CORE041": "not-writable",
     "CORE042": "locked",
@@ -46,9 +48,8 @@ STORE_CODES: Mapping[str, str] = {
     "CORE046": "gone",
     "CORE047": "other-version",
     "CORE048": "other-version",
-    "CORE049": "locked",
 }
-"""What an error code of core.sqlite says about a store, as a reading."""
+"""What an error code of core.lock and core.sqlite says about a store, as a reading."""
 
 _PHASES = {
     "ready": "running",
@@ -57,7 +58,7 @@ _PHASES = {
     "gave_up": "gave-up",
     "stopped": "stopped",
 }
-_EXITS = {"CORE001": "settings", "CORE010": "lock", "UP001": "port", "CORE110": "port"}
+_EXITS = {"CORE001": "settings", "UP001": "port", "CORE110": "port"}
 _SQLITE = b"SQLite format 3\x00"
 
 

@@ -50,7 +50,7 @@ async def look_inside(
     socket = target.runtime / f"{name}.ctl"
     facts: dict[str, Plain] = {"process": name, "data": str(target.data)}
     try:
-        return await ask(socket, route, deadline)
+        return await ask(socket, route, deadline * target.patience)
     except ControlSilent as quiet:
         reading = LATE if quiet.why == "late" else SILENT
         outcome: Outcome = "fail" if expected(target, name) else "skip"

@@ -9,7 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
 from backstay.core.errors import Plain
@@ -24,28 +24,57 @@ _WORD = (
     r"(?:passw(?:or)?ds?|passwd|passphrase|secrets?|token|api[_-]?key|private[_-]?key|credential)"
 )
 _TELLING = re.compile(rf"(?:{_WORD}|authorization|cookie)$", re.IGNORECASE)
-_HINTS = re.compile(
-    r"passw|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|authorization|cookie"
-    r"|bearer|basic|eyJ|-----BEGIN|://",
-    re.IGNORECASE,
+_KEYS = (
+    *("passw", "passphrase", "secret", "token", "api_key", "api-key", "apikey"),
+    *("private_key", "private-key", "privatekey", "credential"),
 )
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
+
+
+class _Rule(NamedTuple):
+    """`hints` are cheap: without one of them in the lower-case text, the pattern cannot match.
+
+    Texts come from outside, so every pattern takes time in proportion to the text: it begins with
+    a word, and what follows is possessive or bounded.
+    """
+
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+    masked: str
+
+
+_RULES: tuple[_Rule, ...] = (
+    _Rule(
+        ("-----begin",),
         re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
-        r"-----BEGIN \1----- " + MASK,
+        rf"-----BEGIN \1----- {MASK}",
     ),
-    (re.compile(r"\beyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
-    (
+    _Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{4,}+\.[\w-]++(?:\.[\w-]*+)?"), MASK),
+    _Rule(
+        ("authorization",),
         re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:(\w+)\s+)?[^\s\"',;]+"),
         rf"\1\2 {MASK}",
     ),
-    (re.compile(r"(?i)((?:set-)?cookie[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+"), rf"\1{MASK}"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+(?!\*{4})[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:\"']*):[^\s/\"']*@", re.IGNORECASE), rf"\1:{MASK}@"),
-    (
+    _Rule(
+        ("cookie",),
+        re.compile(r"(?i)((?:set-)?cookie[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+"),
+        rf"\1{MASK}",
+    ),
+    _Rule(
+        ("bearer", "basic"),
+        re.compile(r"(?i)\b(bearer|basic)\s+(?!\*{4})[\w.~+/=-]{8,}"),
+        rf"\1 {MASK}",
+    ),
+    _Rule(
+        ("://",),
+        re.compile(r"(://[^\s/@:\"']{0,256}+):[^\s/\"']{0,1024}@"),
+        rf"\1:{MASK}@",
+    ),
+    _Rule(
+        _KEYS,
         re.compile(
-            rf"(?i)([\w-]*{_WORD}(\\?[\"'])?\s*[:=]\s*)"
-            r"(?:\\?\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?!\*{4})[^\s,;&}\]\"']+)"
+            rf"(?i)({_WORD}(\\?[\"'])?\s*+[:=]\s*+)"
+            r"(?:\\\"[^\"\\]*+(?:\\\")?|\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?"
+            r"|(?!\*{4})[^\s,;&}\]\"']++)"
         ),
         rf"\1\2{MASK}\2",
     ),
@@ -73,10 +102,10 @@ class Redactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        if not _HINTS.search(text):
-            return text
-        for rule, masked in _RULES:
-            text = rule.sub(masked, text)
+        lower = text.lower()
+        for rule in _RULES:
+            if any(hint in lower for hint in rule.hints):
+                text = rule.pattern.sub(rule.masked, text)
         return text
 
     def redact_plain(self, value: P) -> P:

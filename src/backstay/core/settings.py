@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from backstay.core.errors import Plain
-from backstay.core.redact import redactor
+from backstay.core.redact import MASK, redactor
 
 S = TypeVar("S", bound=msgspec.Struct)
 Flag = Plain | Path | tuple[str, ...]
@@ -81,9 +81,9 @@ class Value(msgspec.Struct, frozen=True):
     where: str
 
     def shown(self) -> Plain:
-        """For people and JSON: secrets masked, paths and lists as text."""
+        """For people and JSON: paths and lists as text, secrets masked, an empty one None."""
         if isinstance(self.value, Secret):
-            return str(self.value)
+            return MASK if self.value else None
         if isinstance(self.value, tuple):
             return [str(part) for part in self.value]
         if self.value is None or isinstance(self.value, (str, int, float, bool)):

@@ -6,7 +6,6 @@ from typing import Any, Literal
 import msgspec
 
 from backstay.core.errors import ErrorEntry
-from backstay.core.guide import Guide
 
 RouteKind = Literal["unary", "long", "stream"]
 Auth = Literal["public", "token", "admin"]
@@ -38,7 +37,6 @@ class System(msgspec.Struct, frozen=True):
     settings: type[msgspec.Struct]
     errors: Sequence[ErrorEntry]
     metrics: Sequence[Metric]
-    guides: Sequence[Guide]
     routes: Sequence[Route]
     commands: dict[str, str]
     build: Callable[..., Any]

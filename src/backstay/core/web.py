@@ -119,10 +119,10 @@ class Routes:
 
     def _hint(self, path: str) -> str:
         # Imported here: only a mistake pays for it.
-        from rapidfuzz import process
+        from rapidfuzz import fuzz, process
 
         known = [*self._literal, *("/".join(p) for rows in self._holed.values() for p, _ in rows)]
-        near = process.extractOne(path, known, score_cutoff=60)
+        near = process.extractOne(path, known, scorer=fuzz.ratio, score_cutoff=75)
         return f"did you mean {near[0]}?" if near else "GET / of the gateway lists what is served"
 
 

@@ -41,12 +41,12 @@ async def examine(probes: Sequence[Probe], target: Target, clock: Clock) -> list
 async def _ask(probe: Probe, target: Target, clock: Clock) -> Evidence:
     began = clock.tick()
     try:
-        async with asyncio.timeout(probe.deadline):
+        async with asyncio.timeout(probe.deadline * target.patience):
             found = await probe.run(target)
         if found.reading not in (*probe.readings, *UNIVERSAL_READINGS):
             raise ValueError(f"{probe.id} gave the undeclared reading {found.reading!r}")
     except TimeoutError:
-        found = seen(probe.id, LATE, "unknown", deadline=probe.deadline)
+        found = seen(probe.id, LATE, "unknown", deadline=probe.deadline * target.patience)
     except PermissionError as refused:
         found = seen(probe.id, FORBIDDEN, "unknown", reason=str(refused))
     except Exception as failure:  # noqa: BLE001 - what a probe meets is evidence, not our end

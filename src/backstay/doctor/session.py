@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from backstay.core.clock import SystemClock
+from backstay.core.clock import Clock, SystemClock
 from backstay.core.errors import Fault
 from backstay.core.guide import Evidence, Guide, Target
 from backstay.core.redact import redactor
@@ -18,6 +18,8 @@ from backstay.doctor.judge import judge
 from backstay.doctor.show import show
 from backstay.doctor.symptoms import named
 from backstay.doctor.verdict import Status, Verdict, encode
+
+_PATIENCE = 3.0
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -67,13 +69,28 @@ def diagnose(all_guides: Sequence[Guide], question: Question) -> Answer:
     if question.replay is not None:
         evidence = list(read_bundle(question.replay).evidence)
     else:
-        probes = probes_for(asked, all_guides)
-        evidence = asyncio.run(examine(probes, target, clock))
-        evidence += named(asked, target.text)
+        evidence = _look(asked, all_guides, target, clock)
     verdict = judge(asked, evidence)
     if question.bundle is not None:
         write_bundle(question.bundle, evidence, verdict, clock)
     return Answer(verdict, target, _matched(evidence), clock.tick() - began)
+
+
+def _look(
+    asked: Sequence[Guide], all_guides: Sequence[Guide], target: Target, clock: Clock
+) -> list[Evidence]:
+    """Ask every probe; before anything is called wrong, ask again what did not pass, with more
+    patience: a machine that was busy for a second is no fault, and a real one is still there."""
+    probes = probes_for(asked, all_guides)
+    words = named(asked, target.text)
+    first = asyncio.run(examine(probes, target, clock))
+    if judge(asked, [*first, *words]).status == "healthy":
+        return [*first, *words]
+    doubtful = {one.probe for one in first if one.outcome not in ("pass", "skip")}
+    patient = msgspec.structs.replace(target, patience=_PATIENCE)
+    again = [probe for probe in probes if probe.id in doubtful]
+    second = {one.probe: one for one in asyncio.run(examine(again, patient, clock))}
+    return [*(second.get(one.probe, one) for one in first), *words]
 
 
 def _matched(evidence: Sequence[Evidence]) -> tuple[str, ...]:

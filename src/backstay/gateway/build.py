@@ -30,10 +30,9 @@ _STATES: Mapping[State, int] = {"closed": 0, "half-open": 1, "open": 2}
 
 
 class Parts(msgspec.Struct):
-    """A gateway, ready to be run. `loops` are `Loop`s for the runner."""
+    """A gateway, ready to be run once `checks` are on the board it was given."""
 
     gateway: Gateway
-    board: Board
     checks: list[Check]
     breakers: dict[str, Breaker]
     pools: dict[str, Pool]
@@ -43,7 +42,7 @@ class Parts(msgspec.Struct):
     @property
     def all(self) -> Sequence[Service | Loop]:
         """In start order."""
-        return [self.board, self.access, self.housekeeping, self.gateway]
+        return [self.access, self.housekeeping, self.gateway]
 
 
 def assemble(
@@ -53,16 +52,17 @@ def assemble(
     clock: Clock,
     ids: Ids,
     registry: Registry,
+    board: Board,
 ) -> Parts:
-    """Needs a running event loop; opens nothing."""
+    """Needs a running event loop; opens nothing. `board` is the process's, read for `/health`."""
     pools = {
         upstream.name: Pool(upstream.name, upstream.where, _pool_limits(settings))
         for upstream in upstreams
     }
     breakers = _breakers(settings, upstreams, clock, registry)
-    systems = Systems(upstreams)
-    checks = systems.checks()
-    board = Board(clock, __version__, checks)
+    # What a breaker knows of a process that was replaced says nothing of the new one: without
+    # this a restarted system would stay cut off for the rest of the open time (G10).
+    systems = Systems(upstreams, lambda name: breakers[name].reset())
     guard = BreakerStage(breakers)
     access = AccessLog(clock)
     parts: list[Parts] = []
@@ -78,7 +78,7 @@ def assemble(
     every = list(pools.values())
     gateway = Gateway(gate, listen, every, clock, access.flush, settings.drain_delay)
     keeper = Housekeeping(every, clock)
-    parts.append(Parts(gateway, board, checks, breakers, pools, access, keeper))
+    parts.append(Parts(gateway, systems.checks(), breakers, pools, access, keeper))
     return parts[0]
 
 

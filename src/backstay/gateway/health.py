@@ -50,9 +50,14 @@ class _Heard(msgspec.Struct):
 class Systems:
     """Asks each upstream's control socket and remembers what it said."""
 
-    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+    def __init__(
+        self, upstreams: Sequence[Upstream], renewed: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`renewed` is called with a system's name when another process of it is ready."""
         self.upstreams = {upstream.name: upstream for upstream in upstreams}
         self.last: dict[str, SystemReport] = {}
+        self._renewed = renewed
+        self._pids: dict[str, int] = {}
 
     def checks(self) -> list[Check]:
         """One check per system."""
@@ -103,9 +108,12 @@ class Systems:
 
     async def _ask(self, upstream: Upstream) -> SystemReport:
         control = Path(upstream.control)
-        checks, breakers = await asyncio.gather(
-            ask(control, "/checks", DEADLINE), ask(control, "/breakers", DEADLINE)
+        live, checks, breakers = await asyncio.gather(
+            *(ask(control, route, DEADLINE) for route in ("/live", "/checks", "/breakers"))
         )
+        if live["ready"] and self._pids.get(upstream.name) != live["pid"]:
+            self._pids[upstream.name] = live["pid"]
+            self._renewed(upstream.name)
         report = msgspec.convert(checks, _Heard)
         views = msgspec.convert(breakers, tuple[BreakerView, ...])
         return SystemReport(report.status, report.checks, views)
@@ -172,18 +180,6 @@ def _outcome(entry: Entry) -> Outcome:
 def shown(view: BreakerView) -> Entry:
     """A breaker as JSON; its state is spelled as in G9 (`half_open`)."""
     return {**view.plain(), "state": view.state.replace("-", "_")}
-
-
-def remembered(board: Board, checks: Sequence[Check]) -> list[Check]:
-    """The same checks for the control socket, answered from `board`: nobody is asked twice."""
-
-    def reading(name: str) -> Callable[[], Awaitable[Finding]]:
-        async def run() -> Finding:
-            return board.finding(name)
-
-        return run
-
-    return [Check(c.name, c.critical, c.deadline, c.every, reading(c.name)) for c in checks]
 
 
 async def _connects(upstream: Upstream) -> Finding:

@@ -8,6 +8,7 @@ import msgspec
 
 from backstay.core.breaker import BreakerSettings
 from backstay.core.errors import Fault
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.server import Listen
 from backstay.core.settings import Option, Secret
 from backstay.core.system import Auth, RouteKind
@@ -41,15 +42,12 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Listen.parse(self.address)
 
 
-class GatewaySettings(msgspec.Struct, frozen=True):
+class GatewaySettings(ProcessSettings, frozen=True):
     """Seconds are floats inside and Go-style durations where a person writes them."""
 
     listen: Annotated[
         str, Option("address to serve on", ("GATEWAY_LISTEN",), "listen", "--listen")
     ] = "127.0.0.1:8080"
-    data: Annotated[Path, Option("data folder", ("BACKSTAY_DATA",), "data", "--data")] = Path(
-        ".backstay"
-    )
     jwt_secret: Annotated[
         Secret, Option("secret of tokens; none means loopback only", ("JWT_SECRET",), "jwt_secret")
     ] = Secret("")

@@ -38,7 +38,6 @@ class Store:
         self._open = False
 
     async def start(self) -> None:
-        self._engine.path.parent.mkdir(parents=True, exist_ok=True)
         await self._engine.open()
         self._open = True
 
@@ -133,7 +132,6 @@ SYSTEM = System(
     settings=QueueSettings,
     errors=ERRORS,
     metrics=METRICS,
-    guides=(),
     routes=(Route(PREFIX, "long", "public"),),
     commands={
         "codeq": "backstay.cli.codeq:main",

@@ -52,6 +52,24 @@ def resolve(
     return load(UpSettings, Given(flags=flags, env=env, file=file))
 
 
+def check(config: Path, env: Mapping[str, str], scratch: Path) -> None:
+    """Judge every system's section before anything starts. Raises CORE001 with places in `config`,
+    though a system reads its section as a file of its own."""
+    for name, file in sections(config, scratch).items():
+        if name not in SYSTEMS:
+            continue
+        from backstay.systems import resolve as system
+
+        try:
+            load(system(name).settings, Given(env=env, file=file))
+        except Fault as fault:
+            told = {
+                key: value.replace(str(file), str(config)) if isinstance(value, str) else value
+                for key, value in fault.values.items()
+            }
+            raise Fault(fault.entry, **told) from fault
+
+
 def sections(config: Path, scratch: Path) -> dict[str, Path]:
     """A file for each section that `config` has, named like it: `scratch/queue/config.yaml`."""
     text, root = _read(config)

@@ -21,7 +21,7 @@ NO_SUCH_PROCESS = ErrorEntry(
     code="UP003",
     message="no process is named {name}",
     cause="these run here: {known}",
-    fix="name one of them{nearest}",
+    fix="name one of them.{nearest}",
     status=404,
     exit=Exit.USAGE,
 )

@@ -38,8 +38,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All that the supervisor needs to know. `seed` is a command, run in `home`; `settings` are the
-    supervisor's own, as people may see them."""
+    """All that the supervisor needs to know. `seed` is a command, run in `home`; `tries` are lines
+    for the table; `settings` are the supervisor's own, as people may see them."""
 
     data: Path
     runtime: Path
@@ -49,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     app_file: Path | None = None
     home: Path | None = None
     seed: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
     settings: tuple[Mapping[str, object], ...] = ()
 
     @property
@@ -99,6 +100,7 @@ def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
         app_file=app_file,
         home=home,
         seed=tuple(_fill(word, words) for word in project.seed),
+        tries=project.tries,
     )
 
 

@@ -33,10 +33,13 @@ class Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`seed` is a command that prints JSON lines `{"entity", "values"}`."""
+    """`seed` is a command that prints JSON lines `{"entity", "values"}`. `try` are lines for a
+    shell that the table of `up` offers: `{url}` is the gateway's address, `{data}` is ` --data DIR`
+    where commands need it."""
 
     processes: Mapping[str, Extra] = {}
     seed: tuple[str, ...] = ()
+    tries: tuple[str, ...] = msgspec.field(default=(), name="try")
 
 
 def project_beside(app_file: Path | None) -> Project:
@@ -74,7 +77,7 @@ def read_project(file: Path) -> Project:
 def _known_keys(file: Path, place: str, value: object, spec: type[msgspec.Struct]) -> None:
     if not isinstance(value, dict):
         return
-    known = spec.__struct_fields__
+    known = spec.__struct_encode_fields__
     for key in value:
         if key not in known:
             from rapidfuzz.process import extractOne

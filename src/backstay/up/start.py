@@ -16,7 +16,7 @@ from backstay.core.dev_issuer import make_dev_issuer
 from backstay.core.errors import Exit, Fault
 from backstay.core.runtime import find_runtime, make_runtime
 from backstay.core.settings import Loaded
-from backstay.up.config import UpSettings, resolve, sections, shown
+from backstay.up.config import UpSettings, check, resolve, sections, shown
 from backstay.up.errors import NEVER_READY
 from backstay.up.logs import stdout_terminal
 from backstay.up.owner import own
@@ -107,7 +107,8 @@ def _table(asked: Asked, data: Path, runtime: Path) -> int:
         return Exit.NEGATIVE
     lines = [draw(state, colours=False), "", "try next:"]
     hint = data_hint(data.absolute())
-    lines += [f"  {line}" for line in examples(state, asked.app_file, hint)]
+    tries = project_beside(asked.app_file).tries
+    lines += [f"  {line}" for line in examples(state, asked.app_file, tries, hint)]
     lines += [f"  backstay logs -f{hint}", f"  backstay down{hint}"]
     sys.stdout.write("\n".join(lines) + "\n")
     well = all(process.state == "ready" for process in state.processes.values())
@@ -117,7 +118,10 @@ def _table(asked: Asked, data: Path, runtime: Path) -> int:
 def _settings(asked: Asked) -> Loaded[UpSettings]:
     flags = {"--data": asked.data, "--host": asked.host, "--port": asked.port}
     with tempfile.TemporaryDirectory() as scratch:
-        return resolve(flags, os.environ, asked.config, Path(scratch))
+        loaded = resolve(flags, os.environ, asked.config, Path(scratch))
+        if asked.config:
+            check(asked.config, os.environ, Path(scratch))
+        return loaded
 
 
 def _plan(asked: Asked, loaded: Loaded[UpSettings], project: Project) -> Plan:

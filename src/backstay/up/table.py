@@ -5,6 +5,8 @@ Plain text wherever it is not a terminal; rich is imported only to draw on one.
 
 import os
 import re
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +30,8 @@ def show(state: State, plan: Plan, terminal: Terminal) -> None:
         draw(state, colours=terminal.colours),
         "",
         *_warnings(state, plan),
-        "try next:",
-        *(f"  {line}" for line in examples(state, plan.app_file, hint)),
+        "try next, in another terminal:",
+        *(f"  {line}" for line in examples(state, plan.app_file, plan.tries, hint)),
         "",
         "Ctrl-C drains and ends it.",
         "",
@@ -52,16 +54,18 @@ def draw(state: State, *, colours: bool) -> str:
     return "\n".join([text, *troubles])
 
 
-def examples(state: State, app_file: Path | None, hint: str) -> list[str]:
-    """Commands that work as they stand."""
-    found = [f"curl -s {state.base_url}/health"] if "gateway" in state.processes else []
-    if app_file and "app" in state.processes:
-        found += [f"curl -s '{state.base_url}/api/v1{path}?limit=3'" for path in _paths(app_file)]
-    if "queue" in state.processes and "gateway" in state.processes:
-        found.append(
-            f"curl -s {state.base_url}/v1/codeq/tasks -H 'Content-Type: application/json' "
-            """-d '{"command":"HELLO","payload":{"to":"you"}}'"""
-        )
+def examples(state: State, app_file: Path | None, tries: Sequence[str], hint: str) -> list[str]:
+    """Commands that work as they stand, in this order. `tries` are those of `backstay.yaml`; a
+    program that has none gets its public lists."""
+    found = [*_activation(), *_filled(tries, state.base_url, hint)]
+    if "gateway" in state.processes and not tries:
+        found.append(f"curl -s {state.base_url}/health")
+        if app_file and "app" in state.processes:
+            found += [
+                f"curl -s '{state.base_url}/api/v1{path}?limit=3'" for path in _paths(app_file)
+            ]
+        elif "queue" in state.processes:
+            found += _queue_round(state.base_url)
     return [*found, f"backstay status{hint}", f"backstay doctor{hint}"]
 
 
@@ -77,16 +81,44 @@ def data_hint(data: Path) -> str:
 def _warnings(state: State, plan: Plan) -> list[str]:
     found = []
     if not os.environ.get("JWT_SECRET"):
-        token = f"backstay token --scope admin{data_hint(plan.data)}"
+        token = f"backstay token --role ROLE{data_hint(plan.data)}"
         found += [
-            "NO AUTHENTICATION: whoever reaches this machine's loopback has all rights here.",
-            f"  a token: {token}   to close it: set JWT_SECRET",
+            "NO AUTHENTICATION: JWT_SECRET is not set, so whoever is on this machine may use the",
+            "queue, the admin routes and all that is public. What asks for a role still wants one:",
+            f"  {token}",
             "",
         ]
     down = [name for name, process in state.processes.items() if process.state != "ready"]
     if down:
         found += [f"NOT READY: {', '.join(down)}; read why: backstay logs {down[0]}", ""]
     return found
+
+
+def _activation() -> list[str]:
+    """Nothing where `backstay` on the PATH is this one, else what puts it there."""
+    own = Path(sys.prefix, "bin")
+    there = shutil.which("backstay")
+    if (there and Path(there).parent.resolve() == own.resolve()) or not (
+        own / "activate"
+    ).is_file():
+        return []
+    try:
+        return [f". {(own / 'activate').relative_to(Path.cwd())}"]
+    except (ValueError, OSError):
+        return [f". {own / 'activate'}"]
+
+
+def _filled(tries: Sequence[str], base_url: str, hint: str) -> list[str]:
+    return [line.replace("{url}", base_url).replace("{data}", hint) for line in tries]
+
+
+def _queue_round(base_url: str) -> list[str]:
+    """A task there and back: one that nobody serves is a fault to the doctor."""
+    body = """'{"command":"HELLO","payload":{"to":"you"}}'"""
+    return [
+        f"curl -s {base_url}/v1/codeq/tasks -H 'Content-Type: application/json' -d {body}",
+        f"codeq --base-url {base_url} worker start --events HELLO --ack complete",
+    ]
 
 
 def _paths(app_file: Path) -> list[str]:

@@ -43,6 +43,7 @@ async def _look_at_breakers(target: Target) -> Evidence:
         "base_url": readings.get("base_url"),
         "opened_at": worst.get("opened_at"),
         "next_probe_at": worst.get("next_probe_at"),
+        "url": target.base_url,
         "data": str(target.data),
     }
     slow = _SLOW_WORDS.search(f"{facts['reason']} {readings.get('last_error')}") is not None
@@ -85,7 +86,9 @@ async def _look_at_services(target: Target) -> Evidence:
     }
     if not served:
         return seen(_SERVICES, "none", "skip", data=str(target.data))
-    looks = await asyncio.gather(*(_knock(name, one) for name, one in served.items()))
+    looks = await asyncio.gather(
+        *(_knock(name, one, 1.2 * target.patience) for name, one in served.items())
+    )
     for reading in ("down", "hangs", "slow"):
         for found, facts in looks:
             if found == reading:
@@ -95,7 +98,9 @@ async def _look_at_services(target: Target) -> Evidence:
     return seen(_SERVICES, "up", "pass", [facts for _, facts in looks], services=names)
 
 
-async def _knock(name: str, one: Mapping[str, Any]) -> tuple[str, dict[str, Plain]]:
+async def _knock(
+    name: str, one: Mapping[str, Any], deadline: float
+) -> tuple[str, dict[str, Plain]]:
     address = str(one["address"])
     ended = one.get("last_exit") or {}
     facts: dict[str, Plain] = {
@@ -109,7 +114,7 @@ async def _knock(name: str, one: Mapping[str, Any]) -> tuple[str, dict[str, Plai
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        reply = await fetch(url, 1.2)
+        reply = await fetch(url, deadline)
     except TimeoutError:
         return "hangs", facts
     except OSError as failure:
@@ -199,7 +204,7 @@ INTEGRATION = Guide(
         Fix(
             "reset-breaker",
             "Once it is well: let calls through at once [[instead of at {next_probe_at}]]",
-            "backstay gateway reset app/{target}",
+            "backstay gateway reset app/{target} --url {url}",
             "none",
         ),
     ),

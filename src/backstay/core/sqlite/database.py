@@ -1,7 +1,8 @@
 """One SQLite file, one owner: a single thread that writes and checkpoints, and read-only readers.
 
 Work arrives as functions of a connection. A result means durable (`synchronous=FULL`, decision 6);
-what goes wrong with the file itself arrives as a Fault (CORE040 to CORE049).
+what goes wrong with the file itself arrives as a Fault: CORE010 (owned by another process),
+CORE011, CORE040 to CORE048.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import apsw
 
 from backstay.core.clock import Clock, SystemClock
 from backstay.core.errors import Fault
+from backstay.core.lock import Lock
 from backstay.core.sqlite import files
 from backstay.core.sqlite.errors import CLOSED, CORRUPT, MOVED, translated
 from backstay.core.sqlite.schema import Schema, migrate
@@ -44,7 +46,7 @@ class Database:
         self._schema = schema
         self._durability = durability
         self._clock = clock or SystemClock()
-        self._ownership = files.Ownership(path)
+        self._lock = Lock(path)
         self._reader_count = readers
         self._gate = threading.Lock()
         self._writer: Writer | None = None
@@ -105,7 +107,7 @@ class Database:
     # --- on threads --------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._ownership.take()
+        self._lock.acquire()
         connection: apsw.Connection | None = None
         try:
             connection = self._connect()
@@ -115,7 +117,7 @@ class Database:
         except Exception as failure:
             if connection is not None:
                 connection.close()
-            self._ownership.release()
+            self._lock.release()
             raise translated(failure, self.path) from failure
         self._connection = connection
         writer.start()
@@ -180,19 +182,17 @@ class Database:
         if connection is not None:
             _checkpoint(connection)
             connection.close()
-        self._ownership.release()
+        self._lock.release()
 
     def _restore(self, source: Path) -> None:
-        self._ownership.take()
-        try:
+        # A lock of its own: the one of an open database must refuse this, too.
+        with Lock(self.path):
             arriving = self.path.with_name(self.path.name + ".restoring")
             self._admit(source, arriving)
             if self.path.exists():
                 self._set_aside()
             arriving.replace(self.path)
             files.sync(self.path.parent)
-        finally:
-            self._ownership.release()
 
     def _admit(self, source: Path, arriving: Path) -> None:
         try:

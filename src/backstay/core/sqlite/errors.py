@@ -78,14 +78,6 @@ FOREIGN = ErrorEntry(
     fix="name another data folder, or move {path} away",
     status=503,
 )
-OWNED = ErrorEntry(
-    code="CORE049",
-    message="{path} is in use by {owner}",
-    cause="one process owns a store file; {owner} holds {path}.lock",
-    fix="stop that process, or use another data folder",
-    status=503,
-)
-
 ERRORS = (
     DISK_FULL,
     NOT_WRITABLE,
@@ -96,7 +88,6 @@ ERRORS = (
     MOVED,
     NEWER,
     FOREIGN,
-    OWNED,
 )
 
 _MEANING: tuple[tuple[type[Exception], ErrorEntry], ...] = (

@@ -1,6 +1,5 @@
-"""The file under the database: who owns it, whether it is still there, copies of it."""
+"""The file under the database: whether it is still there and ours, copies of it."""
 
-import fcntl
 import os
 import zlib
 from pathlib import Path
@@ -9,46 +8,7 @@ import apsw
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.core.sqlite.errors import FOREIGN, NEWER, NOT_WRITABLE, OWNED, translated
-
-
-class Ownership:
-    """An exclusive `flock` on `<file>.lock`, which holds the owner's process id.
-
-    Why not on the file itself: a restore replaces the file, and closing a second descriptor of a
-    SQLite file would drop the locks that SQLite holds on it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = path.with_name(path.name + ".lock")
-        self._descriptor: int | None = None
-
-    def take(self) -> None:
-        """Raises CORE049 naming the owner, CORE041 when the folder cannot be written."""
-        try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as bad:
-            raise Fault(
-                NOT_WRITABLE, path=str(self._path), reason=bad.strerror or str(bad)
-            ) from bad
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as taken:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            named = f"process {owner}" if owner else "another process"
-            raise Fault(OWNED, path=str(self._path), owner=named) from taken
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """The lock file stays: deleting it would let two owners lock two different files."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-            os.close(descriptor)
+from backstay.core.sqlite.errors import FOREIGN, NEWER, translated
 
 
 class Identity:

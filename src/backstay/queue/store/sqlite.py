@@ -54,7 +54,7 @@ class SqliteEngine:
         self._listeners: list[Listener] = []
 
     async def open(self) -> None:
-        """Raises a Fault (CORE040 to CORE049) naming the file."""
+        """Raises a Fault (CORE010, CORE040 to CORE048) naming the file."""
         await self._db.open()
         await self._db.write(self._adopt_leases)
 

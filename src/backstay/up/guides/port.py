@@ -47,6 +47,7 @@ async def _look_at_port(target: Target) -> Evidence:
     parts = urlsplit(target.base_url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     facts: dict[str, Plain] = {"address": f"{host}:{port}", "port": port, "data": str(target.data)}
+    gateway = process_state(target, "gateway").get("pid")
     try:
         reply = await fetch(f"{target.base_url}/health/live")
     except ConnectionRefusedError:
@@ -57,10 +58,11 @@ async def _look_at_port(target: Target) -> Evidence:
         said = type(failure).__name__
     else:
         if reply.status == 200 and reply.json().get("status") == "alive":
-            return seen(_PORT, "ours", "pass", reply.body, **facts)
+            alone = pid_life(gateway) == "dead" or not read_state(target)
+            reading = "another" if alone else "ours"
+            return seen(_PORT, reading, "pass", reply.body, **facts)
         said = f"HTTP {reply.status}"
     who = await asyncio.to_thread(holder, port)
-    gateway = process_state(target, "gateway").get("pid")
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
@@ -77,7 +79,7 @@ PORT = Probe(
     _PORT,
     "who answers on the gateway's address",
     "outside",
-    ("ours", "foreign", "free", "mute"),
+    ("ours", "another", "foreign", "free", "mute"),
     _look_at_port,
     deadline=1.6,
 )
@@ -115,7 +117,7 @@ PORT_TAKEN = Guide(
             0.05,
             {
                 _SUPERVISOR: {"never": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
@@ -125,7 +127,7 @@ PORT_TAKEN = Guide(
             0.05,
             {
                 _SUPERVISOR: {"stopped": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
@@ -135,7 +137,7 @@ PORT_TAKEN = Guide(
             0.03,
             {
                 _SUPERVISOR: {"killed": 0.97},
-                _PORT: {"free": 0.97},
+                _PORT: {"free": 0.6, "another": 0.37},
             },
             ("start",),
         ),
