@@ -104,30 +104,28 @@ def _foreign(claims: dict[str, object]) -> str:
 
 @contextmanager
 def workers(queue: Serving, event: str, work: str, count: int, concurrency: int) -> Iterator[None]:
-    """So many `codeq worker start`, all of them waiting for work when they are handed over."""
-    started = [
-        subprocess.Popen(
-            [BIN / "codeq", "--base-url", f"http://127.0.0.1:{queue.port}", "worker", "start",
-             "--events", event, "--exec", work, "--concurrency", str(concurrency)],
-            env=clean_env(CODEQ_CONFIG_DIR=str(queue.folder / "codeq")), stdout=subprocess.DEVNULL,
-        )
-        for _ in range(count)
-    ]  # fmt: skip
+    """So many `codeq worker start`, all of them listening when they are handed over."""
+    said = queue.folder / f"{event}.txt"
+    words = (
+        f"codeq --base-url http://127.0.0.1:{queue.port} worker start --events {event}"
+        f" --exec '{work}' --concurrency {concurrency}"
+    )
+    with said.open("wb") as out:
+        started = [
+            subprocess.Popen(
+                ["bash", "-c", f"exec {words}"],
+                env=clean_env(CODEQ_CONFIG_DIR=str(queue.folder / "codeq")),
+                stdout=out,
+            )
+            for _ in range(count)
+        ]
     try:
-        until(lambda: _waiting(queue) >= count, PATIENCE, lambda: f"{_waiting(queue)} wait")
+        until(lambda: said.read_text().count("Listening") == count, PATIENCE, said.read_text)
         yield
     finally:
         for worker in started:
             worker.kill()  # idle by now; a friendly end would first wait for its long poll
-        for worker in started:
             worker.wait(PATIENCE)
-        until(lambda: _waiting(queue) == 0, PATIENCE, lambda: f"{_waiting(queue)} still wait")
-
-
-def _waiting(queue: Serving) -> float:
-    text = shell(f"curl -s --unix-socket {queue.runtime}/queue.ctl http://ctl/metrics").stdout
-    rows = [line for line in text.splitlines() if line.startswith("codeq_waiting_claims")]
-    return sum(float(row.rsplit(" ", 1)[1]) for row in rows)
 
 
 def _rate(queue: Serving, event: str, work: str, count: int, concurrency: int) -> float:
@@ -175,7 +173,8 @@ def test_more_workers_do_more_until_something_is_saturated_and_waiting_adds_noth
         for _ in range(3):
             claim = {"commands": ["WAIT"], "waitSeconds": wait, "leaseSeconds": 30}
             waiting = Later(queue, "POST", "/v1/codeq/tasks/claim", claim)
-            until(lambda: _waiting(queue) == 1, PATIENCE, lambda: "nobody waits")
+            waiting.join(0.3)
+            assert waiting.is_alive()
             began = time.monotonic()
             task = _create(queue, "WAIT")
             answer = waiting.answer()
