@@ -73,6 +73,14 @@ async def client():
     await client.close()
 
 
+async def test_a_body_of_unsaid_kind_is_not_called_something(server, client):
+    await server.start(lambda _: reply())
+    await client.request("POST", server.url, body=b"{}")
+    _, fields, body = server.requests[0]
+    assert body == b"{}"
+    assert "content-type" not in fields
+
+
 @pytest.fixture
 def free_port():
     with socket.socket() as probe:

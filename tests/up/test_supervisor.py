@@ -39,6 +39,17 @@ def test_the_table_names_what_runs_and_what_to_try(up) -> None:
     assert ["queue", "ready", f"unix:{one.runtime}/queue.sock", str(one.pids()[0])] in rows
 
 
+def test_what_is_suspended_is_woken_to_drain(up) -> None:
+    one: Up = up("queue", "sleeper=extra:import time; time.sleep(3600)")
+    one.until_shown()
+    for pid in one.pids():
+        os.kill(pid, signal.SIGSTOP)
+    one.signal(signal.SIGINT)
+    assert one.wait(10) == 0
+    assert "not drained" not in one.text()
+    assert "stopped; the data stay in" in one.text()
+
+
 def test_a_second_ctrl_c_forces(up) -> None:
     one: Up = up("queue=stuck", "gateway")
     one.until_shown()
