@@ -36,11 +36,10 @@ from backstay.lang.program import Program
 async def build(
     process: Process[AppSettings],
     program: Program,
-    sources: Sequence[tuple[str, str]],
     tasks: TaskQueue | None,
 ) -> Sequence[Service | Loop]:
-    """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
-    `tasks` carries work to outside workers, None where there is no queue.
+    """The services and loops of `codeai server`. `tasks` carries work to outside workers, None
+    where there is no queue.
 
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
@@ -83,7 +82,7 @@ async def build(
     if not listen.path:
         routes += native_routes(process.board, process.registry)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
-    store = Store(pool, program, sources, clock, process.ids, env, [opened])
+    store = Store(pool, program, clock, process.ids, env, [opened])
     return [store, flow, *flow.loops, HttpServer(app, listen)]
 
 

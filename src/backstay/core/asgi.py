@@ -15,6 +15,7 @@ import structlog
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
+from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import request_debug
 from backstay.core.system import Metric
 from backstay.core.web import Endpoint, Request, Response, Routes
@@ -130,6 +131,8 @@ class App:
             known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
         )
         if endpoint.scope and not principal.may(endpoint.scope):
+            if principal.kind == "anonymous":
+                raise Fault(AUTH_MISSING)
             who = principal.sub or principal.kind
             raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
         query = _query(scope["query_string"])
