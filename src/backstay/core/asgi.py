@@ -6,6 +6,7 @@ problem JSON and counts. Handlers below it see a `Request` and nothing of HTTP's
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -27,6 +28,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _log = structlog.get_logger("http")
 _ID_LIMIT = 128
+_SPILL_BYTES = 32 * 1024 * 1024
+_SPILL_SECONDS = 2.0
 
 METRICS: Sequence[Metric] = (
     Metric("http_requests_total", "counter", "Requests answered", ("method", "path", "status")),
@@ -99,6 +102,8 @@ class App:
             return
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
+        if not known.read:
+            await _spill(receive, headers)
         await _send(send, response, request_id, head=scope["method"] == "HEAD")
         self._record(scope, known, response.status, self._clock.tick() - began)
 
@@ -137,6 +142,7 @@ class App:
             raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
         query = _query(scope["query_string"])
         body = await _body(receive, headers, endpoint, path)
+        known.read = True
         request = Request(known.ctx, method, path, params, query, headers, body)
         if endpoint.kind == "unary":
             return await endpoint.handler(request)
@@ -165,12 +171,13 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "route")
+    __slots__ = ("code", "ctx", "read", "route")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
+        self.read = False
 
 
 def _clean_id(text: str) -> str:
@@ -207,6 +214,21 @@ async def _body(
         parts.append(part)
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _spill(receive: Receive, headers: Mapping[str, str]) -> None:
+    """Take what is left of a refused request's body: closing a connection with bytes unread breaks
+    the pipe under the sender, which then may never see why it was refused."""
+    if "expect" in headers or not ("content-length" in headers or "transfer-encoding" in headers):
+        return
+    left = _SPILL_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SPILL_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
 
 
 async def _while_connected(endpoint: Endpoint, request: Request, receive: Receive) -> Response:

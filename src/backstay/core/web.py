@@ -138,6 +138,8 @@ def decode_json(request: Request, decoder: "msgspec.json.Decoder[T]") -> T:
         return decoder.decode(request.body)
     except msgspec.ValidationError as bad:
         raise Fault(BAD_VALUE, reason=str(bad)) from bad
+    except RecursionError as bad:
+        raise Fault(BAD_JSON, reason="it is nested too deeply") from bad
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:
         raise Fault(BAD_JSON, reason=str(bad)) from bad
 

@@ -168,6 +168,7 @@ class Purge(msgspec.Struct, frozen=True, tag="purge"):
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
     """The reader of `reply_to` has stored these outcomes; they are not shown to it again."""
 
+    tenant: str
     reply_to: str
     ids: tuple[str, ...]
 

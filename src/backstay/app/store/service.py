@@ -40,7 +40,7 @@ class Store:
     async def start(self) -> None:
         """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003)."""
         database = self._pool.database
-        database.path.parent.mkdir(parents=True, exist_ok=True)
+        database.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await database.open()
         try:
             await self._migrate(database.path)

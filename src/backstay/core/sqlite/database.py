@@ -127,6 +127,7 @@ class Database:
             )
 
     def _connect(self) -> apsw.Connection:
+        files.make_private(self.path)
         connection = apsw.Connection(str(self.path), statementcachesize=_STATEMENTS)
         connection.set_busy_timeout(_BUSY_MILLIS)
         # Refused before the first byte is changed: another application's file stays as it was.
