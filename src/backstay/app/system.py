@@ -1,7 +1,7 @@
 """The app put together: its declarations, and the services and loops of its process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
@@ -53,18 +53,7 @@ async def build(
     )
     pool = Pool(database, settings.max_connections)
     health = DatabaseHealth(pool, path, clock)
-    flow = Flow(
-        database=database,
-        clock=clock,
-        ids=process.ids,
-        dice=process.dice,
-        registry=process.registry,
-        breakers=process.breakers,
-        env=env,
-        load=recalled(database),
-        queue=tasks,
-        allow=settings.egress_allow,
-    )
+    flow = _flow(process, database, env, tasks)
     flow.declare(program)
     runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
 
@@ -84,6 +73,26 @@ async def build(
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
     store = Store(pool, program, clock, process.ids, env, [opened])
     return [store, flow, *flow.loops, HttpServer(app, listen)]
+
+
+def _flow(
+    process: Process[AppSettings],
+    database: Database,
+    env: Mapping[str, str | None],
+    tasks: TaskQueue | None,
+) -> Flow:
+    return Flow(
+        database=database,
+        clock=process.clock,
+        ids=process.ids,
+        dice=process.dice,
+        registry=process.registry,
+        breakers=process.breakers,
+        env=env,
+        load=recalled(database),
+        queue=tasks,
+        allow=process.loaded.settings.egress_allow,
+    )
 
 
 SYSTEM = System(
