@@ -26,7 +26,7 @@ async def opened(path: Path, program: Program) -> None:
     """Open and close it, as a start of the process does."""
     clock = VirtualClock()
     pool = Pool(Database(path, runtime_schema(), "process", 1, clock), 2)
-    store = Store(pool, program, program.sources, clock, Uuid7(clock), {})
+    store = Store(pool, program, clock, Uuid7(clock), {})
     await store.start()
     await store.stop()
 

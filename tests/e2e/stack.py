@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from backstay.up.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 ORDERS = REPOSITORY / "examples" / "orders" / "app.cai"
@@ -307,11 +308,6 @@ def _stock_adds_up(
 
 def backstay(*words: str) -> list[str]:
     return [sys.executable, "-m", "backstay.cli.backstay", *words]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def until(true: Callable[[], bool], seconds: float, says: Callable[[], str]) -> None:

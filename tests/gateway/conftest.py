@@ -5,7 +5,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +21,7 @@ from backstay.core.metrics import Registry
 from backstay.gateway.build import Parts, assemble
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, RouteSpec, Upstream
+from backstay.up.ports import free_port
 
 READY_SECONDS = 15.0
 PATIENCE = 5.0
@@ -419,12 +419,6 @@ class Command:
             for n, server in enumerate(servers)
         ]
         return msgspec.json.encode(rows).decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

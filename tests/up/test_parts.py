@@ -41,7 +41,7 @@ def test_the_orders_example_composes(tmp_path: Path) -> None:
     assert payments.command[0] == sys.executable
     assert f"{tmp_path}/payments.db" in payments.command
     assert payments.ready_url == f"http://127.0.0.1:{payments.port}/health"
-    assert packer.env == {"CODEQ_BASE_URL": f"unix:{tmp_path}/run/queue.sock"}
+    assert packer.env["CODEQ_BASE_URL"] == f"unix:{tmp_path}/run/queue.sock"
     assert packer.cwd == ORDERS
     again = compose(asked, tmp_path / "run", project_beside(ORDERS / "app.cai"))
     assert again == plan  # the port is remembered

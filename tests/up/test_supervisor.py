@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.up.conftest import Up, alive, until
 
+from backstay.up.ports import free_port
+
 SLEEPER = "import time; time.sleep(3600)"
 
 
@@ -86,8 +88,6 @@ def test_a_killed_supervisor_leaves_no_orphan_and_can_be_followed(up) -> None:
 
 
 def test_a_second_supervisor_is_refused_naming_the_first(up, tmp_path: Path) -> None:
-    from backstay.up.ports import free_port
-
     one: Up = up("queue")
     one.until_shown()
     two: Up = up("queue", port=free_port())
@@ -148,8 +148,6 @@ def test_a_taken_port_is_told_within_a_second_naming_its_holder(up) -> None:
 
 
 def test_two_data_folders_side_by_side(up, tmp_path: Path) -> None:
-    from backstay.up.ports import free_port
-
     one: Up = up("queue", "gateway", data=tmp_path / "one")
     two: Up = up("queue", "gateway", data=tmp_path / "two", port=free_port())
     one.until_shown()

@@ -1,7 +1,7 @@
 """The app put together: its declarations, and the services and loops of its process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
@@ -36,11 +36,10 @@ from backstay.lang.program import Program
 async def build(
     process: Process[AppSettings],
     program: Program,
-    sources: Sequence[tuple[str, str]],
     tasks: TaskQueue | None,
 ) -> Sequence[Service | Loop]:
-    """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
-    `tasks` carries work to outside workers, None where there is no queue.
+    """The services and loops of `codeai server`. `tasks` carries work to outside workers, None
+    where there is no queue.
 
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
@@ -54,18 +53,7 @@ async def build(
     )
     pool = Pool(database, settings.max_connections)
     health = DatabaseHealth(pool, path, clock)
-    flow = Flow(
-        database=database,
-        clock=clock,
-        ids=process.ids,
-        dice=process.dice,
-        registry=process.registry,
-        breakers=process.breakers,
-        env=env,
-        load=recalled(database),
-        queue=tasks,
-        allow=settings.egress_allow,
-    )
+    flow = _flow(process, database, env, tasks)
     flow.declare(program)
     runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
 
@@ -83,8 +71,28 @@ async def build(
     if not listen.path:
         routes += native_routes(process.board, process.registry)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
-    store = Store(pool, program, sources, clock, process.ids, env, [opened])
+    store = Store(pool, program, clock, process.ids, env, [opened])
     return [store, flow, *flow.loops, HttpServer(app, listen)]
+
+
+def _flow(
+    process: Process[AppSettings],
+    database: Database,
+    env: Mapping[str, str | None],
+    tasks: TaskQueue | None,
+) -> Flow:
+    return Flow(
+        database=database,
+        clock=process.clock,
+        ids=process.ids,
+        dice=process.dice,
+        registry=process.registry,
+        breakers=process.breakers,
+        env=env,
+        load=recalled(database),
+        queue=tasks,
+        allow=process.loaded.settings.egress_allow,
+    )
 
 
 SYSTEM = System(

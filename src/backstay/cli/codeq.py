@@ -1,6 +1,5 @@
 """`codeq`: the queue from the command line. Every command goes through the server."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 import msgspec
 
 from backstay.cli import face
+from backstay.cli.codeq_auth import auth
 from backstay.cli.codeq_face import (
     Given,
     ask,
@@ -59,6 +59,9 @@ def command(
 ) -> None:
     """The codeQ task queue, by its server."""
     ctx.obj = Given(base_url, producer_token, worker_token, profile)
+
+
+command.add_command(auth)
 
 
 # --- tasks -----------------------------------------------------------------------------------
@@ -238,61 +241,6 @@ def cleanup(given: Given, event: str, before: str, output: str) -> None:
             f"[OK] {event}: {done['deleted']} ended tasks deleted, "
             f"{done['repaired']} wrong entries repaired"
         )
-
-
-# --- credentials -----------------------------------------------------------------------------
-
-
-@command.group()
-def auth() -> None:
-    """Tokens that later commands send."""
-
-
-@auth.command("set")
-@click.option("--producer-token", default=None, metavar="JWT")
-@click.option("--worker-token", default=None, metavar="JWT")
-@click.option("--base-url", default=None, metavar="URL")
-@click.pass_obj
-def auth_set(
-    given: Given, producer_token: str | None, worker_token: str | None, base_url: str | None
-) -> None:
-    """Store tokens; what is not given stays as it is."""
-    from backstay.queue.profile import Profiles
-
-    said = {
-        "producer_token": producer_token,
-        "worker_token": worker_token,
-        "base_url": base_url,
-    }
-    changes = {field: value for field, value in said.items() if value is not None}
-    if not changes:
-        raise click.UsageError("give --producer-token, --worker-token or --base-url")
-    profiles = Profiles(os.environ)
-    name = profiles.read(given.profile).name
-    profiles.write(name, changes)
-    click.echo(f"[OK] Credentials updated for '{name}'")
-
-
-@auth.command("show")
-@face.output_option
-@click.pass_obj
-def auth_show(given: Given, output: str) -> None:
-    """What is stored, masked."""
-    from backstay.queue.profile import Profiles, masked
-
-    profile = Profiles(os.environ).read(given.profile)
-    shown = {
-        "Profile": profile.name,
-        "Base URL": profile.base_url or "<unset>",
-        "Producer token": masked(profile.producer_token),
-        "Worker token": masked(profile.worker_token),
-        "Token": masked(profile.token),
-    }
-    if output == "json":
-        face.emit_json(shown)
-        return
-    for name, value in shown.items():
-        click.echo(f"{name + ':':<16}{value}")
 
 
 # --- workers ---------------------------------------------------------------------------------

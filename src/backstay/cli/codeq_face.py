@@ -1,6 +1,5 @@
 """What the `codeq` commands share: the server they ask, how they read and how they print."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -42,6 +41,7 @@ def client_of(given: Given) -> "QueueClient":
 
 def ask(given: Given, question: "Callable[[QueueClient], Awaitable[T]]") -> T:
     """Ask one thing of the server, over a client that is closed afterwards."""
+    import asyncio
 
     async def asking() -> T:
         client = client_of(given)

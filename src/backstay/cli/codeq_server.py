@@ -9,17 +9,7 @@ from backstay.cli import face
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
-)
-@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
-@click.option(
-    "--config",
-    metavar="FILE.yaml",
-    type=click.Path(path_type=Path),
-    envvar="CODEQ_CONFIG_PATH",
-    help="Settings; the environment beats them.",
-)
+@face.server_options("CODEQ_CONFIG_PATH")
 @click.option(
     "--durability",
     metavar="KIND",

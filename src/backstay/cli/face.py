@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -108,6 +109,33 @@ def data_option(command: F) -> F:
         metavar="DIR",
         help="The data folder.",
     )(command)
+
+
+def server_options(*file_env: str) -> Callable[[F], F]:
+    """`--listen`, `--data` and `--config` of a server; its settings know their defaults. The
+    variables in `file_env` can name the file, too."""
+    options = (
+        click.option(
+            "--listen",
+            metavar="ADDR",
+            help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]",
+        ),
+        click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]"),
+        click.option(
+            "--config",
+            metavar="FILE.yaml",
+            type=click.Path(dir_okay=False, path_type=Path),
+            envvar=file_env,
+            help="Settings; the environment beats them.",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def emit_json(value: object) -> None:

@@ -114,6 +114,12 @@ class App:
             return await self._handle(scope, headers, receive, known)
         except Fault as fault:
             known.code = fault.entry.code
+            if fault.entry is AUTH_MISSING and known.judged:
+                # The judge let nobody in particular pass; the route wants somebody (C6).
+                peer = scope["client"][0] if scope.get("client") else ""
+                _log.warning(
+                    "authentication failed", code=known.code, error=fault.message, peer=peer
+                )
             return _refusal(fault, known.ctx)
         except _ClientGoneError:
             raise
@@ -132,6 +138,8 @@ class App:
         known.route = endpoint.route
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
+        known.judged = True
+        _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
         known.ctx = msgspec.structs.replace(
             known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
         )
@@ -171,12 +179,13 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "read", "route")
+    __slots__ = ("code", "ctx", "judged", "read", "route")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
+        self.judged = False
         self.read = False
 
 

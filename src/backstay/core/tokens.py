@@ -19,6 +19,8 @@ from backstay.core.errors import Fault
 from backstay.core.settings import Secret
 
 if TYPE_CHECKING:
+    from json import JSONEncoder
+
     from joserfc.jwk import Key
 
 HS256 = "HS256"
@@ -102,7 +104,24 @@ class Issuer:
             "scope": " ".join(scopes),
             "roles": list(roles),
         }
-        return jwt.encode(self._header, {**(claims or {}), **stated}, self._key)
+        return jwt.encode(
+            self._header, {**(claims or {}), **stated}, self._key, encoder_cls=_shell_safe()
+        )
+
+
+def _shell_safe() -> "type[JSONEncoder]":
+    """Of all ASCII only `>`, `?`, `~` and DEL can become a `-` or `_` of base64url; escaped, a
+    payload is also plain base64 and `base64 -d | jq .exp` prints its claims (Q8)."""
+    from json import JSONEncoder
+
+    class Encoder(JSONEncoder):
+        def encode(self, o: object) -> str:
+            text = super().encode(o)
+            for byte in ">?~\x7f":
+                text = text.replace(byte, f"\\u{ord(byte):04x}")
+            return text
+
+    return Encoder
 
 
 class Verifier:
