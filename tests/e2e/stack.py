@@ -330,4 +330,4 @@ def running(folder: Path, **more: Any) -> Iterator[Stack]:
 
 def _has_data(answer: Answer | None) -> bool:
     """The seed is in: it is given after the systems are up."""
-    return answer is not None and answer.status == 200 and bool(answer.json["data"])
+    return answer is not None and answer.status == 200 and bool(answer.json.get("data"))

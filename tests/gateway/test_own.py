@@ -86,8 +86,7 @@ async def checked(gateway):
     return (await gateway.ask("GET", "/health")).json()
 
 
-@pytest.mark.seed("G5")
-async def test_g5_health_shows_each_system_with_state_latency_and_last_error(two_systems):
+async def test_health_shows_each_system_with_state_latency_and_last_error(two_systems):
     gateway, queue, _ = two_systems
     report = await checked(gateway)
     assert report["status"] == "healthy"
@@ -104,7 +103,7 @@ async def test_g5_health_shows_each_system_with_state_latency_and_last_error(two
     assert report["checks"]["app"]["status"] == "healthy"
 
 
-async def test_g1_health_answers_at_once_while_systems_hang_or_are_gone(two_systems):
+async def test_health_answers_at_once_while_systems_hang_or_are_gone(two_systems):
     gateway, queue, app = two_systems
     queue.silent.clear()
     await app.server.stop()
@@ -141,8 +140,7 @@ async def test_a_critical_system_that_fails_makes_health_503(folder, proxy):
     await system.server.stop()
 
 
-@pytest.mark.seed("G9")
-async def test_g9_health_shows_every_breaker_of_every_process(two_systems):
+async def test_health_shows_every_breaker_of_every_process(two_systems):
     gateway, _, app = two_systems
     await checked(gateway)
     app.breaker.fail(app.breaker.admit(), "connection refused")

@@ -14,6 +14,7 @@ import msgspec
 
 from backstay import __version__
 from backstay.core.errors import Exit, Fault, for_terminal
+from backstay.core.nearest import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,11 +82,8 @@ class LazyGroup(Group):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """` Did you mean X?`, or nothing when nothing is near."""
-    from rapidfuzz.fuzz import ratio
-    from rapidfuzz.process import extractOne
-
-    found = extractOne(word, known, scorer=ratio, score_cutoff=50)
-    return f" Did you mean {found[0]}?" if found else ""
+    near = nearest(word, known)
+    return f" Did you mean {near}?" if near else ""
 
 
 def output_option(command: F) -> F:

@@ -13,7 +13,7 @@ from backstay.core.metrics import Registry
 from backstay.core.server import Listen
 from backstay.core.service import Loop, Service
 from backstay.gateway.exchange import Exchange, Observer, Stage
-from backstay.gateway.gate import ClientLimits, Gate
+from backstay.gateway.gate import ClientLimits, Gate, waiting_pool
 from backstay.gateway.health import Health, Systems
 from backstay.gateway.loops import Housekeeping
 from backstay.gateway.observers import AccessLog, Counting
@@ -55,10 +55,7 @@ def assemble(
     board: Board,
 ) -> Parts:
     """Needs a running event loop; opens nothing. `board` is the process's, read for `/health`."""
-    pools = {
-        upstream.name: Pool(upstream.name, upstream.where, _pool_limits(settings))
-        for upstream in upstreams
-    }
+    pools = _pools(settings, upstreams)
     breakers = _breakers(settings, upstreams, clock, registry)
     # What a breaker knows of a process that was replaced says nothing of the new one: without
     # this a restarted system would stay cut off for the rest of the open time (G10).
@@ -80,6 +77,20 @@ def assemble(
     keeper = Housekeeping(every, clock)
     parts.append(Parts(gateway, systems.checks(), breakers, pools, access, keeper))
     return parts[0]
+
+
+def _pools(settings: GatewaySettings, upstreams: Sequence[Upstream]) -> dict[str, Pool]:
+    """One pool for each upstream, and one of their own for its routes on which clients wait: idle
+    workers in long polls must not keep everybody else out. Its size is what clients may open."""
+    limits = _pool_limits(settings)
+    size = max(settings.pool_size, settings.max_connections - settings.pool_size)
+    waiting = msgspec.structs.replace(limits, size=size)
+    pools: dict[str, Pool] = {}
+    for upstream in upstreams:
+        pools[upstream.name] = Pool(upstream.name, upstream.where, limits)
+        if any(spec.kind != "unary" for spec in upstream.routes):
+            pools[waiting_pool(upstream.name)] = Pool(upstream.name, upstream.where, waiting)
+    return pools
 
 
 def _stages(

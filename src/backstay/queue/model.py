@@ -217,6 +217,8 @@ class QueueStats(msgspec.Struct, frozen=True):
 
 
 class Inconsistency(msgspec.Struct, frozen=True):
+    """An entry of the store that contradicts another; `repaired` says whether it was mended."""
+
     kind: str
     id: str
     says: str

@@ -44,6 +44,7 @@ def application_id(name: str) -> int:
 
 
 def stamp(connection: apsw.Connection) -> Stamp:
+    """What the open file says it is."""
     return Stamp(
         application=connection.pragma("application_id"),
         version=connection.pragma("user_version"),

@@ -4,10 +4,11 @@ something else is there."""
 from collections.abc import Callable, Iterable, Sequence
 
 from backstay.core.errors import Plain
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.lexer import Token
-from backstay.lang.names import nearest, suggestion
+from backstay.lang.names import suggestion
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Ident, Range
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
-from backstay.lang.names import nearest
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
 from backstay.lang.syntax import (
