@@ -14,7 +14,7 @@ from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
-from backstay.app.plan.endpoints import PREFIX, compile_endpoints
+from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
@@ -29,7 +29,7 @@ from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.sqlite import Database
-from backstay.core.system import Route, System
+from backstay.core.system import System
 from backstay.lang.program import Program
 
 
@@ -100,7 +100,5 @@ SYSTEM = System(
     settings=AppSettings,
     errors=(*ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
-    routes=(Route(PREFIX, "unary", "public"),),
-    commands={"codeai": "backstay.cli.codeai:main"},
     build=build,
 )

@@ -16,7 +16,7 @@ from backstay.gateway.errors import BAD_UPSTREAMS
 
 
 class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `core.system.Route` with its body limit in bytes (0: the gateway's own). A segment of
+    """A path prefix with its body limit in bytes (0: the gateway's own). A segment of
     the prefix may be `{name}`, which any text fits."""
 
     prefix: str

@@ -49,7 +49,5 @@ SYSTEM = System(
     settings=GatewaySettings,
     errors=ERRORS,
     metrics=METRICS,
-    routes=(),
-    commands={"backstay gateway": "backstay.cli.gateway:command"},
     build=build,
 )

@@ -122,7 +122,7 @@ class ListPlan:
                 filters += self._filter(name, field, op, texts[0], mistakes)
             else:
                 rest[name] = texts
-        known = [*self._params.names, *self._filters, *_PAGING]
+        known = list(dict.fromkeys([*self._params.names, *self._filters, *_PAGING]))
         refuse_unknown(rest, known, mistakes)
         return filters, paging
 
