@@ -242,8 +242,8 @@ async def test_what_may_have_been_done_is_never_sent_again(serve, proxy):
         assert len(server.calls) == before + 1, method
 
 
-async def test_a_safe_request_is_repeated_once_and_no_more(serve, proxy):
-    """Every connection, also the new one, ends before a byte of an answer."""
+def answers_once():
+    """The requests seen, and a server that answers the first and closes on every other."""
     seen = []
 
     async def once_then_never(call):
@@ -253,6 +253,12 @@ async def test_a_safe_request_is_repeated_once_and_no_more(serve, proxy):
         else:
             call.writer.close()
 
+    return seen, once_then_never
+
+
+async def test_a_safe_request_is_repeated_once_and_no_more(serve, proxy):
+    """Every connection, also the new one, ends before a byte of an answer."""
+    seen, once_then_never = answers_once()
     gateway = await proxy(await serve(once_then_never))
     assert (await gateway.ask("GET", "/u")).status == 200
     assert (await gateway.ask("GET", "/u")).status == 502
@@ -260,15 +266,7 @@ async def test_a_safe_request_is_repeated_once_and_no_more(serve, proxy):
 
 
 async def test_a_request_with_a_body_that_met_a_dead_connection_is_not_repeated(serve, proxy):
-    seen = []
-
-    async def once_then_never(call):
-        seen.append(call)
-        if len(seen) == 1:
-            await call.answer(b"hello")
-        else:
-            call.writer.close()
-
+    seen, once_then_never = answers_once()
     gateway = await proxy(await serve(once_then_never))
     await gateway.ask("GET", "/u")
     assert (await gateway.ask("POST", "/u", b"order")).status == 502

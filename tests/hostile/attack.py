@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,14 @@ def bearer(text: str) -> Headers:
 @contextmanager
 def strict(folder: Path, app: Path = ORDERS) -> Iterator[Stack]:
     """`backstay up` with JWT_SECRET: nobody is anybody without a token."""
-    stack = Stack(folder / "data", app, {"JWT_SECRET": SECRET})
+    with serving(folder, app, {}) as stack:
+        yield stack
+
+
+@contextmanager
+def serving(folder: Path, app: Path, env: Mapping[str, str]) -> Iterator[Stack]:
+    """The same, with more environment."""
+    stack = Stack(folder / "data", app, {"JWT_SECRET": SECRET, **env})
     try:
         stack.start(wait=0)
         until(lambda: _healthy(stack), 40, lambda: stack.output.read_text()[-3000:])

@@ -1,6 +1,7 @@
 """Statements of the app's list against `codeai server` as a process of its own."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -435,6 +436,16 @@ def test_health_has_its_shape_and_readiness_means_critical_dependencies(
             f"curl -s http://127.0.0.1:{stack.port}/health | jq '.checks | .database, .cache'"
         )
         assert both.stdout.count('"status"') >= 2
+        # A system that is not critical and does not answer: seen in health, and still ready.
+        queue = stack.pid("queue")
+        os.kill(queue, signal.SIGSTOP)
+        try:
+            part = f"curl -s http://127.0.0.1:{stack.port}/health | jq -r .checks.queue.status"
+            until(lambda: shell(part).stdout.strip() == "unhealthy", PATIENCE, lambda: "healthy")
+            done = shell(f"curl -sf http://127.0.0.1:{stack.port}/health/ready")
+            assert done.returncode == 0
+        finally:
+            os.kill(queue, signal.SIGCONT)
     assert format_duration(86_730.0) == "24h5m30s"
     # Not critical: degraded, and still ready.
     target.statuses = {"/odd": 500, "/usual": 500}
