@@ -115,7 +115,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
     """Each console script and below it each sub-command, by what a person types."""
     for script in sorted(importlib.metadata.entry_points(group="console_scripts")):
         if script.value.startswith("backstay."):
-            yield from _with_below(script.name, _command_of(script))
+            yield from _with_below(script.name, importlib.import_module(script.module).command)
 
 
 def commands_page(found: Iterable[tuple[str, click.Command]]) -> str:
@@ -133,16 +133,6 @@ def commands_page(found: Iterable[tuple[str, click.Command]]) -> str:
             parts.append(f"{'##' if ' ' not in typed else '###'} {typed}\n")
             parts.append(f"```\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
-
-
-def _command_of(script: importlib.metadata.EntryPoint) -> click.Command:
-    """The click command of a console script's module. Raises LookupError when it has none."""
-    names = vars(importlib.import_module(script.module))
-    for name in ("COMMAND", "command", script.name.replace("-", "_")):
-        found = names.get(name)
-        if isinstance(found, click.Command):
-            return found
-    raise LookupError(f"{script.module} has no click command named COMMAND or command")
 
 
 def _with_below(typed: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

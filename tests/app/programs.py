@@ -501,3 +501,16 @@ def program(*entities: Entity, endpoints: tuple[Endpoint, ...] = (), auth: bool 
 
 
 __all__ = ["Create", "Delete", "If", "Let", "Name", "Statement", "orders", "program", "replace"]
+
+ADD_PRODUCT = (
+    Create(
+        "Product",
+        (
+            ("sku", Name("sku", STRING)),
+            ("name", Name("sku", STRING)),
+            ("price", Name("price", MONEY)),
+            ("stock", Name("stock", INT)),
+        ),
+        "product",
+    ),
+)

@@ -102,7 +102,7 @@ async def served(
     runtime = Runtime(program, pool, clock, ids, env, start)
     routes = endpoints(runtime, compile_endpoints(program))
     app = App("app", routes, Trust.socket(), clock, ids, RequestMeter(registry))
-    store = Store(pool, program, program.sources, clock, ids, env)
+    store = Store(pool, program, clock, ids, env)
     server = HttpServer(app, Listen(path=folder / "app.sock"))
     await store.start()
     health.opened()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +14,7 @@ import pytest
 from backstay.core.clock import SystemClock
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer
+from backstay.up.ports import free_port
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 PROGRAM = """
@@ -63,12 +63,6 @@ endpoint POST /notes {
   status: 201
 }
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def spawn(folder: Path, program: str, *flags: str, **env: str) -> subprocess.Popen[str]:

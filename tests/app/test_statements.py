@@ -16,18 +16,6 @@ PROGRAM = p.orders()
 ADD_CUSTOMER = (
     p.Create("Customer", (("name", p.Name("n", p.STRING)), ("email", p.Name("e", p.STRING))), "c"),
 )
-ADD_PRODUCT = (
-    p.Create(
-        "Product",
-        (
-            ("sku", p.Name("sku", p.STRING)),
-            ("name", p.Name("sku", p.STRING)),
-            ("price", p.Name("price", p.MONEY)),
-            ("stock", p.Name("stock", p.INT)),
-        ),
-        "product",
-    ),
-)
 
 
 @pytest.fixture
@@ -46,7 +34,7 @@ def customer(unit: Unit, email: str = "ada@example.org") -> str:
 
 
 def product(unit: Unit, sku: str = "A", price: str = "9.99", stock: int = 10) -> str:
-    made = run(unit, ADD_PRODUCT, sku=sku, price=Decimal(price), stock=stock)
+    made = run(unit, p.ADD_PRODUCT, sku=sku, price=Decimal(price), stock=stock)
     return made["product"]["id"]  # type: ignore[index, no-any-return]
 
 

@@ -1,5 +1,6 @@
 """Opening a database with a program: tables, what is migrated unasked, what is refused."""
 
+import re
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from backstay.core.clock import Uuid7
 from backstay.core.errors import Fault
 from backstay.core.sqlite import Database
 from backstay.core.virtual import VirtualClock
+from backstay.lang.check.world import reserved_table
 from backstay.lang.program import Entity, Field, Index, Program
 
 NAME = p.Field("name", p.STRING, required=True)
@@ -24,7 +26,7 @@ async def opened(path: Path, program: Program) -> None:
     """Open and close it, as a start of the process does."""
     clock = VirtualClock()
     pool = Pool(Database(path, runtime_schema(), "process", 1, clock), 2)
-    store = Store(pool, program, program.sources, clock, Uuid7(clock), {})
+    store = Store(pool, program, clock, Uuid7(clock), {})
     await store.start()
     await store.stop()
 
@@ -171,3 +173,9 @@ async def test_constraints_of_the_database_stand_behind_those_of_the_runtime(
         with pytest.raises(sqlite3.IntegrityError):
             conn.execute(bad)
     conn.close()
+
+
+def test_no_entity_can_take_a_table_of_the_runtime():
+    made = re.findall(r"CREATE TABLE (\w+)", "\n".join(runtime_schema().migrations))
+    assert {"executions", "job_runs", "backstay_programs"} <= set(made)
+    assert [table for table in made if not reserved_table(table)] == []

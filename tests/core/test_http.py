@@ -13,6 +13,7 @@ from backstay.core.clock import SystemClock
 from backstay.core.context import LOCAL, RequestContext
 from backstay.core.egress import EgressRules
 from backstay.core.http import Client, Limits
+from backstay.up.ports import free_port
 
 HERE = EgressRules(allow=("loopback",))
 
@@ -73,11 +74,17 @@ async def client():
     await client.close()
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+async def test_a_body_of_unsaid_kind_is_not_called_something(server, client):
+    await server.start(lambda _: reply())
+    await client.request("POST", server.url, body=b"{}")
+    _, fields, body = server.requests[0]
+    assert body == b"{}"
+    assert "content-type" not in fields
+
+
+@pytest.fixture(name="free_port")
+def a_free_port():
+    return free_port()
 
 
 async def test_an_answer_has_status_headers_and_body_whatever_the_status(server, client):

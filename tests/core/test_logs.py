@@ -31,7 +31,7 @@ class Log:
         self.path = path
 
     def start(self, **settings):
-        configure(LogSettings(output=str(self.path), **settings), "queue", VirtualClock())
+        configure(LogSettings(log_output=str(self.path), **settings), "queue", VirtualClock())
         return structlog.get_logger("queue.api")
 
     @property
@@ -65,7 +65,7 @@ def test_a_json_line_has_the_keys_of_decision_13(log):
 
 
 def test_text_puts_the_breaker_change_in_one_run_of_words(log):
-    log.start(format="text")
+    log.start(log_format="text")
     clock = VirtualClock()
     breaker = Breaker("payments", clock, BreakerSettings(failure_threshold=1))
     breaker.fail(breaker.admit(), "connection refused")
@@ -73,7 +73,7 @@ def test_text_puts_the_breaker_change_in_one_run_of_words(log):
 
 
 def test_text_quotes_only_values_that_need_it(log):
-    log.start(format="text").warning("odd values", a="x y", b=None, c='say "hi"', d=[1], e="")
+    log.start(log_format="text").warning("odd values", a="x y", b=None, c='say "hi"', d=[1], e="")
     assert r'odd values a="x y" b=null c="say \"hi\"" d="[1]" e="" service=queue' in log.text
 
 
@@ -87,7 +87,7 @@ def test_text_quotes_only_values_that_need_it(log):
     ],
 )
 def test_levels_filter_as_named(log, level, passes):
-    logger = log.start(level=level)
+    logger = log.start(log_level=level)
     logger.debug("d")
     logger.info("i")
     logger.warning("w")
@@ -96,7 +96,7 @@ def test_levels_filter_as_named(log, level, passes):
 
 
 async def test_debug_of_one_request_does_not_leak_into_another(log):
-    logger = log.start(level="info")
+    logger = log.start(log_level="info")
     both = asyncio.Barrier(2)
 
     async def request(name, on):
@@ -139,7 +139,7 @@ def test_secrets_do_not_reach_the_log(log):
 
 
 def test_source_is_the_callers_line(log):
-    logger = log.start(add_source=True)
+    logger = log.start(log_add_source=True)
     logger.info("here")
     logging.getLogger("lib").error("there")
     assert all(re.fullmatch(r"test_logs\.py:\d+", line["source"]) for line in log.lines)
@@ -158,7 +158,7 @@ def test_the_file_is_appended_to_and_survives_rotation(log, tmp_path):
 
 def test_an_output_that_cannot_be_opened_is_a_named_error(tmp_path):
     with pytest.raises(Fault) as caught:
-        configure(LogSettings(output=str(tmp_path / "no" / "app.log")), "queue")
+        configure(LogSettings(log_output=str(tmp_path / "no" / "app.log")), "queue")
     assert caught.value.entry.code == "CORE002"
     assert "no/app.log" in caught.value.message
 
@@ -188,5 +188,5 @@ def test_the_settings_come_from_the_four_variables():
         "LOG_ADD_SOURCE": "true",
     }
     assert load(LogSettings, Given(env=env)).settings == LogSettings(
-        level="debug", format="text", output="stderr", add_source=True
+        log_level="debug", log_format="text", log_output="stderr", log_add_source=True
     )

@@ -20,15 +20,13 @@ from backstay.core.runtime import find_runtime, make_runtime, read_exit
 
 PROGRAM = """
 import asyncio, os, sys
-import msgspec
+from pathlib import Path
 from backstay.core.breaker import Breaker, BreakerSettings
 from backstay.core.errors import ErrorEntry, Fault
 from backstay.core.health import Check, Finding
 from backstay.core.process import run_process
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Loaded, Secret, Value
-
-class Settings(msgspec.Struct):
-    data: str
 
 NO = ErrorEntry("TEST001", "the store {path} is not writable", "mode 0444", "chmod u+w {path}", exit=4)
 
@@ -52,7 +50,7 @@ async def build(process):
     return [Slow()]
 
 values = (Value("jwt_secret", Secret("hush"), "env", "JWT_SECRET"), Value("port", 8080, "default", ""))
-raise SystemExit(run_process("tiny", Loaded(Settings(data=sys.argv[2]), values), build))
+raise SystemExit(run_process("tiny", Loaded(ProcessSettings(data=Path(sys.argv[2])), values), build))
 """
 
 

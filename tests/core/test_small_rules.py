@@ -141,6 +141,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
         (86730, "24h5m30s"),
         (-1.5, "-1.5s"),
         (0.000002, "2µs"),
+        (0.000001, "1µs"),
     ],
 )
 def test_durations_are_written_as_go_writes_them(seconds, text):

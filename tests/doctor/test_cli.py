@@ -8,7 +8,9 @@ import sys
 import threading
 
 import pytest
-from world import World, free_port
+from world import World
+
+from backstay.up.ports import free_port
 
 RUN = [sys.executable, "-m", "backstay.cli.backstay", "doctor"]
 

@@ -11,7 +11,6 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from world import free_port
 
 from backstay.core.clock import SystemClock
 from backstay.core.errors import Fault
@@ -21,6 +20,7 @@ from backstay.doctor.examine import examine, probes_for
 from backstay.doctor.judge import judge
 from backstay.doctor.symptoms import named
 from backstay.systems import guides
+from backstay.up.ports import free_port
 
 GUIDES = guides()
 

@@ -5,7 +5,6 @@ import asyncio
 import http.server
 import json
 import os
-import socket
 import sqlite3
 import threading
 from functools import partial
@@ -203,9 +202,3 @@ def _dead_pid():
         os._exit(0)
     os.waitpid(pid, 0)
     return pid
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

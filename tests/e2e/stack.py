@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.promises import check_executions, check_messages, check_sound, living
+
+from backstay.up.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 ORDERS = REPOSITORY / "examples" / "orders" / "app.cai"
@@ -327,11 +328,6 @@ def backstay(*words: str) -> list[str]:
     return [sys.executable, "-m", "backstay.cli.backstay", *words]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def until(true: Callable[[], bool], seconds: float, says: Callable[[], str]) -> None:
     """Poll with a deadline; `says` explains the failure."""
     end = time.monotonic() + seconds
@@ -352,4 +348,4 @@ def running(folder: Path, **more: Any) -> Iterator[Stack]:
 
 def _has_data(answer: Answer | None) -> bool:
     """The seed is in: it is given after the systems are up."""
-    return answer is not None and answer.status == 200 and bool(answer.json["data"])
+    return answer is not None and answer.status == 200 and bool(answer.json.get("data"))

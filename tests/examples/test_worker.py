@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.servers.running import Running, free_port, until
+from tests.servers.running import Running, until
+
+from backstay.up.ports import free_port
 
 WORKER = Path(__file__).parents[2] / "examples" / "orders" / "worker.py"
 

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.stack import Stack, free_port, running, until
+from tests.e2e.stack import Stack, running, until
+
+from backstay.up.ports import free_port
 
 HEALTHY, WRONG, UNSURE = 0, 1, 2
 

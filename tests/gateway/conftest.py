@@ -5,7 +5,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,10 +16,12 @@ import uvloop
 
 from backstay.core.clock import Clock, SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
+from backstay.core.health import Board, Check
 from backstay.core.metrics import Registry
 from backstay.gateway.build import Parts, assemble
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, RouteSpec, Upstream
+from backstay.up.ports import free_port
 
 READY_SECONDS = 15.0
 PATIENCE = 5.0
@@ -229,7 +230,8 @@ class Allow:
 class Running:
     """A gateway that listens."""
 
-    def __init__(self, parts: Parts, registry: Registry) -> None:
+    def __init__(self, parts: Parts, registry: Registry, board: Board) -> None:
+        self.board = board
         self.parts = parts
         self.registry = registry
         self.clients: list[Client] = []
@@ -297,9 +299,12 @@ async def proxy(folder: Path) -> AsyncIterator[StartGateway]:
         given = GatewaySettings(**{"listen": "127.0.0.1:0", "unary_timeout": 3.0, **settings})  # type: ignore[arg-type]
         registry = Registry(METRICS, clock)
         table = upstreams if upstreams is not None else (upstream_at(address),)
-        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry)
+        checks: list[Check] = []
+        board = Board(clock, "1.0", checks)
+        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry, board)
+        checks.extend(parts.checks)
         await parts.gateway.start()
-        made.append(Running(parts, registry))
+        made.append(Running(parts, registry, board))
         return made[-1]
 
     yield start
@@ -414,12 +419,6 @@ class Command:
             for n, server in enumerate(servers)
         ]
         return msgspec.json.encode(rows).decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -28,9 +28,8 @@ async def failing(gateway, times):
     return [(await gateway.ask("GET", "/u")).status for _ in range(times)]
 
 
-@pytest.mark.seed("G10")
 @pytest.mark.parametrize("mood", [0, 502, 503, 504])
-async def test_g10_it_opens_rejects_probes_and_closes(serve, proxy, mood):
+async def test_it_opens_rejects_probes_and_closes(serve, proxy, mood):
     moody = Moody()
     server = await serve(moody)
     clock = VirtualClock()
@@ -54,7 +53,7 @@ async def test_g10_it_opens_rejects_probes_and_closes(serve, proxy, mood):
     assert gateway.parts.breakers["up"].state == "closed"
 
 
-async def test_g10_half_open_lets_a_bounded_number_through_at_once(serve, proxy, eventually):
+async def test_half_open_lets_a_bounded_number_through_at_once(serve, proxy, eventually):
     moody = Moody()
     server = await serve(moody)
     clock = VirtualClock()
@@ -129,8 +128,7 @@ async def test_long_routes_do_not_feed_it_and_are_rejected_only_while_it_is_open
     assert [(await gateway.ask("GET", "/l")).status for _ in range(5)] == [200] * 5
 
 
-@pytest.mark.seed("G11")
-async def test_g11_an_administrator_resets_it_and_every_change_is_told(serve, proxy):
+async def test_an_administrator_resets_it_and_every_change_is_told(serve, proxy):
     moody = Moody()
     moody.status = 503
     gateway = await proxy(await serve(moody))

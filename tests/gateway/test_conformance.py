@@ -12,6 +12,17 @@ async def ok(call):
     await call.answer(b"hello")
 
 
+async def breakers(command):
+    report = (await command.ask("GET", "/health")).json()
+    return report["checks"]["circuit_breaker"]["details"]
+
+
+async def half_open(command, name="up"):
+    async with asyncio.timeout(5):
+        while (await breakers(command))[name]["state"] != "half_open":
+            await asyncio.sleep(0.01)
+
+
 def facts(reply):
     body = reply.json()
     assert body["instance"] == f"urn:backstay:request:{reply.header('x-request-id')}"
@@ -58,16 +69,11 @@ async def test_g9_health_shows_each_breaker_with_state_counts_and_times(serve, c
         await command.ask("GET", "/u")
     await command.ask("GET", "/u1")
 
-    async def breakers():
-        report = (await command.ask("GET", "/health")).json()
-        return report["checks"]["circuit_breaker"]["details"]
-
-    seen = await breakers()
+    seen = await breakers(command)
     assert (seen["up"]["state"], seen["up1"]["state"]) == ("open", "closed")
     assert (seen["up"]["consecutive_failures"], seen["up"]["total_failures"]) == (5, 5)
     assert seen["up"]["opened_at"] < seen["up"]["next_probe_at"]
-    await asyncio.sleep(0.35)
-    assert (await breakers())["up"]["state"] == "half_open"
+    await half_open(command)
 
 
 @pytest.mark.seed("G10")
@@ -87,14 +93,14 @@ async def test_g10_the_breaker_opens_rejects_probes_reopens_and_closes(serve, co
     assert (refused.status, refused.json()["code"], len(server.calls)) == (503, "GATE014", 5)
     assert int(refused.header("retry-after")) >= 1
     # A probe that fails opens it again.
-    await asyncio.sleep(0.65)
+    await half_open(command)
     assert (await command.ask("GET", "/u")).body == b"x"
     assert len(server.calls) == 6
     assert (await command.ask("GET", "/u")).json()["code"] == "GATE014"
     assert len(server.calls) == 6
     # Well again: a bounded number of probes, then closed for all.
     status = 200
-    await asyncio.sleep(0.65)
+    await half_open(command)
     gate.clear()
     probes = [asyncio.ensure_future(command.ask("GET", "/u")) for _ in range(8)]
     await eventually(lambda: sum(probe.done() for probe in probes) == 5)

@@ -55,7 +55,7 @@ async def test_not_ready_comes_before_refused_connections(serve, proxy):
         await call.answer()
 
     gateway = await proxy(await serve(ok), drain_delay=0.2)
-    await gateway.parts.board.step()
+    await gateway.board.step()
     assert (await gateway.ask("GET", "/readyz")).status == 200
     draining = asyncio.ensure_future(gateway.parts.gateway.drain(5.0))
     await asyncio.sleep(0.02)

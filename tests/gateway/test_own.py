@@ -80,14 +80,13 @@ async def two_systems(folder, proxy):
 
 async def checked(gateway):
     """Let every check of the gateway run once, now."""
-    board = gateway.parts.board
+    board = gateway.board
     board._found.clear()
     await board.step()
     return (await gateway.ask("GET", "/health")).json()
 
 
-@pytest.mark.seed("G5")
-async def test_g5_health_shows_each_system_with_state_latency_and_last_error(two_systems):
+async def test_health_shows_each_system_with_state_latency_and_last_error(two_systems):
     gateway, queue, _ = two_systems
     report = await checked(gateway)
     assert report["status"] == "healthy"
@@ -104,7 +103,7 @@ async def test_g5_health_shows_each_system_with_state_latency_and_last_error(two
     assert report["checks"]["app"]["status"] == "healthy"
 
 
-async def test_g1_health_answers_at_once_while_systems_hang_or_are_gone(two_systems):
+async def test_health_answers_at_once_while_systems_hang_or_are_gone(two_systems):
     gateway, queue, app = two_systems
     queue.silent.clear()
     await app.server.stop()
@@ -113,7 +112,7 @@ async def test_g1_health_answers_at_once_while_systems_hang_or_are_gone(two_syst
     assert report["checks"]["app"]["status"] == "unhealthy"
     client = await gateway.connect()
     loop = asyncio.get_running_loop()
-    asking = asyncio.ensure_future(gateway.parts.board.step())
+    asking = asyncio.ensure_future(gateway.board.step())
     took = []
     for _ in range(20):
         began = loop.time()
@@ -129,20 +128,19 @@ async def test_a_critical_system_that_fails_makes_health_503(folder, proxy):
     await system.server.start()
     critical = Upstream(**{**_fields(system.upstream), "critical": True})
     gateway = await proxy(upstreams=(critical,))
-    await gateway.parts.board.step()
+    await gateway.board.step()
     assert (await gateway.ask("GET", "/health")).status == 503
     assert (await gateway.ask("GET", "/health/ready")).status == 503
     assert (await gateway.ask("GET", "/health/live")).status == 200
     system.findings["database"] = Finding("pass")
-    gateway.parts.board._found.clear()
-    await gateway.parts.board.step()
+    gateway.board._found.clear()
+    await gateway.board.step()
     assert (await gateway.ask("GET", "/health")).status == 200
     assert (await gateway.ask("GET", "/readyz")).status == 200
     await system.server.stop()
 
 
-@pytest.mark.seed("G9")
-async def test_g9_health_shows_every_breaker_of_every_process(two_systems):
+async def test_health_shows_every_breaker_of_every_process(two_systems):
     gateway, _, app = two_systems
     await checked(gateway)
     app.breaker.fail(app.breaker.admit(), "connection refused")

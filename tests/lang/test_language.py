@@ -177,13 +177,14 @@ def test_the_second_declaration_points_to_the_first_in_another_file() -> None:
     assert (first.file, first.line, first.column) == ("a.cai", 3, 8)
 
 
-def test_the_hash_depends_on_names_and_texts_only() -> None:
+def test_the_hash_depends_on_base_names_and_texts_only() -> None:
     def digest(*sources: tuple[str, str]) -> str:
         program = check_files(sources)[0]
         assert program is not None
         return program.hash
 
     assert digest(("a", ""), ("b", "")) == digest(("b", ""), ("a", ""))
+    assert digest(("/one/a", ""), ("/one/b", "# b")) == digest(("two/b", "# b"), ("two/a", ""))
     assert digest(("a", "# x")) != digest(("a", "# y"))
     assert digest(("ab", "")) != digest(("a", "# b"))
 

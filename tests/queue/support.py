@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from backstay.up.ports import free_port
 
 PREFIX = "/v1/codeq"
 CODEQ = (sys.executable, "-m", "backstay.cli.codeq")
@@ -122,12 +123,6 @@ def clean_env() -> dict[str, str]:
     names = ("CODEQ_", "BACKSTAY_", "LOG_", "JWT_", "REDIS_", "BACKOFF_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(names)}
     return kept | {"NO_COLOR": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:

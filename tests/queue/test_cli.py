@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.queue.support import CODEQ, SERVER, Server, clean_env, free_port, run_codeq, until
+from tests.queue.support import CODEQ, SERVER, Server, clean_env, run_codeq, until
+
+from backstay.up.ports import free_port
 
 SECRET = "s3cret-token-of-a-producer"
 

@@ -184,7 +184,7 @@ async def test_a_result_is_waited_for(house: House):
 
 
 async def test_outcomes_are_waited_for(house: House):
-    reading = asyncio.create_task(house.queue.outcomes("app", 20.0, 10))
+    reading = asyncio.create_task(house.queue.outcomes("*", "app", 20.0, 10))
     await settle()
     made = await house.create(reply_to="app", max_attempts=1)
     [held] = await house.queue.claim(WANT)
@@ -194,7 +194,7 @@ async def test_outcomes_are_waited_for(house: House):
 
 
 async def test_draining_sends_everybody_home(house: House):
-    claim, reading = waiting(house), asyncio.create_task(house.queue.outcomes("app", 20.0, 10))
+    claim, reading = waiting(house), asyncio.create_task(house.queue.outcomes("*", "app", 20.0, 10))
     await until(lambda: house.queue.waiting("PACK") == 1)
     await settle()
     house.queue.drain()

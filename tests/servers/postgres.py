@@ -11,7 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.servers.running import Running, free_port, unprivileged
+from tests.servers.running import Running, unprivileged
+
+from backstay.up.ports import free_port
 
 
 def system_binaries() -> Path | None:

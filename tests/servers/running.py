@@ -3,7 +3,6 @@
 import os
 import pwd
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +10,6 @@ from pathlib import Path
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(true: Callable[[], bool], says: str, seconds: float = START_SECONDS) -> None:

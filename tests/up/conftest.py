@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from backstay.core.runtime import find_runtime
+from backstay.up.ports import free_port
 
 FAKE_UP = Path(__file__).with_name("fake_up.py")
 
@@ -73,10 +74,8 @@ class Up:
         return self.process.wait(seconds)
 
 
-@pytest.fixture
-def free_port() -> int:
-    from backstay.up.ports import free_port
-
+@pytest.fixture(name="free_port")
+def a_free_port() -> int:
     return free_port()
 
 

@@ -11,15 +11,12 @@ from backstay.core.errors import Fault
 from backstay.core.lock import Lock
 from backstay.core.process import run_process
 from backstay.core.process_errors import INTERNAL
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Loaded
 
 NAME, DATA = sys.argv[1], sys.argv[2]
 HOW = sys.argv[3] if len(sys.argv) > 3 else "well"
 USAGE = msgspec.structs.replace(INTERNAL, code="TEST002", message="line 3 is wrong", exit=2)
-
-
-class Settings(msgspec.Struct):
-    data: str
 
 
 class Part:
@@ -53,4 +50,4 @@ async def build(process: object) -> list[Part]:
     return [Part()]
 
 
-raise SystemExit(run_process(NAME, Loaded(Settings(DATA), ()), build))
+raise SystemExit(run_process(NAME, Loaded(ProcessSettings(data=Path(DATA)), ()), build))

@@ -4,14 +4,17 @@ import asyncio
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import apsw
 import pytest
 
 from backstay.core.errors import Fault
+from backstay.core.sqlite.files import application_id
 from backstay.up.config import sections
 from backstay.up.holdings import back_up, restore
-from backstay.up.logs import Follower, Lines, RotatingFile, history
+from backstay.up.logs import Follower, Lines, Output, RotatingFile, Terminal, history
 from backstay.up.owner import MARKER, own, owner
 from backstay.up.plan import Plan, Wish, compose
 from backstay.up.ports import remembered
@@ -38,7 +41,7 @@ def test_the_orders_example_composes(tmp_path: Path) -> None:
     assert payments.command[0] == sys.executable
     assert f"{tmp_path}/payments.db" in payments.command
     assert payments.ready_url == f"http://127.0.0.1:{payments.port}/health"
-    assert packer.env == {"CODEQ_BASE_URL": f"unix:{tmp_path}/run/queue.sock"}
+    assert packer.env["CODEQ_BASE_URL"] == f"unix:{tmp_path}/run/queue.sock"
     assert packer.cwd == ORDERS
     again = compose(asked, tmp_path / "run", project_beside(ORDERS / "app.cai"))
     assert again == plan  # the port is remembered
@@ -140,6 +143,25 @@ def test_backup_and_restore_of_stores_that_nobody_runs(tmp_path: Path) -> None:
     assert (data / MARKER).exists()
 
 
+def test_a_store_of_a_newer_release_or_a_damaged_one_is_not_restored(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    own(data).release()
+    for name in ("payments.db", "queue.db"):
+        store = apsw.Connection(str(data / name))
+        store.execute("CREATE TABLE t(n)")
+        store.pragma("user_version", 99)
+        store.pragma("application_id", application_id("backstay.queue"))
+        store.close()
+    asyncio.run(back_up(data, copy))
+    before = {file.name: file.stat().st_ino for file in data.glob("*.db*")}
+    with pytest.raises(Fault, match="CORE047"):
+        restore(copy, data)
+    (copy / "queue.db").write_bytes(b"no database" * 100)
+    with pytest.raises(Fault, match="CORE043"):
+        restore(copy, data)
+    assert {file.name: file.stat().st_ino for file in data.glob("*.db*")} == before
+
+
 def test_a_backup_goes_over_nothing_and_restore_takes_only_backups(tmp_path: Path) -> None:
     data = tmp_path / "data"
     lock = own(data)
@@ -185,7 +207,7 @@ def test_the_table_is_plain_unless_it_is_asked_to_shine() -> None:
     state = State("0", 1, "", "http://127.0.0.1:8080", "d", "", {"gateway": well, "bad": gone})
     plain = draw(state, colours=False)
     assert plain.splitlines()[1].split() == ["gateway", "ready", "http://127.0.0.1:8080", "7"]
-    assert "bad last ended at 2026-01-01T00:00:00Z: ended with code 3" in plain
+    assert "bad last ended at 2026-01-01T00:00:00Z: ended with code 3; restarts: 4" in plain
     assert "\x1b[" not in plain
     shining = draw(state, colours=True)
     assert "\x1b[32mready" in shining
@@ -205,6 +227,19 @@ def test_the_lines_of_backstay_yaml_are_offered_ready_to_paste(tmp_path: Path) -
     assert "backstay token --role vet --data d" in lines
     assert lines[-1] == "backstay doctor --data d"
     assert not any("HELLO" in line for line in lines)
+
+
+def test_an_idle_long_poll_is_not_shown_on_a_terminal_but_kept(tmp_path: Path) -> None:
+    idle = b'{"ts":"2026-11-22T02:44:14.7Z","level":"info","msg":"http request","status":204}'
+    busy = idle.replace(b"204", b"200")
+    shown: list[str] = []
+    terminal = SimpleNamespace(colours=True, show=shown.append)
+    output = Output(tmp_path, {"queue": 0}, cast("Terminal", terminal))
+    output.line("queue", idle)
+    output.line("queue", busy)
+    output.close()
+    assert [line.count("status=200") for line in shown] == [1]
+    assert (tmp_path / "queue.log").read_bytes().count(b"\n") == 2
 
 
 def test_a_log_line_is_readable_on_a_terminal_and_shows_no_trace() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.up.conftest import Up, alive, until
 
+from backstay.up.ports import free_port
+
 SLEEPER = "import time; time.sleep(3600)"
 
 
@@ -37,6 +39,17 @@ def test_the_table_names_what_runs_and_what_to_try(up) -> None:
     assert "\x1b[" not in text
     rows = [line.split() for line in text.splitlines()]
     assert ["queue", "ready", f"unix:{one.runtime}/queue.sock", str(one.pids()[0])] in rows
+
+
+def test_what_is_suspended_is_woken_to_drain(up) -> None:
+    one: Up = up("queue", "sleeper=extra:import time; time.sleep(3600)")
+    one.until_shown()
+    for pid in one.pids():
+        os.kill(pid, signal.SIGSTOP)
+    one.signal(signal.SIGINT)
+    assert one.wait(10) == 0
+    assert "not drained" not in one.text()
+    assert "stopped; the data stay in" in one.text()
 
 
 def test_a_second_ctrl_c_forces(up) -> None:
@@ -75,8 +88,6 @@ def test_a_killed_supervisor_leaves_no_orphan_and_can_be_followed(up) -> None:
 
 
 def test_a_second_supervisor_is_refused_naming_the_first(up, tmp_path: Path) -> None:
-    from backstay.up.ports import free_port
-
     one: Up = up("queue")
     one.until_shown()
     two: Up = up("queue", port=free_port())
@@ -137,8 +148,6 @@ def test_a_taken_port_is_told_within_a_second_naming_its_holder(up) -> None:
 
 
 def test_two_data_folders_side_by_side(up, tmp_path: Path) -> None:
-    from backstay.up.ports import free_port
-
     one: Up = up("queue", "gateway", data=tmp_path / "one")
     two: Up = up("queue", "gateway", data=tmp_path / "two", port=free_port())
     one.until_shown()

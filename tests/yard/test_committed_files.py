@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DOT = re.escape(".")
 HOSTS = [
     DOT.join(("pypi", "org")),
-    DOT.join(("pythonhosted", "org")),
+    DOT.join(("python" + "hosted", "org")),
     DOT.join(("registry", "npmjs", "org")),
     DOT.join(("registry", "yarnpkg", "com")),
     DOT.join(("proxy", "golang", "org")),
@@ -52,7 +52,7 @@ def test_no_committed_file_names_an_index_or_a_machines_path() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://" + "files.pythonhosted" + ".org/packages/x.whl",
+        "https://" + "files.python" + "hosted.org/packages/x.whl",
         "pip install --index" + "-url https://mirror/simple x",
         "open('" + "/" + "work/secret.txt')",
         "cd " + "/" + "home/somebody/project",

@@ -69,7 +69,8 @@ def test_the_error_page_has_a_section_for_each(reference: Any, catalogue: dict[s
 def test_settings_show_names_and_defaults_but_no_objects(reference: Any) -> None:
     page = reference.settings_page(reference.settings(list(reference.modules())))
     assert (
-        "| **level**: least level that is logged |  | `LOG_LEVEL` | `logLevel` | `info` |" in page
+        "| **log_level**: least level that is logged |  | `LOG_LEVEL` | `logLevel` | `info` |"
+        in page
     )
     assert not re.search(r"\bobject at 0x|UnsetType|NODEFAULT|<function", page)
 

@@ -144,7 +144,8 @@ def _slot(plan: EndpointPlan, ask: Ask) -> Slot:
     who = ask.principal
     query = msgspec.json.encode({name: list(ask.query[name]) for name in sorted(ask.query)})
     return Slot(
-        owner=f"{who.tenant}/{who.kind}/{who.sub}",
+        # Not joined by a sign: a subject may hold any, and one key must not be two people's.
+        owner=msgspec.json.encode((who.tenant, who.kind, who.sub)).decode(),
         route=f"{plan.method} {ask.path}",
         key=ask.key,
         fingerprint=hashlib.sha256(query + b"\n" + ask.body).hexdigest(),

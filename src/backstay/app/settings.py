@@ -7,15 +7,13 @@ import msgspec
 
 from backstay.app.errors import POSTGRES_LATER
 from backstay.core.errors import Fault
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
 
 
-class AppSettings(msgspec.Struct, frozen=True):
+class AppSettings(ProcessSettings, frozen=True):
     """Settings of `codeai server`; what the program itself reads by `env()` is not among them."""
 
-    data: Annotated[Path, Option("folder of the store", ("BACKSTAY_DATA",), "data", "--data")] = (
-        Path(".backstay")
-    )
     listen: Annotated[
         str, Option("address: HOST:PORT, :PORT or unix:/path", ("CODEAI_LISTEN",), "", "--listen")
     ] = ""
@@ -53,13 +51,6 @@ class AppSettings(msgspec.Struct, frozen=True):
         tuple[str, ...],
         Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),
     ] = ()
-    log_level: Annotated[
-        Literal["debug", "info", "warn", "error"],
-        Option("least level that is logged", ("LOG_LEVEL",), "logLevel"),
-    ] = "info"
-    log_format: Annotated[
-        Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
-    ] = "json"
 
     @property
     def address(self) -> str:

@@ -1,9 +1,8 @@
 """The app put together: its declarations, and the services and loops of its process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from backstay import __version__
 from backstay.app.api import endpoints
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
@@ -15,7 +14,7 @@ from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
-from backstay.app.plan.endpoints import PREFIX, compile_endpoints
+from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
@@ -25,24 +24,22 @@ from backstay.app.store.service import Store
 from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.health import Board
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.sqlite import Database
-from backstay.core.system import Route, System
+from backstay.core.system import System
 from backstay.lang.program import Program
 
 
 async def build(
     process: Process[AppSettings],
     program: Program,
-    sources: Sequence[tuple[str, str]],
     tasks: TaskQueue | None,
 ) -> Sequence[Service | Loop]:
-    """The services and loops of `codeai server`. `sources` are (name, text) as they were checked;
-    `tasks` carries work to outside workers, None where there is no queue.
+    """The services and loops of `codeai server`. `tasks` carries work to outside workers, None
+    where there is no queue.
 
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
@@ -56,18 +53,7 @@ async def build(
     )
     pool = Pool(database, settings.max_connections)
     health = DatabaseHealth(pool, path, clock)
-    flow = Flow(
-        database=database,
-        clock=clock,
-        ids=process.ids,
-        dice=process.dice,
-        registry=process.registry,
-        breakers=process.breakers,
-        env=env,
-        load=recalled(database),
-        queue=tasks,
-        allow=settings.egress_allow,
-    )
+    flow = _flow(process, database, env, tasks)
     flow.declare(program)
     runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
 
@@ -82,14 +68,31 @@ async def build(
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
-    alone: list[Loop] = []
     if not listen.path:
-        board = Board(clock, __version__, process.board_checks)
-        routes += native_routes(board, process.registry)
-        alone.append(board)
+        routes += native_routes(process.board, process.registry)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
-    store = Store(pool, program, sources, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, *alone, HttpServer(app, listen)]
+    store = Store(pool, program, clock, process.ids, env, [opened])
+    return [store, flow, *flow.loops, HttpServer(app, listen)]
+
+
+def _flow(
+    process: Process[AppSettings],
+    database: Database,
+    env: Mapping[str, str | None],
+    tasks: TaskQueue | None,
+) -> Flow:
+    return Flow(
+        database=database,
+        clock=process.clock,
+        ids=process.ids,
+        dice=process.dice,
+        registry=process.registry,
+        breakers=process.breakers,
+        env=env,
+        load=recalled(database),
+        queue=tasks,
+        allow=process.loaded.settings.egress_allow,
+    )
 
 
 SYSTEM = System(
@@ -97,8 +100,5 @@ SYSTEM = System(
     settings=AppSettings,
     errors=(*ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
-    guides=(),
-    routes=(Route(PREFIX, "unary", "public"),),
-    commands={"codeai": "backstay.cli.codeai:main"},
     build=build,
 )

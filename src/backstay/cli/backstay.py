@@ -1,9 +1,9 @@
 """`backstay`: everything that is not one system's own command. Sub-commands come in when called."""
 
+from backstay.cli import face
 from backstay.cli.face import Lazy, LazyGroup
-from backstay.cli.face import main as run
 
-COMMAND = LazyGroup(
+command = LazyGroup(
     "backstay",
     {
         "up": Lazy("backstay.cli.up:command", "Start everything and keep it running."),
@@ -28,7 +28,7 @@ COMMAND = LazyGroup(
 
 def main() -> None:
     """The console script."""
-    run(COMMAND, "backstay")
+    face.main(command, "backstay")
 
 
 if __name__ == "__main__":

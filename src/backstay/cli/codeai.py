@@ -3,7 +3,7 @@
 from backstay.cli import face
 from backstay.cli.face import Lazy, LazyGroup
 
-COMMAND = LazyGroup(
+command = LazyGroup(
     "codeai",
     {
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
@@ -18,7 +18,7 @@ COMMAND = LazyGroup(
 
 def main() -> None:
     """The console script."""
-    face.main(COMMAND, "codeai")
+    face.main(command, "codeai")
 
 
 if __name__ == "__main__":

@@ -72,14 +72,15 @@ def parse(path: str, output: str) -> int:
 
 
 def _made_of(program: Program) -> str:
-    parts = {
-        "entities": len(program.entities),
-        "endpoints": len(program.endpoints),
-        "workflows": len(program.workflows),
-        "jobs": len(program.jobs),
-        "integrations": len(program.integrations),
-    }
-    return ", ".join(f"{count} {what}" for what, count in parts.items() if count) or "empty"
+    parts = (
+        ("entity", "entities", len(program.entities)),
+        ("endpoint", "endpoints", len(program.endpoints)),
+        ("workflow", "workflows", len(program.workflows)),
+        ("job", "jobs", len(program.jobs)),
+        ("integration", "integrations", len(program.integrations)),
+    )
+    said = [f"{count} {one if count == 1 else many}" for one, many, count in parts if count]
+    return ", ".join(said) or "empty"
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -5,22 +5,14 @@ from pathlib import Path
 
 import click
 
+from backstay.cli.face import server_options
 from backstay.core.errors import Plain
 
 
 @click.command("server")
 @click.argument("file", default=".", metavar="[FILE.cai|FOLDER]", type=click.Path(path_type=Path))
-@click.option(
-    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
-)
+@server_options()
 @click.option("--port", metavar="PORT", help="Port on loopback, unless --listen is given.")
-@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
-@click.option(
-    "--config",
-    metavar="FILE.yaml",
-    type=click.Path(path_type=Path),
-    help="Settings; the environment beats them.",
-)
 @click.option(
     "--durability",
     metavar="KIND",

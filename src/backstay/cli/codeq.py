@@ -1,6 +1,5 @@
 """`codeq`: the queue from the command line. Every command goes through the server."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,9 +7,9 @@ import click
 import msgspec
 
 from backstay.cli import face
+from backstay.cli.codeq_auth import auth
 from backstay.cli.codeq_face import (
     Given,
-    Group,
     ask,
     client_of,
     draw,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from backstay.queue.client import QueueClient
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("codeq", cls=face.Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--base-url",
     envvar="CODEQ_BASE_URL",
@@ -55,17 +54,20 @@ if TYPE_CHECKING:
 )
 @click.version_option(package_name="backstay", prog_name="codeq")
 @click.pass_context
-def codeq(
+def command(
     ctx: click.Context, base_url: str, producer_token: str, worker_token: str, profile: str
 ) -> None:
     """The codeQ task queue, by its server."""
     ctx.obj = Given(base_url, producer_token, worker_token, profile)
 
 
+command.add_command(auth)
+
+
 # --- tasks -----------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def task() -> None:
     """Create, list, read and cancel tasks."""
 
@@ -187,7 +189,7 @@ def cancel(given: Given, id: str, reason: str, output: str) -> None:
 # --- queues ----------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def queue() -> None:
     """Look into queues."""
 
@@ -219,7 +221,7 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
         draw(("ID", "TRIES", "ERROR"), rows, "no dead letters")
 
 
-@codeq.group(cls=Group)
+@command.group()
 def admin() -> None:
     """Keep the store tidy."""
 
@@ -241,65 +243,10 @@ def cleanup(given: Given, event: str, before: str, output: str) -> None:
         )
 
 
-# --- credentials -----------------------------------------------------------------------------
-
-
-@codeq.group(cls=Group)
-def auth() -> None:
-    """Tokens that later commands send."""
-
-
-@auth.command("set")
-@click.option("--producer-token", default=None, metavar="JWT")
-@click.option("--worker-token", default=None, metavar="JWT")
-@click.option("--base-url", default=None, metavar="URL")
-@click.pass_obj
-def auth_set(
-    given: Given, producer_token: str | None, worker_token: str | None, base_url: str | None
-) -> None:
-    """Store tokens; what is not given stays as it is."""
-    from backstay.queue.profile import Profiles
-
-    said = {
-        "producer_token": producer_token,
-        "worker_token": worker_token,
-        "base_url": base_url,
-    }
-    changes = {field: value for field, value in said.items() if value is not None}
-    if not changes:
-        raise click.UsageError("give --producer-token, --worker-token or --base-url")
-    profiles = Profiles(os.environ)
-    name = profiles.read(given.profile).name
-    profiles.write(name, changes)
-    click.echo(f"[OK] Credentials updated for '{name}'")
-
-
-@auth.command("show")
-@face.output_option
-@click.pass_obj
-def auth_show(given: Given, output: str) -> None:
-    """What is stored, masked."""
-    from backstay.queue.profile import Profiles, masked
-
-    profile = Profiles(os.environ).read(given.profile)
-    shown = {
-        "Profile": profile.name,
-        "Base URL": profile.base_url or "<unset>",
-        "Producer token": masked(profile.producer_token),
-        "Worker token": masked(profile.worker_token),
-        "Token": masked(profile.token),
-    }
-    if output == "json":
-        face.emit_json(shown)
-        return
-    for name, value in shown.items():
-        click.echo(f"{name + ':':<16}{value}")
-
-
 # --- workers ---------------------------------------------------------------------------------
 
 
-@codeq.group(cls=Group)
+@command.group()
 def worker() -> None:
     """Work on tasks."""
 
@@ -348,7 +295,7 @@ def worker_start(
 
 def main() -> None:
     """The console script."""
-    face.main(codeq, "codeq")
+    face.main(command, "codeq")
 
 
 if __name__ == "__main__":

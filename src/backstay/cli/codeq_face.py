@@ -1,6 +1,5 @@
 """What the `codeq` commands share: the server they ask, how they read and how they print."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -25,19 +24,6 @@ class Given(msgspec.Struct, frozen=True):
     profile: str
 
 
-class Group(click.Group):
-    """Names the nearest command when it does not know one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            hint = face.did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"no such command {args[0]!r}.{hint}", ctx) from unknown
-
-
 def client_of(given: Given) -> "QueueClient":
     """Flag or environment, then the profile, then the default."""
     from backstay.queue.client import DEFAULT_BASE_URL, QueueClient
@@ -55,6 +41,7 @@ def client_of(given: Given) -> "QueueClient":
 
 def ask(given: Given, question: "Callable[[QueueClient], Awaitable[T]]") -> T:
     """Ask one thing of the server, over a client that is closed afterwards."""
+    import asyncio
 
     async def asking() -> T:
         client = client_of(given)

@@ -9,17 +9,7 @@ from backstay.cli import face
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
-)
-@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
-@click.option(
-    "--config",
-    metavar="FILE.yaml",
-    type=click.Path(path_type=Path),
-    envvar="CODEQ_CONFIG_PATH",
-    help="Settings; the environment beats them.",
-)
+@face.server_options("CODEQ_CONFIG_PATH")
 @click.option(
     "--durability",
     metavar="KIND",
@@ -44,12 +34,6 @@ def command(
 
     flags = {"--listen": listen, "--data": data, "--durability": durability}
     loaded = load(QueueSettings, Given(flags=dict(flags), env=os.environ, file=config))
-    loaded.settings.rules()
-    _make_folder(loaded.settings.data)
-    # The process reads its log settings from the environment alone: what the file says of them
-    # is put there, where nothing else says otherwise.
-    os.environ.setdefault("LOG_LEVEL", loaded.settings.log_level)
-    os.environ.setdefault("LOG_FORMAT", loaded.settings.log_format)
     return run_process("queue", loaded, build)
 
 
@@ -68,17 +52,6 @@ def _print_config() -> None:
         line = yaml.safe_dump({field.key: plain or None if plain == "" else plain}).strip()
         click.echo(f"# {field.option.help}. Environment: {', '.join(field.option.env)}")
         click.echo(line.replace(": null", ":"))
-
-
-def _make_folder(data: Path) -> None:
-    """Raises CORE041 naming the folder that cannot be made."""
-    from backstay.core.errors import Fault
-    from backstay.core.sqlite.errors import NOT_WRITABLE
-
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as bad:
-        raise Fault(NOT_WRITABLE, path=str(data), reason=bad.strerror or str(bad)) from bad
 
 
 def main() -> None:

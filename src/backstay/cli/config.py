@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from backstay.cli.face import data_option, emit_json, output_option
+from backstay.cli.face import Group, data_option, emit_json, output_option
 from backstay.core.errors import Exit
 
 Rows = list[dict[str, Any]]
 
 
-@click.group("config")
+@click.group("config", cls=Group)
 def command() -> None:
     """Settings: flag beats environment beats file beats default."""
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -13,6 +14,7 @@ import msgspec
 
 from backstay import __version__
 from backstay.core.errors import Exit, Fault, for_terminal
+from backstay.core.nearest import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,7 +26,22 @@ class Lazy(msgspec.Struct, frozen=True):
     help: str
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """Names the nearest sub-command when it does not know one; so do the groups made below it."""
+
+    group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as unknown:
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command {args[0]!r}.{near}", ctx) from unknown
+
+
+class LazyGroup(Group):
     """Imports the module of a sub-command only when that one is called."""
 
     def __init__(self, name: str, lazy: Mapping[str, Lazy], help: str) -> None:
@@ -54,17 +71,6 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as unknown:
-            known = self.list_commands(ctx)
-            raise click.UsageError(
-                f"no such command {args[0]!r}.{did_you_mean(args[0], known)}", ctx
-            ) from unknown
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, self._lazy[name].help) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
@@ -76,11 +82,8 @@ class LazyGroup(click.Group):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """` Did you mean X?`, or nothing when nothing is near."""
-    from rapidfuzz.fuzz import ratio
-    from rapidfuzz.process import extractOne
-
-    found = extractOne(word, known, scorer=ratio, score_cutoff=50)
-    return f" Did you mean {found[0]}?" if found else ""
+    near = nearest(word, known)
+    return f" Did you mean {near}?" if near else ""
 
 
 def output_option(command: F) -> F:
@@ -104,6 +107,33 @@ def data_option(command: F) -> F:
         metavar="DIR",
         help="The data folder.",
     )(command)
+
+
+def server_options(*file_env: str) -> Callable[[F], F]:
+    """`--listen`, `--data` and `--config` of a server; its settings know their defaults. The
+    variables in `file_env` can name the file, too."""
+    options = (
+        click.option(
+            "--listen",
+            metavar="ADDR",
+            help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]",
+        ),
+        click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]"),
+        click.option(
+            "--config",
+            metavar="FILE.yaml",
+            type=click.Path(dir_okay=False, path_type=Path),
+            envvar=file_env,
+            help="Settings; the environment beats them.",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def emit_json(value: object) -> None:

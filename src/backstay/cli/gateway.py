@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import click
 
-from backstay.cli.face import emit_json, output_option
+from backstay.cli.face import Group, emit_json, output_option, server_options
 from backstay.core.errors import Exit, Plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("gateway")
+@click.group("gateway", cls=Group)
 def command() -> None:
     """The reverse proxy in front of all systems."""
 
@@ -33,16 +33,7 @@ def _reaching(asked: F) -> F:
 
 
 @command.command()
-@click.option(
-    "--listen", metavar="ADDR", help="HOST:PORT, :PORT or unix:/path.  [default: 127.0.0.1:8080]"
-)
-@click.option("--data", metavar="DIR", help="The data folder.  [default: .backstay]")
-@click.option(
-    "--config",
-    metavar="FILE.yaml",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Settings; the environment beats them.",
-)
+@server_options()
 def serve(listen: str | None, data: str | None, config: Path | None) -> int:
     """Serve until told to stop: SIGTERM or Ctrl-C drains, a second one ends at once."""
     from backstay.core.process import run_process

@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from backstay.cli import face
-from backstay.cli.codeq_face import Group
 from backstay.core.errors import Exit
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -38,7 +37,7 @@ def given_options(command: C) -> C:
     return command
 
 
-@click.group(cls=Group)
+@click.group(cls=face.Group)
 def workflow() -> None:
     """Look at executions; cancel, retry and compensate them."""
 
@@ -105,7 +104,7 @@ for _name, _says in (
     workflow.add_command(_order(_name, _says))
 
 
-@click.group(cls=Group)
+@click.group(cls=face.Group)
 def job() -> None:
     """Look at jobs, run them, cancel and purge their runs."""
 

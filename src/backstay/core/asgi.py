@@ -6,6 +6,7 @@ problem JSON and counts. Handlers below it see a `Request` and nothing of HTTP's
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ import structlog
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
+from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import request_debug
 from backstay.core.system import Metric
 from backstay.core.web import Endpoint, Request, Response, Routes
@@ -26,6 +28,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _log = structlog.get_logger("http")
 _ID_LIMIT = 128
+_SPILL_BYTES = 32 * 1024 * 1024
+_SPILL_SECONDS = 2.0
 
 METRICS: Sequence[Metric] = (
     Metric("http_requests_total", "counter", "Requests answered", ("method", "path", "status")),
@@ -98,6 +102,8 @@ class App:
             return
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
+        if not known.read:
+            await _spill(receive, headers)
         await _send(send, response, request_id, head=scope["method"] == "HEAD")
         self._record(scope, known, response.status, self._clock.tick() - began)
 
@@ -108,6 +114,12 @@ class App:
             return await self._handle(scope, headers, receive, known)
         except Fault as fault:
             known.code = fault.entry.code
+            if fault.entry is AUTH_MISSING and known.judged:
+                # The judge let nobody in particular pass; the route wants somebody (C6).
+                peer = scope["client"][0] if scope.get("client") else ""
+                _log.warning(
+                    "authentication failed", code=known.code, error=fault.message, peer=peer
+                )
             return _refusal(fault, known.ctx)
         except _ClientGoneError:
             raise
@@ -126,14 +138,19 @@ class App:
         known.route = endpoint.route
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
+        known.judged = True
+        _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
         known.ctx = msgspec.structs.replace(
             known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
         )
         if endpoint.scope and not principal.may(endpoint.scope):
+            if principal.kind == "anonymous":
+                raise Fault(AUTH_MISSING)
             who = principal.sub or principal.kind
             raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
         query = _query(scope["query_string"])
         body = await _body(receive, headers, endpoint, path)
+        known.read = True
         request = Request(known.ctx, method, path, params, query, headers, body)
         if endpoint.kind == "unary":
             return await endpoint.handler(request)
@@ -162,12 +179,14 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "route")
+    __slots__ = ("code", "ctx", "judged", "read", "route")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
+        self.judged = False
+        self.read = False
 
 
 def _clean_id(text: str) -> str:
@@ -204,6 +223,21 @@ async def _body(
         parts.append(part)
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _spill(receive: Receive, headers: Mapping[str, str]) -> None:
+    """Take what is left of a refused request's body: closing a connection with bytes unread breaks
+    the pipe under the sender, which then may never see why it was refused."""
+    if "expect" in headers or not ("content-length" in headers or "transfer-encoding" in headers):
+        return
+    left = _SPILL_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SPILL_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
 
 
 async def _while_connected(endpoint: Endpoint, request: Request, receive: Receive) -> Response:

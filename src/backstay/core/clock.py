@@ -29,12 +29,16 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
+    """New names for things; they sort by the time they were made."""
+
     def new(self) -> str:
         """A new id, ordered by time so that indexes grow at one end."""
         ...
 
 
 class Dice(Protocol):
+    """Chance, handed in so that a test can decide it."""
+
     def uniform(self, low: float, high: float) -> float:
         """A number in [low, high)."""
         ...

@@ -30,23 +30,18 @@ def parse_duration(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Go's own text: `0s`, `1.5ms`, `300ms`, `1m30s`, `24h5m30s` (seed C24)."""
-    if seconds == 0:
-        return "0s"
     sign = "-" if seconds < 0 else ""
-    # Rounded before it is split: 119.9999999 s is 2m0s, never 1m60s.
-    size = round(abs(seconds), 9)
-    if size >= 1:
-        size = round(size, 6)
-    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
-        if size < scale * 1000 and size < 1:
-            return f"{sign}{_number(size / scale)}{unit}"
-    whole = int(size)
-    hours, rest = divmod(whole, 3600)
-    minutes = rest // 60
-    last = size - hours * 3600 - minutes * 60
-    text = f"{_number(last)}s"
-    if hours:
-        return f"{sign}{hours}h{minutes}m{text}"
+    # Whole numbers from here on: 119.9999999 s is 2m0s, never 1m60s, and 1e-6 s is 1µs.
+    nanos = round(abs(seconds) * 1e9)
+    if nanos == 0:
+        return "0s"
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if nanos < size * 1000:
+            return f"{sign}{_number(nanos / size)}{unit}"
+    minutes, micros = divmod(round(nanos / 1000), 60_000_000)
+    text = f"{_number(micros / 1e6)}s"
+    if minutes >= 60:
+        return f"{sign}{minutes // 60}h{minutes % 60}m{text}"
     return f"{sign}{minutes}m{text}" if minutes else f"{sign}{text}"
 
 

@@ -60,6 +60,8 @@ def open_session(
         headers={"User-Agent": agent},
         trace_configs=[trace],
         auto_decompress=True,
+        # A body of unknown kind is sent as such; "octet-stream" would be refused as no JSON.
+        skip_auto_headers=("Content-Type",),
     )
 
 

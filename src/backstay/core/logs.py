@@ -38,16 +38,16 @@ debug_request: ContextVar[bool] = ContextVar("debug_request", default=False)
 class LogSettings(msgspec.Struct, frozen=True):
     """The four variables of seed C18."""
 
-    level: Annotated[Level, Option("least level that is logged", ("LOG_LEVEL",), "logLevel")] = (
-        "info"
-    )
-    format: Annotated[
+    log_level: Annotated[
+        Level, Option("least level that is logged", ("LOG_LEVEL",), "logLevel")
+    ] = "info"
+    log_format: Annotated[
         Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
     ] = "json"
-    output: Annotated[
+    log_output: Annotated[
         str, Option("stdout, stderr or a file to append to", ("LOG_OUTPUT",), "logOutput")
     ] = "stdout"
-    add_source: Annotated[
+    log_add_source: Annotated[
         bool, Option("add file:line of the call", ("LOG_ADD_SOURCE",), "logAddSource")
     ] = False
 
@@ -57,17 +57,17 @@ def configure(settings: LogSettings, service: str, clock: Clock | None = None) -
 
     Raises Fault CORE002 when the output cannot be opened.
     """
-    sink = open_sink(settings.output)
+    sink = open_sink(settings.log_output)
     pipeline = _Pipeline(settings, service, clock or SystemClock(), sink)
     structlog.configure(
         processors=[pipeline],
-        wrapper_class=_wrapper(_RANK[settings.level]),
+        wrapper_class=_wrapper(_RANK[settings.log_level]),
         logger_factory=lambda *names: _Named(sink, str(names[0]) if names else ""),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     root.handlers[:] = [_Bridge()]
-    root.setLevel(_RANK[settings.level])
+    root.setLevel(_RANK[settings.log_level])
 
 
 @contextmanager
@@ -143,9 +143,9 @@ class _Pipeline:
     def __init__(self, settings: LogSettings, service: str, clock: Clock, sink: Sink) -> None:
         self._service = service
         self._clock = clock
-        self._source = settings.add_source
+        self._source = settings.log_add_source
         self._colour = sink.colour
-        self._text = settings.format == "text"
+        self._text = settings.log_format == "text"
 
     def __call__(self, logger: _Named, level: str, event: Event) -> bytes:
         head = {

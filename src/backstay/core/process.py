@@ -25,14 +25,15 @@ from backstay.core.clock import Clock, Dice, Ids, SystemClock, SystemDice, Uuid7
 from backstay.core.control import ControlServer, Reply, Routes, json_reply
 from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.health import Board, Check
-from backstay.core.logs import LogSettings, configure
+from backstay.core.logs import configure
 from backstay.core.metrics import Registry
 from backstay.core.process_errors import INTERNAL, NO_PROBE, NOTHING_TO_RESET
-from backstay.core.runtime import ExitReason, make_runtime, write_exit
+from backstay.core.process_settings import ProcessSettings
+from backstay.core.runtime import ExitReason, make_folder, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
-from backstay.core.settings import Given, Loaded, Value, load
+from backstay.core.settings import Loaded, Value
 
-S = TypeVar("S", bound=msgspec.Struct)
+S = TypeVar("S", bound=ProcessSettings)
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 Backup = Callable[[Path], Awaitable[None]]
 
@@ -84,8 +85,8 @@ def run_process(
     clock = SystemClock()
     folder: Path | None = None
     try:
-        folder = runtime or _runtime(loaded)
-        configure(_log_settings(loaded), name, clock)
+        folder = runtime or _runtime(loaded.settings)
+        configure(loaded.settings, name, clock)
         _raise_file_limit()
         process = _process(name, loaded, clock, folder)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -254,16 +255,6 @@ def shown(value: Value) -> dict[str, object]:
     }
 
 
-def _log_settings(loaded: Loaded[S]) -> LogSettings:
-    """From the environment, unless the system's own settings (its file or flags) say otherwise."""
-    said = {
-        value.name.removeprefix("log_"): value.shown()
-        for value in loaded.values
-        if value.name.startswith("log_") and value.source in ("file", "flag")
-    }
-    return load(LogSettings, Given(flags=said, env=os.environ)).settings
-
-
 def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) -> Process[S]:
     return Process(
         name=name,
@@ -276,11 +267,10 @@ def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) ->
     )
 
 
-def _runtime(loaded: Loaded[S]) -> Path:
+def _runtime(settings: ProcessSettings) -> Path:
+    make_folder(settings.data)
     given = os.environ.get("BACKSTAY_RUNTIME")
-    if given:
-        return Path(given)
-    return make_runtime(Path(getattr(loaded.settings, "data", None) or ".backstay"))
+    return Path(given) if given else make_runtime(settings.data)
 
 
 def _raise_file_limit() -> None:

@@ -22,7 +22,7 @@ _LONGEST_NAME = 1 + 20 + 5
 
 RUNTIME_UNUSABLE = ErrorEntry(
     code="CORE064",
-    message="the runtime folder {path} cannot be used",
+    message="the folder {path} cannot be used",
     cause="{reason}",
     fix="make {path} a folder of your own with mode 0700, or give another --data folder",
     exit=1,
@@ -56,9 +56,18 @@ def make_runtime(data: Path) -> Path:
         (data / "run.path").unlink(missing_ok=True)
         return near
     far = _far(data)
+    make_folder(data)
     _private(far)
     (data / "run.path").write_text(f"{far}\n")
     return far
+
+
+def make_folder(path: Path) -> None:
+    """A data folder, with mode 0700 unless it is there already. Raises CORE064."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as failed:
+        raise Fault(RUNTIME_UNUSABLE, path=str(path), reason=str(failed)) from failed
 
 
 def write_atomically(path: Path, body: bytes, mode: int = 0o600) -> None:
@@ -96,8 +105,8 @@ def _far(data: Path) -> Path:
 
 
 def _private(folder: Path) -> None:
+    make_folder(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
         if found.st_uid != os.getuid():
             # Under a shared temporary folder somebody else could have made it first.

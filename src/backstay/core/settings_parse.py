@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backstay.core.duration import parse_duration
 from backstay.core.errors import Plain
+from backstay.core.nearest import nearest
 from backstay.core.settings import Secret
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -113,10 +114,8 @@ def _one_of(choices: tuple[str, ...], text: str) -> str:
 
 def did_you_mean(text: str, choices: typing.Iterable[str]) -> str:
     """`, did you mean "port"?` when something near exists, else nothing."""
-    from rapidfuzz import process
-
-    near = process.extractOne(text, list(choices), score_cutoff=60)
-    return f", did you mean {near[0]!r}?" if near else ""
+    near = nearest(text, choices)
+    return f", did you mean {near!r}?" if near else ""
 
 
 def _without_none(hint: object) -> object:

@@ -6,18 +6,10 @@ from typing import Any, Literal
 import msgspec
 
 from backstay.core.errors import ErrorEntry
-from backstay.core.guide import Guide
 
 RouteKind = Literal["unary", "long", "stream"]
 Auth = Literal["public", "token", "admin"]
-
-
-class Route(msgspec.Struct, frozen=True):
-    """A path prefix at the gateway. Only `unary` routes feed slow-call rules and total timeouts."""
-
-    prefix: str
-    kind: RouteKind
-    auth: Auth
+"""What a path at the gateway is. Only `unary` ones feed slow-call rules and total timeouts."""
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -31,14 +23,12 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class System(msgspec.Struct, frozen=True):
-    """The declarations of one system. `commands` maps a console script to its dotted entry point;
-    `build` takes (settings, ports) and returns the services and loops of the process."""
+    """The declarations of one system. `build` takes its Process (and what it needs of others) and
+    returns services and loops. Its routes stand in the gateway's table, its console scripts in
+    pyproject.toml, its guides in `systems.GUIDES`."""
 
     name: str
     settings: type[msgspec.Struct]
     errors: Sequence[ErrorEntry]
     metrics: Sequence[Metric]
-    guides: Sequence[Guide]
-    routes: Sequence[Route]
-    commands: dict[str, str]
     build: Callable[..., Any]

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
+
 from backstay.core import faults
 from backstay.core.clock import Clock, rfc3339
 from backstay.core.context import Kind, Principal
@@ -17,16 +19,20 @@ from backstay.core.errors import Fault
 from backstay.core.settings import Secret
 
 if TYPE_CHECKING:
+    from json import JSONEncoder
+
     from joserfc.jwk import Key
 
 HS256 = "HS256"
 CACHE_LIMIT = 10_000
+EVERY_TENANT = "*"
+"""How systems write "all tenants": a token that names it so would be let in everywhere."""
 _TOKEN_LIMIT = 16_384
 # What parsing a hostile text can raise; deep nesting ends in a RecursionError.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 _TENANT_CLAIMS = ("tid", "tenantId", "tenant_id", "organizationId", "organization_id")
 # `local` and `system` hold every scope: no token may claim to be them.
-_CLAIMABLE: Mapping[object, Kind] = {"worker": "worker", "producer": "producer", "user": "user"}
+_CLAIMABLE: Mapping[str, Kind] = {"worker": "worker", "producer": "producer", "user": "user"}
 
 
 class KeySource(Protocol):
@@ -98,7 +104,24 @@ class Issuer:
             "scope": " ".join(scopes),
             "roles": list(roles),
         }
-        return jwt.encode(self._header, {**(claims or {}), **stated}, self._key)
+        return jwt.encode(
+            self._header, {**(claims or {}), **stated}, self._key, encoder_cls=_shell_safe()
+        )
+
+
+def _shell_safe() -> "type[JSONEncoder]":
+    """Of all ASCII only `>`, `?`, `~` and DEL can become a `-` or `_` of base64url; escaped, a
+    payload is also plain base64 and `base64 -d | jq .exp` prints its claims (Q8)."""
+    from json import JSONEncoder
+
+    class Encoder(JSONEncoder):
+        def encode(self, o: object) -> str:
+            text = super().encode(o)
+            for byte in ">?~\x7f":
+                text = text.replace(byte, f"\\u{ord(byte):04x}")
+            return text
+
+    return Encoder
 
 
 class Verifier:
@@ -141,7 +164,10 @@ class Verifier:
             raise Fault(faults.AUTH_ALGORITHM, algorithm=algorithm, supported=supported)
         key = await self.keys.key(str(header.get("kid", "")), algorithm)
         try:
-            return jwt.decode(token, key, algorithms=list(self.keys.algorithms)).claims
+            claims = jwt.decode(token, key, algorithms=list(self.keys.algorithms)).claims
+            # Handed on as JSON later: half a surrogate pair would fail there, far from its cause.
+            msgspec.json.encode(claims)
+            return claims
         except (JoseError, *_MALFORMED) as bad:
             reason = str(getattr(bad, "error", "")) or "it does not decode"
             raise Fault(faults.AUTH_INVALID, reason=reason.replace("_", " ")) from bad
@@ -170,7 +196,7 @@ class Verifier:
 def principal_of(claims: Mapping[str, Any]) -> Principal:
     """What verified claims say about the bearer. Raises AUTH001 when they contradict themselves."""
     return Principal(
-        kind=_CLAIMABLE.get(claims.get("kind"), "user"),
+        kind=_CLAIMABLE.get(str(claims.get("kind")), "user"),
         sub=str(claims.get("sub", "")),
         tenant=_tenant(claims),
         scopes=frozenset(_words(claims.get("scope"))),
@@ -183,7 +209,10 @@ def _tenant(claims: Mapping[str, Any]) -> str:
     named = {str(claims[name]) for name in _TENANT_CLAIMS if claims.get(name)}
     if len(named) > 1:
         raise Fault(faults.AUTH_INVALID, reason="its tenant claims contradict each other")
-    return named.pop() if named else "default"
+    tenant = named.pop() if named else "default"
+    if tenant == EVERY_TENANT:
+        raise Fault(faults.AUTH_INVALID, reason="its tenant is *, which is nobody's name")
+    return tenant
 
 
 def _words(claim: object) -> list[str]:

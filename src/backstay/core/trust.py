@@ -6,6 +6,7 @@ Behind it, systems listen on Unix sockets of mode 0600 and believe the judgement
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ _log = structlog.get_logger("core.trust")
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# Nothing but a name or address and a port: `user@name` and `name#x` are read in two ways.
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/?#@\\,]+)(?::[0-9]{0,5})?")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
@@ -131,7 +134,7 @@ def _believed(headers: Mapping[str, str]) -> Principal:
 
 def _check_host(headers: Mapping[str, str], hosts: frozenset[str]) -> None:
     given = headers.get("host", "")
-    if hosts and given and _host_name(f"//{given}") not in hosts:
+    if hosts and given and _host_name(given) not in hosts:
         allowed = ", ".join(sorted(hosts))
         raise Fault(faults.HOST_REFUSED, host=given[:100], allowed=allowed)
 
@@ -140,20 +143,21 @@ def _check_origin(method: str, headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if method in _SAFE or origin is None:
         return
-    # Port included: another program of this machine is another site.
-    if _place(origin) != _place(f"//{headers.get('host', '')}"):
+    # Port included: another program of this machine is another site. No Host, no own site: `null`
+    # (a sandboxed frame, a file) must not equal a missing one.
+    place = _place(origin)
+    if not place or place != headers.get("host", "").lower():
         raise Fault(faults.ORIGIN_REFUSED, origin=origin[:100])
 
 
-def _host_name(address: str) -> str:
+def _host_name(given: str) -> str:
+    """The name in a Host header; "" for what is not NAME or NAME:PORT and nothing else."""
+    found = _HOST.fullmatch(given)
+    return found["name"].strip("[]").lower() if found else ""
+
+
+def _place(origin: str) -> str:
     try:
-        return (urlsplit(address).hostname or "").lower()
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
-
-
-def _place(address: str) -> str:
-    try:
-        return urlsplit(address).netloc.lower() or "?"
-    except ValueError:
-        return "?"

@@ -133,16 +133,23 @@ def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Respo
 
 def decode_json(request: Request, decoder: "msgspec.json.Decoder[T]") -> T:
     """The body by a typed decoder. Raises CORE104 (not JSON), CORE105 (does not fit) or CORE109."""
-    given = request.headers.get("content-type", "")
-    # curl -d without a header says form-urlencoded: refusing it would fail every quick try.
-    if given and "json" not in given and "x-www-form-urlencoded" not in given:
-        raise Fault(WRONG_MEDIA_TYPE, path=request.path, given=given)
+    expect_json(request)
     try:
         return decoder.decode(request.body)
     except msgspec.ValidationError as bad:
         raise Fault(BAD_VALUE, reason=str(bad)) from bad
+    except RecursionError as bad:
+        raise Fault(BAD_JSON, reason="it is nested too deeply") from bad
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:
         raise Fault(BAD_JSON, reason=str(bad)) from bad
+
+
+def expect_json(request: Request) -> None:
+    """Raises CORE109 for a body that says it is something else."""
+    given = request.headers.get("content-type", "")
+    # curl -d without a header says form-urlencoded: refusing it would fail every quick try.
+    if request.body and given and "json" not in given and "x-www-form-urlencoded" not in given:
+        raise Fault(WRONG_MEDIA_TYPE, path=request.path, given=given)
 
 
 def _match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:

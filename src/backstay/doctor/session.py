@@ -9,6 +9,7 @@ import msgspec
 from backstay.core.clock import Clock, SystemClock
 from backstay.core.errors import Fault
 from backstay.core.guide import Evidence, Guide, Target
+from backstay.core.nearest import nearest
 from backstay.core.redact import redactor
 from backstay.doctor.belief import SYMPTOM
 from backstay.doctor.bundle import read_bundle, write_bundle
@@ -106,9 +107,7 @@ def _chosen(guides: Sequence[Guide], only: str) -> Sequence[Guide]:
     chosen = [guide for guide in guides if guide.id == only]
     if chosen:
         return chosen
-    from rapidfuzz import process
-
     known = [guide.id for guide in guides]
-    near = process.extractOne(only, known, score_cutoff=50)
-    nearest = f", perhaps {near[0]}" if near else ""
-    raise Fault(NO_GUIDE, name=only, known=", ".join(known), nearest=nearest)
+    near = nearest(only, known)
+    perhaps = f", perhaps {near}" if near else ""
+    raise Fault(NO_GUIDE, name=only, known=", ".join(known), nearest=perhaps)

@@ -13,7 +13,7 @@ from backstay.core.metrics import Registry
 from backstay.core.server import Listen
 from backstay.core.service import Loop, Service
 from backstay.gateway.exchange import Exchange, Observer, Stage
-from backstay.gateway.gate import ClientLimits, Gate
+from backstay.gateway.gate import ClientLimits, Gate, waiting_pool
 from backstay.gateway.health import Health, Systems
 from backstay.gateway.loops import Housekeeping
 from backstay.gateway.observers import AccessLog, Counting
@@ -30,10 +30,9 @@ _STATES: Mapping[State, int] = {"closed": 0, "half-open": 1, "open": 2}
 
 
 class Parts(msgspec.Struct):
-    """A gateway, ready to be run. `loops` are `Loop`s for the runner."""
+    """A gateway, ready to be run once `checks` are on the board it was given."""
 
     gateway: Gateway
-    board: Board
     checks: list[Check]
     breakers: dict[str, Breaker]
     pools: dict[str, Pool]
@@ -43,7 +42,7 @@ class Parts(msgspec.Struct):
     @property
     def all(self) -> Sequence[Service | Loop]:
         """In start order."""
-        return [self.board, self.access, self.housekeeping, self.gateway]
+        return [self.access, self.housekeeping, self.gateway]
 
 
 def assemble(
@@ -53,18 +52,14 @@ def assemble(
     clock: Clock,
     ids: Ids,
     registry: Registry,
+    board: Board,
 ) -> Parts:
-    """Needs a running event loop; opens nothing."""
-    pools = {
-        upstream.name: Pool(upstream.name, upstream.where, _pool_limits(settings))
-        for upstream in upstreams
-    }
+    """Needs a running event loop; opens nothing. `board` is the process's, read for `/health`."""
+    pools = _pools(settings, upstreams)
     breakers = _breakers(settings, upstreams, clock, registry)
     # What a breaker knows of a process that was replaced says nothing of the new one: without
     # this a restarted system would stay cut off for the rest of the open time (G10).
     systems = Systems(upstreams, lambda name: breakers[name].reset())
-    checks = systems.checks()
-    board = Board(clock, __version__, checks)
     guard = BreakerStage(breakers)
     access = AccessLog(clock)
     parts: list[Parts] = []
@@ -80,8 +75,22 @@ def assemble(
     every = list(pools.values())
     gateway = Gateway(gate, listen, every, clock, access.flush, settings.drain_delay)
     keeper = Housekeeping(every, clock)
-    parts.append(Parts(gateway, board, checks, breakers, pools, access, keeper))
+    parts.append(Parts(gateway, systems.checks(), breakers, pools, access, keeper))
     return parts[0]
+
+
+def _pools(settings: GatewaySettings, upstreams: Sequence[Upstream]) -> dict[str, Pool]:
+    """One pool for each upstream, and one of their own for its routes on which clients wait: idle
+    workers in long polls must not keep everybody else out. Its size is what clients may open."""
+    limits = _pool_limits(settings)
+    size = max(settings.pool_size, settings.max_connections - settings.pool_size)
+    waiting = msgspec.structs.replace(limits, size=size)
+    pools: dict[str, Pool] = {}
+    for upstream in upstreams:
+        pools[upstream.name] = Pool(upstream.name, upstream.where, limits)
+        if any(spec.kind != "unary" for spec in upstream.routes):
+            pools[waiting_pool(upstream.name)] = Pool(upstream.name, upstream.where, waiting)
+    return pools
 
 
 def _stages(

@@ -45,8 +45,14 @@ class Connection(Protocol):
     def end(self) -> None: ...
 
 
+def waiting_pool(upstream: str) -> str:
+    """The name of the pool for an upstream's `long` and `stream` routes."""
+    return f"{upstream}:waiting"
+
+
 class Gate:
-    """One per gateway. `pools` has a pool for each upstream of the routes."""
+    """One per gateway. `pools` has a pool for each upstream of the routes, and a `waiting_pool` for
+    those with routes that are not unary."""
 
     def __init__(
         self,
@@ -109,7 +115,10 @@ class Gate:
         """The way to the upstream that the stages have chosen."""
         if exchange.upstream is None:
             raise Fault(OWN_FAULT)
-        return Relay(client, exchange, self._pools[exchange.upstream.name], self._timeouts)
+        name = exchange.upstream.name
+        unary = exchange.route is None or exchange.route.kind == "unary"
+        pool = self._pools[name if unary else waiting_pool(name)]
+        return Relay(client, exchange, pool, self._timeouts)
 
     def refusal(self, exchange: Exchange, fault: Fault) -> Answer:
         """A Fault as problem JSON, with the headers its status wants."""

@@ -182,18 +182,6 @@ def shown(view: BreakerView) -> Entry:
     return {**view.plain(), "state": view.state.replace("-", "_")}
 
 
-def remembered(board: Board, checks: Sequence[Check]) -> list[Check]:
-    """The same checks for the control socket, answered from `board`: nobody is asked twice."""
-
-    def reading(name: str) -> Callable[[], Awaitable[Finding]]:
-        async def run() -> Finding:
-            return board.finding(name)
-
-        return run
-
-    return [Check(c.name, c.critical, c.deadline, c.every, reading(c.name)) for c in checks]
-
-
 async def _connects(upstream: Upstream) -> Finding:
     """A system without a control socket: does anybody accept connections there?"""
     where = upstream.where

@@ -26,7 +26,12 @@ METRICS: Sequence[Metric] = (
     Metric("gateway_pool_in_use", "gauge", "Connections with a request on them", ("upstream",)),
     Metric("gateway_pool_idle", "gauge", "Connections kept for the next request", ("upstream",)),
     Metric("gateway_pool_waiting", "gauge", "Requests that wait for a connection", ("upstream",)),
-    Metric("gateway_pool_size", "gauge", "Connections an upstream may have", ("upstream",)),
+    Metric(
+        "gateway_pool_size",
+        "gauge",
+        "Connections an upstream may have; NAME:waiting is for its long routes",
+        ("upstream",),
+    ),
     Metric("gateway_breaker_state", "gauge", "0 closed, 1 half-open, 2 open (G11)", ("upstream",)),
     Metric(
         "gateway_breaker_changes_total", "counter", "Changes of breaker state", ("upstream", "to")

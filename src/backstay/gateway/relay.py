@@ -60,6 +60,7 @@ class Relay:
         "_client",
         "_connection",
         "_exchange",
+        "_gathers",
         "_head",
         "_held",
         "_idle",
@@ -79,6 +80,8 @@ class Relay:
         unary = exchange.route is None or exchange.route.kind == "unary"
         self._idle = not unary
         self._silence = timeouts.total if unary else timeouts.idle
+        # A body that drips in must not keep a connection from everybody else.
+        self._gathers = unary and not exchange.expects
         self._connection: UpstreamConnection | None = None
         self._head = b""
         self._pieces: list[bytes] = []
@@ -91,7 +94,13 @@ class Relay:
         """Ask for a connection; everything else follows from callbacks."""
         self._exchange.phase = "queue"
         self._client.deadline(self._silence)
-        self._pool.acquire(self)
+        if not self._gathers or self._gathered:
+            self._gathers = False
+            self._pool.acquire(self)
+
+    @property
+    def _gathered(self) -> bool:
+        return self._exchange.complete or self._exchange.waiting_bytes >= HIGH_WATER
 
     @property
     def takes_more(self) -> bool:
@@ -110,7 +119,10 @@ class Relay:
             fault = Fault(BODY_TOO_LARGE, limit=limit, prefix=exchange.prefix)
             self._end(fault)
             return
-        if self._connection is not None and not self._held:
+        if self._gathers and self._gathered:
+            self._gathers = False
+            self._pool.acquire(self)
+        elif self._connection is not None and not self._held:
             self._forward(self._connection)
 
     def cancel(self) -> None:
@@ -122,7 +134,8 @@ class Relay:
     def expired(self) -> None:
         """The deadline has passed: who was it that kept the others waiting?"""
         exchange = self._exchange
-        if not exchange.complete and not self._held and self._connection and not exchange.answered:
+        asked = self._gathers or (self._connection is not None and not self._held)
+        if asked and not exchange.complete and not exchange.answered:
             self._let_go()
             exchange.verdict = "unknown"
             exchange.cause = Cause("client_slow", "the body did not arrive")

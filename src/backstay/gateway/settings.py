@@ -8,6 +8,7 @@ import msgspec
 
 from backstay.core.breaker import BreakerSettings
 from backstay.core.errors import Fault
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.server import Listen
 from backstay.core.settings import Option, Secret
 from backstay.core.system import Auth, RouteKind
@@ -15,7 +16,7 @@ from backstay.gateway.errors import BAD_UPSTREAMS
 
 
 class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `core.system.Route` with its body limit in bytes (0: the gateway's own). A segment of
+    """A path prefix with its body limit in bytes (0: the gateway's own). A segment of
     the prefix may be `{name}`, which any text fits."""
 
     prefix: str
@@ -41,15 +42,12 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Listen.parse(self.address)
 
 
-class GatewaySettings(msgspec.Struct, frozen=True):
+class GatewaySettings(ProcessSettings, frozen=True):
     """Seconds are floats inside and Go-style durations where a person writes them."""
 
     listen: Annotated[
         str, Option("address to serve on", ("GATEWAY_LISTEN",), "listen", "--listen")
     ] = "127.0.0.1:8080"
-    data: Annotated[Path, Option("data folder", ("BACKSTAY_DATA",), "data", "--data")] = Path(
-        ".backstay"
-    )
     jwt_secret: Annotated[
         Secret, Option("secret of tokens; none means loopback only", ("JWT_SECRET",), "jwt_secret")
     ] = Secret("")

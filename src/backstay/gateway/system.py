@@ -12,8 +12,6 @@ from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
 from backstay.gateway.build import assemble
 from backstay.gateway.errors import ERRORS
-from backstay.gateway.guides import GUIDES
-from backstay.gateway.health import remembered
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, read_upstreams
 
@@ -24,8 +22,10 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
     upstreams = read_upstreams(settings.upstreams, process.runtime)
     trust = trust_of(settings, process.clock)
     process.registry.declare(METRICS)
-    parts = assemble(settings, upstreams, trust, process.clock, process.ids, process.registry)
-    process.board_checks.extend(remembered(parts.board, parts.checks))
+    parts = assemble(
+        settings, upstreams, trust, process.clock, process.ids, process.registry, process.board
+    )
+    process.board_checks.extend(parts.checks)
     process.breakers.update(parts.breakers)
     return parts.all
 
@@ -36,7 +36,6 @@ def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
     if settings.jwt_secret:
         return Trust.strict(_verifier(settings, settings.jwt_secret, clock), settings.hosts)
     require_auth_for(settings.listen, None)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     verifier = _verifier(settings, make_dev_issuer(settings.data), clock)
     return Trust.loopback(verifier, settings.hosts)
 
@@ -50,8 +49,5 @@ SYSTEM = System(
     settings=GatewaySettings,
     errors=ERRORS,
     metrics=METRICS,
-    guides=GUIDES,
-    routes=(),
-    commands={"backstay gateway": "backstay.cli.gateway:command"},
     build=build,
 )

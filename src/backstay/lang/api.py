@@ -6,6 +6,7 @@ kind is a diagnostic.
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from backstay.lang import errors as e
 from backstay.lang.check import check
@@ -91,10 +92,11 @@ def _unreadable(sources: Sequence[tuple[str, str]]) -> list[Diagnostic]:
 
 
 def _digest(sources: Sequence[tuple[str, str]]) -> str:
+    """Of base names and texts: the same files in another folder are the same program."""
     sha = hashlib.sha256()
-    for name, text in sources:
-        for part in (name, text):
-            data = part.encode("utf-8", "surrogatepass")
+    for part in sorted((PurePath(name).name, text) for name, text in sources):
+        for word in part:
+            data = word.encode("utf-8", "surrogatepass")
             # The length keeps the parts apart: moving a letter from one to the next must show.
             sha.update(len(data).to_bytes(8, "big"))
             sha.update(data)

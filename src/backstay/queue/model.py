@@ -168,6 +168,7 @@ class Purge(msgspec.Struct, frozen=True, tag="purge"):
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
     """The reader of `reply_to` has stored these outcomes; they are not shown to it again."""
 
+    tenant: str
     reply_to: str
     ids: tuple[str, ...]
 
@@ -216,6 +217,8 @@ class QueueStats(msgspec.Struct, frozen=True):
 
 
 class Inconsistency(msgspec.Struct, frozen=True):
+    """An entry of the store that contradicts another; `repaired` says whether it was mended."""
+
     kind: str
     id: str
     says: str

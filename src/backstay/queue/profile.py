@@ -4,6 +4,7 @@ The folder has mode 0700 and the file 0600; CODEQ_CONFIG_DIR names another folde
 """
 
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,18 @@ def masked(secret: Secret) -> str:
     if not text:
         return "<unset>"
     return f"{text[:4]}...{text[-4:]}" if len(text) > 16 else "****"
+
+
+def expiry(secret: Secret) -> float | None:
+    """`exp` of a JSON Web Token in epoch seconds, unverified; None where there is none."""
+    part = secret.reveal().split(".")
+    if len(part) != 3:
+        return None
+    try:
+        claims = msgspec.json.decode(urlsafe_b64decode(part[1] + "=" * (-len(part[1]) % 4)))
+    except (ValueError, msgspec.DecodeError):
+        return None
+    found = claims.get("exp") if isinstance(claims, dict) else None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 1e11:
+        return None
+    return float(found)

@@ -197,14 +197,17 @@ class Queue:
 
     # --- readers of outcomes -----------------------------------------------------------------
 
-    async def outcomes(self, reply_to: str, wait: float, limit: int) -> Sequence[Task]:
+    async def outcomes(self, tenant: str, reply_to: str, wait: float, limit: int) -> Sequence[Task]:
         """Ended tasks of that reader it has not acknowledged, oldest end first."""
+        query = TaskQuery(
+            tenant=None if tenant == ANY_TENANT else tenant, reply_to=reply_to, limit=limit
+        )
         until = self._clock.tick() + wait
         bell = self._bells.hang(("reply", reply_to))
         try:
             while True:
                 bell.clear()
-                page = await self._engine.page(TaskQuery(reply_to=reply_to, limit=limit))
+                page = await self._engine.page(query)
                 if page.items or self._draining:
                     return page.items
                 if not await heard(bell, self._clock, until):
@@ -212,9 +215,10 @@ class Queue:
         finally:
             self._bells.unhang(("reply", reply_to), bell)
 
-    async def ack(self, reply_to: str, ids: Sequence[str]) -> int:
+    async def ack(self, tenant: str, reply_to: str, ids: Sequence[str]) -> int:
         """How many were still unacknowledged."""
-        [count] = await self._engine.apply([Ack(reply_to, tuple(ids))], self._clock.now())
+        seen = Ack(tenant, reply_to, tuple(ids))
+        [count] = await self._engine.apply([seen], self._clock.now())
         return cast("int", count)
 
     # --- people and machines that look on ----------------------------------------------------

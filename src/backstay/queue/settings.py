@@ -8,17 +8,15 @@ import msgspec
 
 from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
+from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
 from backstay.queue.errors import NO_REDIS_YET
 from backstay.queue.model import Rules
 
 
-class QueueSettings(msgspec.Struct, frozen=True):
+class QueueSettings(ProcessSettings, frozen=True):
     """Seconds are numbers, as in codeQ's own files."""
 
-    data: Annotated[Path, Option("folder of the store", ("BACKSTAY_DATA",), "data", "--data")] = (
-        Path(".backstay")
-    )
     listen: Annotated[
         str, Option("address: HOST:PORT, :PORT or unix:/path", ("CODEQ_LISTEN",), "", "--listen")
     ] = ""
@@ -27,13 +25,6 @@ class QueueSettings(msgspec.Struct, frozen=True):
         Option("port on loopback, unless `listen` is given", ("PORT",)),
         msgspec.Meta(ge=0, le=65535),
     ] = 8080
-    log_level: Annotated[
-        Literal["debug", "info", "warn", "error"],
-        Option("least level that is logged", ("LOG_LEVEL",), "logLevel"),
-    ] = "info"
-    log_format: Annotated[
-        Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
-    ] = "json"
     durability: Annotated[
         Literal["power", "process"],
         Option("what an answer survives", ("CODEQ_DURABILITY",), "durability", "--durability"),

@@ -10,7 +10,7 @@ from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
-from backstay.core.system import Route, System
+from backstay.core.system import System
 from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
 from backstay.queue.api import PREFIX
@@ -38,7 +38,6 @@ class Store:
         self._open = False
 
     async def start(self) -> None:
-        self._engine.path.parent.mkdir(parents=True, exist_ok=True)
         await self._engine.open()
         self._open = True
 
@@ -133,11 +132,5 @@ SYSTEM = System(
     settings=QueueSettings,
     errors=ERRORS,
     metrics=METRICS,
-    guides=(),
-    routes=(Route(PREFIX, "long", "public"),),
-    commands={
-        "codeq": "backstay.cli.codeq:main",
-        "codeq-server": "backstay.cli.codeq_server:main",
-    },
     build=build,
 )

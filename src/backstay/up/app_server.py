@@ -28,17 +28,17 @@ def serve(file: Path, loaded: Loaded[AppSettings], env: Mapping[str, str]) -> in
     (CODEQ_BASE_URL, CODEQ_PRODUCER_TOKEN)."""
 
     async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
-        program, sources = read_program(file)
+        program = read_program(file)
         if not env.get("CODEQ_BASE_URL"):
             refuse_tasks(program, file)
-            return await build(process, program, sources, None)
+            return await build(process, program, None)
         queue = QueueForApp(QueueClient.from_env(env))
-        return [_Connection(queue), *await build(process, program, sources, queue)]
+        return [_Connection(queue), *await build(process, program, queue)]
 
     return run_process("app", loaded, built)
 
 
-def read_program(file: Path) -> tuple[Program, Sources]:
+def read_program(file: Path) -> Program:
     """The checked program of a file, or of all `.cai` files of a folder.
 
     Mistakes are printed with their places on standard error. Raises UP005, UP018.
@@ -57,7 +57,7 @@ def read_program(file: Path) -> tuple[Program, Sources]:
         program, found = check_files(sources)
     if program is None:
         raise _invalid(file, found, sources)
-    return program, sources
+    return program
 
 
 def refuse_tasks(program: Program, file: Path) -> None:

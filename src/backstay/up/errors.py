@@ -6,7 +6,8 @@ PORT_TAKEN = ErrorEntry(
     code="UP001",
     message="port {port} on {host} is taken by {holder}",
     cause="{purpose} wants to listen there, and only one program can",
-    fix="end that program, or choose another port: backstay up --port {other}",
+    fix="end that program, or choose another port: add --port {other} "
+    "(make up ARGS='--port {other}')",
     exit=Exit.UNREACHABLE,
     guide="port-taken",
 )

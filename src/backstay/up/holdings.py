@@ -12,8 +12,11 @@ from backstay import __version__
 from backstay.core.clock import SystemClock, rfc3339
 from backstay.core.control import ControlSilent, ask
 from backstay.core.errors import Fault
-from backstay.core.runtime import find_runtime, write_atomically
+from backstay.core.runtime import find_runtime, make_folder, write_atomically
+from backstay.core.sqlite import Schema
 from backstay.core.sqlite.files import copy
+from backstay.core.sqlite.restoring import admit
+from backstay.core.sqlite.restoring import restore as put_back
 from backstay.up.errors import NEEDS_YES, NO_BACKUP, NOT_EMPTY, NOT_OURS, STILL_RUNS
 from backstay.up.owner import MARKER, owner
 from backstay.up.project import SYSTEMS
@@ -82,7 +85,8 @@ async def back_up(data: Path, folder: Path) -> Manifest:
 def restore(folder: Path, data: Path) -> Manifest:
     """Put a backup in place. What stood there before is kept as `NAME.before-restore`.
 
-    Raises UP007 while it is in use, UP013 when `folder` is no backup.
+    Raises UP007 while it is in use, UP013 when `folder` is no backup, and CORE043, CORE047 or
+    CORE048 when one of its stores is damaged, of a newer release, or of another application.
     """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -90,12 +94,12 @@ def restore(folder: Path, data: Path) -> Manifest:
         raise Fault(NO_BACKUP, folder=str(folder), marker=MANIFEST) from bad
     if data.exists():
         demand_stopped(data)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # All of them are looked at before the first is touched.
     for name in manifest.stores:
-        _set_aside(data, name)
-        arriving = data / f"{name}.restoring"
-        shutil.copyfile(folder / name, arriving)
-        arriving.replace(data / name)
+        admit(folder / name, _schema(name))
+    make_folder(data)
+    for name in manifest.stores:
+        put_back(folder / name, data / name, _schema(name))
     for name in manifest.files:
         _copied(folder / name, data / name)
     return manifest
@@ -123,14 +127,17 @@ def _copy_rest(data: Path, folder: Path, done: set[str]) -> Sequence[str]:
     return copied
 
 
-def _set_aside(data: Path, name: str) -> None:
-    # The log goes along: beside a new file it would spoil that one.
-    for suffix in ("", "-wal", "-shm"):
-        old = data / f"{name}{suffix}"
-        kept = data / f"{name}.before-restore{suffix}"
-        kept.unlink(missing_ok=True)
-        if old.exists():
-            old.replace(kept)
+def _schema(store: str) -> Schema | None:
+    """The schema of a store of ours; None for one of the user's own processes."""
+    if store == "queue.db":
+        from backstay.queue.store.sqlite import SCHEMA
+
+        return SCHEMA
+    if store == "app.db":
+        from backstay.app.store.schema import runtime_schema
+
+        return runtime_schema()
+    return None
 
 
 def _copied(source: Path, target: Path) -> bool:

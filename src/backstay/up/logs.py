@@ -119,8 +119,10 @@ class Output:
         self._all.write(f"{name:<{self._width}} | {text}\n".encode())
         if self._terminal.colours:
             # Only people at a terminal pay for it; `core.log_text` is imported with it.
-            from backstay.up.readable import readable
+            from backstay.up.readable import is_idle, readable
 
+            if is_idle(text):
+                return
             text = readable(text)
         self._terminal.show(f"{self._prefix(name)} {text}")
 

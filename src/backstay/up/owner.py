@@ -7,21 +7,16 @@ from pathlib import Path
 import msgspec
 
 from backstay import __version__
-from backstay.core.errors import Fault
-from backstay.core.faults import LOCK_UNUSABLE
 from backstay.core.lock import Lock, holder
-from backstay.core.runtime import write_atomically
+from backstay.core.runtime import make_folder, write_atomically
 
 MARKER = "backstay.json"
 """Says that a folder is ours; `reset` and `restore` touch no other."""
 
 
 def own(data: Path) -> Lock:
-    """Make the folder if need be and own it. Raises CORE010 naming the owner, CORE011."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as failed:
-        raise Fault(LOCK_UNUSABLE, path=str(data), reason=failed.strerror or "?") from failed
+    """Make the folder if need be and own it. Raises CORE064, CORE010 naming the owner, CORE011."""
+    make_folder(data)
     lock = Lock(data).acquire()
     if not (data / MARKER).exists():
         write_atomically(data / MARKER, msgspec.json.encode({"version": __version__}))

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import msgspec
 
+from backstay.core.clock import SystemDice
 from backstay.core.errors import Fault
 from backstay.core.runtime import write_atomically
 from backstay.up.errors import PORT_TAKEN
 
 _LISTENING = "0A"
 _LSOF_SECONDS = 0.8
+_QUIET = (20_000, 32_000)
+_TRIES = 100
 
 
 def remembered(data: Path, names: Iterable[str]) -> dict[str, int]:
@@ -31,11 +34,25 @@ def remembered(data: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on at this moment."""
+    """A port nobody listens on, below those that the kernel hands out to outgoing connections:
+    one that is remembered for the next start is not taken by chance meanwhile."""
+    dice = SystemDice()
+    for candidate in (int(dice.uniform(*_QUIET)) for _ in range(_TRIES)):
+        if _binds(host, candidate):
+            return candidate
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _binds(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def demand_free(host: str, port: int, purpose: str) -> None:

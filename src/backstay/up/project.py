@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from backstay.core.errors import Fault
+from backstay.core.nearest import nearest
 from backstay.up.errors import BAD_PROJECT
 
 FILE_NAME = "backstay.yaml"
@@ -80,14 +81,13 @@ def _known_keys(file: Path, place: str, value: object, spec: type[msgspec.Struct
     known = spec.__struct_encode_fields__
     for key in value:
         if key not in known:
-            from rapidfuzz.process import extractOne
-
-            nearest = extractOne(str(key), known)
+            near = nearest(str(key), known)
+            perhaps = f"did you mean {near!r}? " if near else ""
             where = f"{file}: {place}" if place else str(file)
             raise _bad(
                 where,
                 f"unknown key {key!r}",
-                f"did you mean {nearest[0]!r}? known: {', '.join(known)}",
+                f"{perhaps}known: {', '.join(known)}",
             )
 
 

@@ -12,6 +12,12 @@ _CLOCK = slice(11, 23)
 """Hours to milliseconds of an RFC 3339 time."""
 
 
+def is_idle(line: str) -> bool:
+    """A long poll that ended with nothing to do: every worker prints one each few seconds, and they
+    would push everything else off the screen. The files have them."""
+    return '"status":204' in line and '"msg":"http request"' in line and '"level":"info"' in line
+
+
 def readable(line: str) -> str:
     """`12:00:00.000 info ready duration=41.3`; what is no log line of ours stays as it is.
 

@@ -27,9 +27,11 @@ class Running:
         """Ask it to finish. Our systems see the end of their pipe, others get SIGTERM."""
         # Never both: for our systems a second request means "at once".
         self.let_go()
-        if not self._by_pipe:
-            with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
+            if not self._by_pipe:
                 self.process.terminate()
+            # One that was suspended could not hear it, and would be waited for in vain.
+            os.killpg(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it and what it started, now."""

@@ -25,7 +25,7 @@ from backstay.up.ports import demand_free
 from backstay.up.project import Project, project_beside
 from backstay.up.state import read_state
 from backstay.up.supervisor import START_SECONDS, supervise
-from backstay.up.table import data_hint, draw, examples, show
+from backstay.up.table import behind, show
 
 _POLL = 0.05
 
@@ -105,12 +105,8 @@ def _table(asked: Asked, data: Path, runtime: Path) -> int:
     state = read_state(runtime)
     if state is None:
         return Exit.NEGATIVE
-    lines = [draw(state, colours=False), "", "try next:"]
-    hint = data_hint(data.absolute())
     tries = project_beside(asked.app_file).tries
-    lines += [f"  {line}" for line in examples(state, asked.app_file, tries, hint)]
-    lines += [f"  backstay logs -f{hint}", f"  backstay down{hint}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(behind(state, data.absolute(), asked.app_file, tries))
     well = all(process.state == "ready" for process in state.processes.values())
     return Exit.OK if well else Exit.NEGATIVE
 

@@ -32,6 +32,8 @@ class ProcessState(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
+    """One supervisor and its processes by name. `started` is RFC 3339."""
+
     version: str
     pid: int
     started: str
@@ -42,6 +44,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 def write_state(runtime: Path, state: State) -> None:
+    """Put it into the runtime folder; readers see the old one or this."""
     write_atomically(runtime / "state.json", msgspec.json.encode(state))
 
 

@@ -152,6 +152,7 @@ class Supervisor:
                 child.kill()
         forced.cancel()
         await drain
+        self._say(f"stopped; the data stay in {self._plan.data}")
 
     async def _drain(self) -> None:
         def order(child: Child) -> int:

@@ -22,16 +22,10 @@ _HEAD = ("process", "state", "address", "pid")
 
 def show(state: State, plan: Plan, terminal: Terminal) -> None:
     """Print the table of a start on the terminal."""
-    hint = data_hint(plan.data)
     lines = [
-        "",
-        f"Backstay on {state.base_url}   data: {plan.data}",
-        "",
-        draw(state, colours=terminal.colours),
-        "",
-        *_warnings(state, plan),
+        *_table(state, plan.data, colours=terminal.colours),
         "try next, in another terminal:",
-        *(f"  {line}" for line in examples(state, plan.app_file, plan.tries, hint)),
+        *(f"  {line}" for line in examples(state, plan.app_file, plan.tries, data_hint(plan.data))),
         "",
         "Ctrl-C drains and ends it.",
         "",
@@ -39,8 +33,33 @@ def show(state: State, plan: Plan, terminal: Terminal) -> None:
     terminal.show("\n".join(lines))
 
 
+def behind(state: State, data: Path, app_file: Path | None, tries: Sequence[str]) -> str:
+    """The same for a start that leaves the terminal free."""
+    hint = data_hint(data)
+    lines = [
+        *_table(state, data, colours=False),
+        "try next:",
+        *(f"  {line}" for line in examples(state, app_file, tries, hint)),
+        f"  backstay logs -f{hint}",
+        f"  backstay down{hint}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(state: State, data: Path, *, colours: bool) -> list[str]:
+    return [
+        "",
+        f"Backstay on {state.base_url}   data: {data}",
+        "",
+        draw(state, colours=colours),
+        "",
+        *_warnings(state, data),
+    ]
+
+
 def draw(state: State, *, colours: bool) -> str:
-    """The processes, one a line; how those that do not run ended."""
+    """The processes, one a line; then those that ended, how, and how often they came back."""
     rows = [
         (name, process.state, process.address or "-", str(process.pid or "-"))
         for name, process in state.processes.items()
@@ -48,8 +67,9 @@ def draw(state: State, *, colours: bool) -> str:
     text = _rich(rows) if colours else _plain(rows)
     troubles = [
         f"  {name} last ended at {process.last_exit.at[:19]}Z: {process.last_exit.reason}"
+        + (f"; restarts: {process.restarts}" if process.restarts else "")
         for name, process in state.processes.items()
-        if process.last_exit and process.state != "ready"
+        if process.last_exit
     ]
     return "\n".join([text, *troubles])
 
@@ -78,10 +98,10 @@ def data_hint(data: Path) -> str:
     return "" if str(shown) == ".backstay" else f" --data {shown}"
 
 
-def _warnings(state: State, plan: Plan) -> list[str]:
+def _warnings(state: State, data: Path) -> list[str]:
     found = []
     if not os.environ.get("JWT_SECRET"):
-        token = f"backstay token --role ROLE{data_hint(plan.data)}"
+        token = f"backstay token --role ROLE{data_hint(data)}"
         found += [
             "NO AUTHENTICATION: JWT_SECRET is not set, so whoever is on this machine may use the",
             "queue, the admin routes and all that is public. What asks for a role still wants one:",

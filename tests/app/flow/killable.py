@@ -16,7 +16,8 @@ import apsw
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.app import programs as p
-from tests.app.flow.stage import ADD_CUSTOMER, ADD_PRODUCT, ENDED
+from tests.app.flow.stage import ADD_CUSTOMER, ENDED
+from tests.app.programs import ADD_PRODUCT
 
 from backstay.app.flow.engine import Flow
 from backstay.app.plan.statements import compile_block

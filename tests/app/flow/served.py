@@ -23,13 +23,12 @@ APP = Path(__file__).parents[3] / "examples" / "orders" / "app.cai"
 
 
 def main(folder: Path) -> int:
-    sources = [(APP.name, APP.read_text())]
-    program, found = check_files(sources)
+    program, found = check_files([(APP.name, APP.read_text())])
     if program is None:
         raise SystemExit(str(found))
 
     async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
-        return await build(process, program, sources, FileQueue(folder / "queue.db"))
+        return await build(process, program, FileQueue(folder / "queue.db"))
 
     settings = AppSettings(data=folder, listen=f"unix:{folder}/app.sock")
     (folder / "run").mkdir(exist_ok=True)

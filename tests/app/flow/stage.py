@@ -26,18 +26,6 @@ ENDED = ("completed", "failed", "compensated", "compensation_failed", "cancelled
 ADD_CUSTOMER = (
     p.Create("Customer", (("name", p.text("Ada")), ("email", p.Name("e", p.STRING))), "c"),
 )
-ADD_PRODUCT = (
-    p.Create(
-        "Product",
-        (
-            ("sku", p.Name("sku", p.STRING)),
-            ("name", p.Name("sku", p.STRING)),
-            ("price", p.Name("price", p.MONEY)),
-            ("stock", p.Name("stock", p.INT)),
-        ),
-        "product",
-    ),
-)
 
 
 class Stage:
@@ -146,7 +134,7 @@ class Stage:
                 "price": Decimal(price),
                 "stock": stock,
             }
-            compile_block(self.program, ADD_PRODUCT)(self.unit(conn), scope)
+            compile_block(self.program, p.ADD_PRODUCT)(self.unit(conn), scope)
             return str(scope["product"]["id"])  # type: ignore[index]
 
         return await self.database.write(add)

@@ -180,9 +180,9 @@ async def test_every_kind_of_end_waits_for_its_reader_until_acknowledged(bench: 
     await bench.reopen()
     assert await outcomes(bench) == expected
     [first, *_] = (await bench.engine.page(TaskQuery(reply_to="app"))).items
-    assert await bench.one(Ack("another app", (first.id,))) == 0
-    assert await bench.one(Ack("app", (first.id, "unknown"))) == 1
-    assert await bench.one(Ack("app", (first.id,))) == 0
+    assert await bench.one(Ack("*", "another app", (first.id,))) == 0
+    assert await bench.one(Ack("*", "app", (first.id, "unknown"))) == 1
+    assert await bench.one(Ack("*", "app", (first.id,))) == 0
     assert await outcomes(bench) == expected[1:]
 
 
@@ -203,7 +203,7 @@ async def test_ended_tasks_go_after_retention_unless_somebody_waits_for_them(ben
     await bench.after(1.1)
     assert await bench.state(plain) == "gone"
     assert await bench.state(awaited) == "completed"
-    await bench.one(Ack("app", (awaited.id,)))
+    await bench.one(Ack("*", "app", (awaited.id,)))
     await bench.after(1)
     assert await bench.state(awaited) == "gone"
     assert await bench.engine.audit(repair=False) == []

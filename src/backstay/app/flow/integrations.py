@@ -8,9 +8,10 @@ the effect unknown. The step's policy is the only owner of retries (decision 15)
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from statistics import median
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -26,6 +27,7 @@ from backstay.core.errors import Fault, Plain
 from backstay.core.health import Check, Finding
 from backstay.core.http import Answer, Client
 from backstay.core.http_errors import CallFailed, EgressError
+from backstay.core.redact import redactor
 from backstay.lang.program import Constant, Env, Expr, Integration, Operation, Program
 
 _READINGS = 200
@@ -147,6 +149,7 @@ class Target:
         self._client = Client(self._clock, rules)
         self._base = _text(declared.base_url, env).rstrip("/")
         self._token = _text(declared.token, env) if declared.token is not None else ""
+        _keep_secret(self._base, self._token)
         self._variable = declared.base_url.name if isinstance(declared.base_url, Env) else ""
 
     def learn(self, operations: tuple[Operation, ...]) -> None:
@@ -172,6 +175,8 @@ class Target:
         finally:
             if not settled:
                 self._breaker.abandon(ticket)
+        # The other side may say our credentials back to us; what it says is stored and shown.
+        outcome = msgspec.structs.replace(outcome, error=redactor().redact(outcome.error))
         if trouble:
             self._last_error = trouble
             self._breaker.fail(ticket, outcome.error)
@@ -283,6 +288,18 @@ def _output(body: bytes) -> str:
 def _seconds(text: str) -> float:
     """Retry-After in seconds; its date form is rare and gives 0."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0.0
+
+
+def _keep_secret(base: str, token: str) -> None:
+    """Credentials of an integration are known to whatever hides secrets."""
+    known = redactor()
+    known.learn(token)
+    with suppress(ValueError):
+        parts = urlsplit(base)
+        if parts.password:
+            known.learn(unquote(parts.password))
+            # As Basic authentication sends it: the pair, encoded as one.
+            known.learn(unquote(f"{parts.username}:{parts.password}"))
 
 
 def _text(expr: Expr, env: Mapping[str, str | None]) -> str:

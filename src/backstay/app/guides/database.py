@@ -60,7 +60,7 @@ APP_DATABASE = Guide(
     seed="codeai: Database (C1, C2)",
     symptoms=(
         Symptom("text", r"database ping failed|database is locked|app\.db", "a failing database"),
-        Symptom("text", r"SQLITE_BUSY|CORE04[1-9]", "a failing database"),
+        Symptom("text", r"SQLITE_BUSY|CORE01[01]|CORE04[1-8]", "a failing database"),
         Symptom("state", "app.database=locked", "the check fails"),
     ),
     probes=(DATABASE, FILE),

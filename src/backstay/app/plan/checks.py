@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
-from rapidfuzz import process
 
 from backstay.app.errors import BAD_JSON
 from backstay.app.plan.writes import broken_bound
 from backstay.app.values import codec, describe
 from backstay.core.errors import ErrorEntry, Fault, Plain
+from backstay.core.nearest import nearest
 from backstay.lang.program import Field, ListType, Program, RecordType, ScalarType, Type
 
 _MISTAKES_SHOWN = 50
@@ -181,9 +181,9 @@ def _no_constant(name: str) -> object:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    near = process.extractOne(name, known, score_cutoff=60)
+    near = nearest(name, known)
     if near:
-        return f"is not known; did you mean {near[0]}?"
+        return f"is not known; did you mean {near}?"
     return f"is not known; known are: {', '.join(known) or 'none'}"
 
 

@@ -31,7 +31,6 @@ from backstay.lang.program import (
     Record,
     RefType,
     RowType,
-    ScalarType,
     Sum,
     Type,
     Unary,
@@ -263,8 +262,3 @@ def _items(value: object, what: str) -> list[object]:
     if isinstance(value, list | tuple):
         return list(value)
     raise Fault(CANNOT_COMPUTE, what=f"the list for {what}", reason=f"it is {describe(value)}")
-
-
-def is_scalar(kind: Type, name: str) -> bool:
-    """Whether `kind` is the scalar `name`."""
-    return isinstance(kind, ScalarType) and kind.name == name

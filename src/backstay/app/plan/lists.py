@@ -16,7 +16,8 @@ import msgspec
 
 from backstay.app.errors import BAD_QUERY
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
-from backstay.app.plan.evaluate import Evaluator, is_scalar
+from backstay.app.plan.evaluate import Evaluator
+from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
@@ -121,7 +122,7 @@ class ListPlan:
                 filters += self._filter(name, field, op, texts[0], mistakes)
             else:
                 rest[name] = texts
-        known = [*self._params.names, *self._filters, *_PAGING]
+        known = list(dict.fromkeys([*self._params.names, *self._filters, *_PAGING]))
         refuse_unknown(rest, known, mistakes)
         return filters, paging
 

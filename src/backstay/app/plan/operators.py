@@ -59,11 +59,11 @@ def member(left: object, right: object) -> bool:
 
 def arithmetic(op: str, left: Type, right: Type, result: Type) -> Operator:
     """`+ - * /` for the checked types of both sides."""
-    if _is(left, "timestamp") or _is(right, "timestamp"):
+    if is_scalar(left, "timestamp") or is_scalar(right, "timestamp"):
         return _nulls(_moments(op, left, right))
     if op == "+" and _textual(result):
         return lambda a, b: _words(a) + _words(b)
-    compute = _INTEGER[op] if _is(result, "int") else _NUMERIC[op]
+    compute = _INTEGER[op] if is_scalar(result, "int") else _NUMERIC[op]
 
     def closure(a: object, b: object) -> object:
         if isinstance(a, list) and isinstance(b, list) and op == "+":
@@ -102,12 +102,13 @@ def is_reference(kind: Type) -> bool:
     return isinstance(kind, RefType | RowType)
 
 
-def _is(kind: Type, name: str) -> bool:
+def is_scalar(kind: Type, name: str) -> bool:
+    """Whether `kind` is the scalar `name`."""
     return isinstance(kind, ScalarType) and kind.name == name
 
 
 def _textual(kind: Type) -> bool:
-    return _is(kind, "string") or _is(kind, "text")
+    return is_scalar(kind, "string") or is_scalar(kind, "text")
 
 
 def _words(value: object) -> str:
@@ -137,9 +138,9 @@ def _as_decimal(value: object) -> Decimal:
 
 
 def _moments(op: str, left: Type, right: Type) -> Operator:
-    if _is(left, "timestamp") and _is(right, "timestamp"):
+    if is_scalar(left, "timestamp") and is_scalar(right, "timestamp"):
         return lambda a, b: (int(a) - int(b)) / 1e6  # type: ignore[call-overload]
-    if _is(left, "timestamp"):
+    if is_scalar(left, "timestamp"):
         sign = 1 if op == "+" else -1
         return lambda a, b: int(a) + sign * round(float(b) * 1e6)  # type: ignore[call-overload, arg-type]
     return lambda a, b: int(b) + round(float(a) * 1e6)  # type: ignore[call-overload, arg-type]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from backstay.app.plan.evaluate import is_scalar
+from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.unit import Param, Scope, Unit
 from backstay.app.values import EXACT, INT64, SqlValue, to_decimal
 from backstay.lang.program import DecimalType, ScalarType, Type

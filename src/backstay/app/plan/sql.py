@@ -12,8 +12,8 @@ from collections.abc import Callable
 import msgspec
 
 from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
-from backstay.app.plan.evaluate import Evaluator, is_scalar
-from backstay.app.plan.operators import key_of
+from backstay.app.plan.evaluate import Evaluator
+from backstay.app.plan.operators import is_scalar, key_of
 from backstay.app.plan.scales import Sql, aligned, plainly, product, rescaled, scaled
 from backstay.app.plan.tables import Table, quote, table
 from backstay.app.plan.unit import Closure, Scope, Unit

@@ -189,15 +189,16 @@ def broken_bound(field: Field, value: object) -> str:
     if value is None or (field.minimum is None and field.maximum is None):
         return ""
     if isinstance(value, str | list | tuple):
-        size, unit = Decimal(len(value)), " characters" if isinstance(value, str) else " entries"
+        units = (" character", " characters") if isinstance(value, str) else (" entry", " entries")
+        size = Decimal(len(value))
     elif isinstance(value, int | float | Decimal):
-        size, unit = Decimal(value), ""
+        size, units = Decimal(value), ("", "")
     else:
         return ""
     if field.minimum is not None and size < field.minimum:
-        return f"at least {field.minimum:f}{unit}"
+        return f"at least {field.minimum:f}{units[field.minimum != 1]}"
     if field.maximum is not None and size > field.maximum:
-        return f"at most {field.maximum:f}{unit}"
+        return f"at most {field.maximum:f}{units[field.maximum != 1]}"
     return ""
 
 

@@ -1,17 +1,13 @@
 """The programs that were served from this database, so that what they began can be resumed."""
 
-from collections.abc import Sequence
-
 import apsw
 import msgspec
 
 from backstay.lang.program import Program
 
 
-def remember(
-    conn: apsw.Connection, program: Program, sources: Sequence[tuple[str, str]], now: int
-) -> None:
-    """Keep (name, text) of all sources; the same program again changes nothing."""
+def remember(conn: apsw.Connection, program: Program, now: int) -> None:
+    """Keep the sources of a program; the same program again changes nothing."""
     conn.execute(
         "INSERT OR IGNORE INTO backstay_programs (hash, name, version, sources, loaded_at)"
         " VALUES (?, ?, ?, ?, ?)",
@@ -19,7 +15,7 @@ def remember(
             program.hash,
             program.name,
             program.version,
-            msgspec.json.encode(list(sources)).decode(),
+            msgspec.json.encode(program.sources).decode(),
             now,
         ),
     )

@@ -26,7 +26,6 @@ class Store:
         self,
         pool: Pool,
         program: Program,
-        sources: Sequence[tuple[str, str]],
         clock: Clock,
         ids: Ids,
         env: Mapping[str, str | None],
@@ -34,7 +33,6 @@ class Store:
     ) -> None:
         self._pool = pool
         self._program = program
-        self._sources = tuple(sources)
         self._clock, self._ids, self._env = clock, ids, env
         self._opened = opened
         self._ready = False
@@ -42,7 +40,7 @@ class Store:
     async def start(self) -> None:
         """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003)."""
         database = self._pool.database
-        database.path.parent.mkdir(parents=True, exist_ok=True)
+        database.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await database.open()
         try:
             await self._migrate(database.path)
@@ -79,7 +77,7 @@ class Store:
     def _bring_up(self, conn: apsw.Connection) -> bool:
         unit = self._unit(conn)
         changed = migrate.apply(conn, self._program, unit, str(self._pool.database.path))
-        programs.remember(conn, self._program, self._sources, unit.now)
+        programs.remember(conn, self._program, unit.now)
         return changed
 
     def _unit(self, conn: apsw.Connection) -> Unit:

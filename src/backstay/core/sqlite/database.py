@@ -6,7 +6,6 @@ CORE011, CORE040 to CORE048.
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ from backstay.core.clock import Clock, SystemClock
 from backstay.core.errors import Fault
 from backstay.core.lock import Lock
 from backstay.core.sqlite import files
-from backstay.core.sqlite.errors import CLOSED, CORRUPT, MOVED, translated
+from backstay.core.sqlite.errors import CLOSED, MOVED, translated
+from backstay.core.sqlite.restoring import restore
 from backstay.core.sqlite.schema import Schema, migrate
 from backstay.core.sqlite.writer import Job, Stats, Writer
 
@@ -87,9 +87,8 @@ class Database:
         await self.read(lambda connection: files.copy(connection, target))
 
     async def restore(self, source: Path) -> None:
-        """Put a backup in place of the file, which must not be open anywhere. What stood there is
-        kept as `<name>.before-restore`. Raises CORE043, CORE047 or CORE048 for a bad source."""
-        await asyncio.to_thread(self._restore, source)
+        """Put a backup in place of the file; see `core.sqlite.restoring`."""
+        await asyncio.to_thread(restore, source, self.path, self._schema)
 
     def stats(self) -> Stats:
         """Totals for metrics; no I/O."""
@@ -128,6 +127,7 @@ class Database:
             )
 
     def _connect(self) -> apsw.Connection:
+        files.make_private(self.path)
         connection = apsw.Connection(str(self.path), statementcachesize=_STATEMENTS)
         connection.set_busy_timeout(_BUSY_MILLIS)
         # Refused before the first byte is changed: another application's file stays as it was.
@@ -180,50 +180,6 @@ class Database:
         self._local = threading.local()
         connection, self._connection = self._connection, None
         if connection is not None:
-            _checkpoint(connection)
+            files.checkpoint(connection)
             connection.close()
         self._lock.release()
-
-    def _restore(self, source: Path) -> None:
-        # A lock of its own: the one of an open database must refuse this, too.
-        with Lock(self.path):
-            arriving = self.path.with_name(self.path.name + ".restoring")
-            self._admit(source, arriving)
-            if self.path.exists():
-                self._set_aside()
-            arriving.replace(self.path)
-            files.sync(self.path.parent)
-
-    def _admit(self, source: Path, arriving: Path) -> None:
-        try:
-            backup = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
-            found = files.stamp(backup)
-            files.check_stamp(source, found, self._schema.application, self._schema.version)
-            verdict = backup.pragma("quick_check")
-            if verdict != "ok" or not found.version:
-                raise Fault(CORRUPT, path=str(source), reason=str(verdict))
-            files.copy(backup, arriving)
-            backup.close()
-        except apsw.Error as failure:
-            raise translated(failure, source) from failure
-
-    def _set_aside(self) -> None:
-        """Keep the old file, its log played in: beside a new file the log would spoil that."""
-        kept = self.path.with_name(self.path.name + ".before-restore")
-        old = apsw.Connection(str(self.path))
-        _checkpoint(old)
-        old.close()
-        for suffix in ("-wal", "-shm"):
-            left = self.path.with_name(self.path.name + suffix)
-            if left.exists():
-                left.replace(kept.with_name(kept.name + suffix))
-        kept.unlink(missing_ok=True)
-        os.link(self.path, kept)
-
-
-def _checkpoint(connection: apsw.Connection) -> None:
-    try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except apsw.Error:
-        # Damaged, full or looked at by somebody: the log stays, and opening plays it in.
-        return

@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -43,6 +44,7 @@ def application_id(name: str) -> int:
 
 
 def stamp(connection: apsw.Connection) -> Stamp:
+    """What the open file says it is."""
     return Stamp(
         application=connection.pragma("application_id"),
         version=connection.pragma("user_version"),
@@ -65,12 +67,20 @@ def check_stamp(path: Path, found: Stamp, application: str, known: int) -> None:
         raise Fault(NEWER, path=str(path), found=found.version, known=known)
 
 
+def make_private(path: Path) -> None:
+    """Let a new database belong to its user alone; the files that SQLite puts beside it follow.
+    What cannot be made, SQLite says better."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
 def copy(source: apsw.Connection, target: Path) -> None:
     """Copy a whole database to `target`, which appears complete and durable or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
     try:
+        make_private(partial)
         into = apsw.Connection(str(partial))
         with into.backup("main", source, "main") as backup:
             while not backup.done:
@@ -84,6 +94,15 @@ def copy(source: apsw.Connection, target: Path) -> None:
     except apsw.Error as failure:
         partial.unlink(missing_ok=True)
         raise translated(failure, target) from failure
+
+
+def checkpoint(connection: apsw.Connection) -> None:
+    """Play the log into the file, as far as that can be done now."""
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error:
+        # Damaged, full or looked at by somebody: the log stays, and opening plays it in.
+        return
 
 
 def sync(path: Path) -> None:

@@ -55,7 +55,6 @@ FUNCTIONS: Mapping[str, Function] = {
 
 AGGREGATES: tuple[str, ...] = ("count", "sum", "avg", "min", "max")
 _SPECIAL = ("env", "user.has", *AGGREGATES)
-_CONSTANT = ("now",)
 
 
 def call(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:

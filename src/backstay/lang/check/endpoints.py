@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -17,7 +18,7 @@ from backstay.lang.check.statements import Bodies
 from backstay.lang.check.types import UNKNOWN, assignable
 from backstay.lang.check.values import mismatch
 from backstay.lang.check.world import RESERVED_PATHS, Checker, EntityInfo
-from backstay.lang.names import nearest, suggestion
+from backstay.lang.names import suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")

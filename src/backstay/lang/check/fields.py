@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -21,7 +22,6 @@ from backstay.lang.check.types import (
     too_many,
 )
 from backstay.lang.check.world import Checker
-from backstay.lang.names import nearest
 
 _ARGUMENTS: Mapping[str, int] = {
     "required": 0,

@@ -121,20 +121,14 @@ class Checker:
 
 
 RESERVED_PATHS = frozenset({"workflows", "executions", "admin", "jobs", "events"})
-RESERVED_TABLES = frozenset(
-    {
-        "workflows",
-        "executions",
-        "steps",
-        "outbox",
-        "inbox",
-        "programs",
-        "timers",
-        "job_runs",
-        "idempotency",
-        "events",
-    }
+_RUNTIME_TABLES = frozenset(
+    {"steps", "attempts", "outbox", "inbox", "timers", "job_runs"} | RESERVED_PATHS
 )
+
+
+def reserved_table(name: str) -> bool:
+    """Whether the runtime owns, or keeps for itself, the table of this name."""
+    return name in _RUNTIME_TABLES or name.startswith("backstay_")
 
 
 def table_name(entity: str) -> str:
@@ -203,7 +197,7 @@ def _table_is_free(
     info: EntityInfo, name: s.Ident, reports: Reports, tables: dict[str, Span]
 ) -> None:
     span = reports.at(name.span)
-    if info.table in RESERVED_TABLES or info.table in RESERVED_PATHS:
+    if reserved_table(info.table):
         reports.add(e.RESERVED_NAME, span, name=name.name, what=f"table, {info.table}")
         return
     first = tables.setdefault(info.table, span)

@@ -1,13 +1,14 @@
 """A place in the token list, with expectations: what the parser asks for and what it says when
 something else is there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from backstay.core.errors import Plain
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.lexer import Token
-from backstay.lang.names import nearest, suggestion
+from backstay.lang.names import suggestion
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Ident, Range
 
@@ -202,6 +203,23 @@ class Cursor:
                 if self.token.first and self.token.kind == "ident":
                     return
             self.take()
+
+    def listed(self, read: Callable[[], object]) -> bool:
+        """Call `read` for each member before the closing brace; whether one was left out because
+        it could not be read."""
+        braces, depth = self.braces, self.depth
+        broken = False
+        while not self.at("}") and self.token.kind != "end":
+            before = self.position
+            try:
+                read()
+            except Snag:
+                broken = True
+                self.depth = depth
+                if self.position == before:
+                    self.take()
+                self.skip_to_member(braces)
+        return broken
 
     def skip_declaration(self) -> None:
         """To the first word of a line outside of all braces."""

@@ -36,24 +36,17 @@ def block(c: Cursor, kind: str) -> Block:
     """`{ member … }` of the block `kind`. What cannot be read is left out and noted."""
     start = c.expect("{")
     c.enter()
-    braces, depth = c.braces, c.depth
     found: list[Member] = []
     seen: dict[str, Ident] = {}
-    broken = False
-    while not c.at("}") and c.token.kind != "end":
-        before = c.position
-        try:
-            found.append(_member(c, kind, seen))
-            if c.last.text != "}":
-                separate(c, "}")
-            else:
-                c.accept(",")
-        except Snag:
-            broken = True
-            c.depth = depth
-            if c.position == before:
-                c.take()
-            c.skip_to_member(braces)
+
+    def read() -> None:
+        found.append(_member(c, kind, seen))
+        if c.last.text != "}":
+            separate(c, "}")
+        else:
+            c.accept(",")
+
+    broken = c.listed(read)
     # A brace that the repair of braces put in has no width; what stood before it may be lost.
     broken |= c.token.start == c.token.end
     c.expect("}")

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
-from backstay.lang.names import nearest
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
 from backstay.lang.syntax import (
@@ -39,19 +39,8 @@ def body(c: Cursor) -> Body:
     """`{ statement … }`. A statement that cannot be read is left out, the next is read."""
     start = c.expect("{")
     c.enter()
-    braces, depth = c.braces, c.depth
     found: list[StatementNode] = []
-    broken = False
-    while not c.at("}") and c.token.kind != "end":
-        before = c.position
-        try:
-            found.append(statement(c))
-        except Snag:
-            broken = True
-            c.depth = depth
-            if c.position == before:
-                c.take()
-            c.skip_to_member(braces)
+    broken = c.listed(lambda: found.append(statement(c)))
     c.expect("}")
     c.depth -= 1
     return Body(c.range(start), tuple(found), broken)

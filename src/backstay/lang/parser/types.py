@@ -1,6 +1,6 @@
 """Types and fields: `lines: list({ … }), required, min(1)`."""
 
-from backstay.lang.parser.cursor import Cursor, Snag
+from backstay.lang.parser.cursor import Cursor
 from backstay.lang.parser.expressions import expression, number, separate
 from backstay.lang.syntax import FieldNode, Ident, Literal_, Modifier, RecordFields, TypeName
 
@@ -40,20 +40,13 @@ def fields(c: Cursor) -> RecordFields:
     """`{ field … }`; a field that cannot be read is left out, the next is read."""
     start = c.expect("{")
     c.enter()
-    braces, depth = c.braces, c.depth
     found: list[FieldNode] = []
-    broken = False
-    while not c.at("}") and c.token.kind != "end":
-        before = c.position
-        try:
-            found.append(field(c, c.name("the name of a field", starts=True)))
-            separate(c, "}")
-        except Snag:
-            broken = True
-            c.depth = depth
-            if c.position == before:
-                c.take()
-            c.skip_to_member(braces)
+
+    def read() -> None:
+        found.append(field(c, c.name("the name of a field", starts=True)))
+        separate(c, "}")
+
+    broken = c.listed(read)
     c.expect("}")
     c.depth -= 1
     return RecordFields(c.range(start), tuple(found), broken)

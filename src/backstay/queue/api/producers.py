@@ -122,13 +122,16 @@ class Producers:
         require(request.ctx.principal, PRODUCE)
         wait = query_number(request, "waitSeconds", 0.0, 0.0, LONGEST_WAIT)
         limit = int(query_number(request, "limit", _OUTCOMES, 1, _OUTCOMES))
-        tasks = await self._queue.outcomes(request.params["name"], wait, limit)
+        tenant = tenant_served(request.ctx.principal)
+        tasks = await self._queue.outcomes(tenant, request.params["name"], wait, limit)
         return json_response({"outcomes": [outcome_view(task) for task in tasks]})
 
     async def ack(self, request: Request) -> Response:
         require(request.ctx.principal, PRODUCE)
         ids = decode_json(request, self._ack_body).task_ids
-        return json_response({"acknowledged": await self._queue.ack(request.params["name"], ids)})
+        tenant = tenant_served(request.ctx.principal)
+        count = await self._queue.ack(tenant, request.params["name"], ids)
+        return json_response({"acknowledged": count})
 
     def _read(self, request: Request, body: NewTask) -> Create:
         tenant = request.ctx.principal.tenant

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from backstay.core.clock import parse_rfc3339
+from backstay.core.clock import parse_rfc3339, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.web import Request
 from backstay.queue.api.wire import NewTask, ResultBody
@@ -25,6 +25,7 @@ from backstay.queue.model import Create
 from backstay.queue.service import Hold, Verdict, fingerprint
 
 LONGEST_WAIT = 30.0
+LONGEST_DELAY = 100 * 365 * 86_400.0
 _LONGEST_LEASE = 7 * 86_400.0
 _LONGEST_NAME = 128
 _LONGEST_KEY = 512
@@ -98,6 +99,13 @@ def read_lease(seconds: float, limits: Limits, field: str) -> float:
     return seconds if seconds > 0 else limits.lease_seconds
 
 
+def check_delay(seconds: float) -> None:
+    """Raises QUEUE014 for what ends beyond the years that can be written."""
+    if seconds > LONGEST_DELAY:
+        rule = f"at most {LONGEST_DELAY:.0f}"
+        raise Fault(BAD_NUMBER, field="delaySeconds", rule=rule, value=seconds)
+
+
 def read_wait(seconds: float) -> float:
     """Capped at 30 s, as in codeQ."""
     return min(max(0.0, seconds), LONGEST_WAIT)
@@ -124,7 +132,9 @@ def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
 def read_time(text: str, field: str) -> float:
     """Epoch seconds. Raises QUEUE013."""
     try:
-        return parse_rfc3339(text)
+        found = parse_rfc3339(text)
+        rfc3339(found)  # with its zone it may lie outside the years that can be written
+        return found
     except (ValueError, OverflowError) as bad:
         raise Fault(BAD_RUN_AT, field=field, value=text[:60]) from bad
 
@@ -168,6 +178,7 @@ def _due(body: NewTask, now: float) -> float:
     """`runAt` wins over `delaySeconds`; 0 is at once."""
     if body.delay_seconds < 0:
         raise Fault(BAD_NUMBER, field="delaySeconds", rule=">= 0", value=body.delay_seconds)
+    check_delay(body.delay_seconds)
     if body.run_at:
         return read_time(body.run_at, "runAt")
     return now + body.delay_seconds if body.delay_seconds else 0.0

@@ -17,6 +17,7 @@ from backstay.queue.api.access import (
 )
 from backstay.queue.api.reading import (
     Limits,
+    check_delay,
     check_token,
     read_lease,
     read_verdict,
@@ -111,6 +112,7 @@ class Workers:
         require(request.ctx.principal, NACK)
         body = decode_json(request, self._nack_body) if request.body else NackBody()
         hold = self._hold(request, request.params["id"], body.lease_token, "nack")
+        check_delay(body.delay_seconds)
         delay = body.delay_seconds if body.delay_seconds > 0 else None
         task = await self._queue.nack(hold, body.reason, delay)
         if task.state == "dead":

@@ -46,7 +46,11 @@ QUEUE_STORE = Guide(
     seed="codeq: Storage",
     symptoms=(
         Symptom("text", r"queue\.db", "the queue's store file"),
-        Symptom("text", r"CORE04[1-9]|attempt to write a readonly database", "a failing store"),
+        Symptom(
+            "text",
+            r"CORE01[01]|CORE04[1-8]|attempt to write a readonly database",
+            "a failing store",
+        ),
         Symptom("state", "queue.store=not-writable", "writes fail"),
     ),
     probes=(STORE, FILE),

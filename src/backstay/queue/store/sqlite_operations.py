@@ -227,8 +227,9 @@ class Operations:
 
     def ack(self, op: Ack) -> OpResult:
         count = 0
+        named = {"now": self._now, "reply_to": op.reply_to, "tenant": op.tenant}
         for task_id in op.ids:
-            self._db.execute(SQL["ack"], {"now": self._now, "id": task_id, "reply_to": op.reply_to})
+            self._db.execute(SQL["ack"], {**named, "id": task_id})
             count += self._db.changes()
         return count
 

@@ -70,12 +70,19 @@ def _after(query: TaskQuery) -> tuple[str, list[str | int | float]]:
     try:
         if query.reply_to:
             ended, _, seq = query.after.partition(":")
-            return "(t.ended_at, t.seq) > (?, ?)", [float(ended), int(seq)]
-        return "t.seq > ?", [int(query.after)]
+            return "(t.ended_at, t.seq) > (?, ?)", [float(ended), _seq(seq)]
+        return "t.seq > ?", [_seq(query.after)]
     except ValueError as bad:
         raise Fault(
-            BAD_QUERY, name="after", value=query.after, rule="the next_cursor of another page"
+            BAD_QUERY, name="cursor", value=query.after[:40], rule="the next_cursor of another page"
         ) from bad
+
+
+def _seq(text: str) -> int:
+    seq = int(text)
+    if not 0 <= seq < 2**63:
+        raise ValueError(text)
+    return seq
 
 
 def _cursor(query: TaskQuery, row: Row) -> str:

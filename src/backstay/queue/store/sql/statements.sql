@@ -81,7 +81,7 @@ DELETE FROM result WHERE seq = ?
 
 -- name: ack
 UPDATE task SET unacked = 0, updated_at = :now WHERE id = :id AND reply_to = :reply_to
-  AND unacked = 1
+  AND unacked = 1 AND (:tenant = '*' OR tenant = :tenant)
 
 -- name: next_due
 SELECT min(due_at) FROM task WHERE state = 'delayed'
