@@ -6,60 +6,16 @@ printed, so that a failure can be run again.
 
 import os
 import random
-import threading
 import time
 from pathlib import Path
-from typing import Self
 
 import pytest
+from tests.e2e.customers import Customers
+from tests.e2e.promises import why_cancelled
 from tests.e2e.stack import Stack, check_shop, running
 
 CHILDREN = ("queue", "app", "gateway", "payments", "packer")
 SUPERVISOR = "supervisor"
-
-
-class Customers:
-    """Threads that order without pause and remember what was accepted with a 201."""
-
-    def __init__(self, stack: Stack, seed: int, count: int = 2) -> None:
-        self._stack = stack
-        self._customer = stack.customer()
-        self._products = [product["id"] for product in stack.products(20)]
-        self._stop = threading.Event()
-        self.accepted: list[str] = []
-        self.unknown = 0
-        self._threads = [
-            threading.Thread(target=self._buy, args=(random.Random(seed + number),), daemon=True)
-            for number in range(count)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive()
-
-    def _buy(self, dice: random.Random) -> None:
-        while not self._stop.is_set():
-            lines = [
-                (product, dice.randint(1, 3))
-                for product in dice.sample(self._products, dice.randint(1, 3))
-            ]
-            answer = self._stack.order(self._customer, lines)
-            if answer is None:
-                self.unknown += 1
-                self._stop.wait(0.05)
-            elif answer.status == 201:
-                self.accepted.append(answer.json["id"])
-            else:
-                assert answer.status in (502, 503, 504), answer.body
-                self._stop.wait(0.05)
-            self._stop.wait(dice.uniform(0, 0.1))
 
 
 def kill_at_random_points(stack: Stack, seed: int, points: int) -> list[str]:
@@ -89,6 +45,7 @@ def run_killed_shop(folder: Path, seed: int, points: int) -> None:
             stack.wait_healthy(30)
         ended = check_shop(stack, stock, customers.accepted)
         print(f"killed {killed}; accepted {len(customers.accepted)}; ended {dict(ended)}")
+        print(f"cancelled: {dict(why_cancelled(stack.data))}")
         assert len(customers.accepted) >= points, "too few orders to say anything"
         assert ended["fulfilled"] > 0
 

@@ -33,10 +33,23 @@ async def test_an_open_breaker_fails_tries_without_touching_the_target(open_stag
 
     assert await stage.ends(execution) == "completed"
     outcomes = [outcome for (outcome,) in stage.all("SELECT outcome FROM attempts")]
-    assert outcomes == ["unknown"] * 5 + ["failed"]
+    assert outcomes == ["unknown"] * 5 + ["refused"]
     calls = stage.registry.counter("integration_calls_total")
     assert calls.value("Payments", "charge", "rejected") == 1
     assert len(stage.payments.requests) == contacted + 1
+
+
+async def test_an_open_breaker_uses_up_no_try_of_a_step_that_has_some(open_stage: Open) -> None:
+    step = Step("pay", call(), retry=Retry(6, "fixed", 1.0, 1.0))
+    stage = await open_stage(program=program(step))
+    stage.payments.always = BROKEN
+    others = [await stage.start("small", name=f"n{number}") for number in range(5)]
+    await stage.until(lambda: stage.breakers["integration:Payments"].state == "open")
+    # Each of them has called once: of six tries, none may go by while the breaker is open.
+    rejected = stage.registry.counter("integration_calls_total")
+    await stage.until(lambda: rejected.value("Payments", "charge", "rejected") >= 5 * 3)
+    stage.payments.always = "ok"
+    assert {await stage.ends(each) for each in others} == {"completed"}
 
 
 async def test_refusals_of_the_target_do_not_open_the_breaker(open_stage: Open) -> None:

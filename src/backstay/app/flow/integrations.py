@@ -165,7 +165,8 @@ class Target:
             self._metrics.called(self.name, operation, "rejected", 0.0)
             after = refused.values.get("retry_after", 0)
             wait = float(after) if isinstance(after, int | float) else 0.0
-            return Outcome("failed", error=f"{refused.message}: {self.name}", retry_after=wait)
+            error = f"{refused.message}: {self.name}"
+            return Outcome("failed", error=error, retry_after=wait, refused=True)
         began = self._clock.tick()
         settled = False
         try:

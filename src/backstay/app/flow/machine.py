@@ -52,7 +52,7 @@ def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: 
     """An attempt of `step` has ended: store what it means, and what comes next."""
     verdict = model.judge(
         outcome,
-        step.attempt,
+        step.attempt - rows.refusals(turn.conn, step, row.run),
         _tries(row, plan, step),
         turn.ground.dice,
         unknown=bool(step.unknown),
@@ -66,7 +66,8 @@ def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: 
     step.lease_token = step.lease_owner = step.lease_seconds = None
     step.due_at = turn.now + verdict.delay
     if outcome.kind != "done":
-        rows.archive(turn.conn, step, row.run, outcome.kind)
+        said = rows.REFUSED if outcome.refused else outcome.kind
+        rows.archive(turn.conn, step, row.run, said)
     rows.save_step(turn.conn, step)
     if verdict.again:
         turn.notes.pending = True

@@ -83,6 +83,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     `failed` means that it certainly had no effect, `unknown` that it may have had one.
     `final` says that the same attempt can only end the same way. `retry_after` is seconds.
+    `refused` says that an open breaker kept it from its target: it was not a try at all.
     """
 
     kind: Literal["done", "failed", "unknown"]
@@ -90,6 +91,7 @@ class Outcome(msgspec.Struct, frozen=True):
     error: str = ""
     final: bool = False
     retry_after: float = 0.0
+    refused: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -127,6 +129,9 @@ def judge(outcome: Outcome, attempt: int, tries: Tries, dice: Dice, *, unknown: 
     if outcome.kind == "done":
         return Verdict("done", unknown=unknown)
     doubtful = unknown or outcome.kind == "unknown"
+    if outcome.refused and tries.times > 1:
+        # What may try again waits for the breaker, until its workflow is out of time.
+        attempt = min(attempt, tries.times - 1)
     if attempt < tries.times and (tries.insist or not outcome.final):
         delay = max(tries.backoff.delay(attempt, dice), min(outcome.retry_after, RETRY_AFTER_LIMIT))
         return Verdict("pending", delay, doubtful)

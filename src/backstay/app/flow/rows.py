@@ -11,6 +11,9 @@ import msgspec
 
 from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState
 
+REFUSED = "refused"
+"""The outcome of an attempt, in the history, that an open breaker kept from its target."""
+
 
 class Execution(msgspec.Struct):
     """A row of `executions`."""
@@ -195,6 +198,16 @@ def archive(conn: apsw.Connection, row: Step, run: int, outcome: str) -> None:
             row.ended_at,
         ),
     )
+
+
+def refusals(conn: apsw.Connection, row: Step, run: int) -> int:
+    """How many attempts of the step an open breaker refused: they never left."""
+    found = conn.execute(
+        "SELECT count(*) FROM attempts WHERE execution = ? AND phase = ? AND position = ?"
+        " AND run = ? AND outcome = ?",
+        (row.execution, row.phase, row.position, run, REFUSED),
+    ).get
+    return int(found)
 
 
 def outputs(conn: apsw.Connection, execution: str) -> dict[str, object]:

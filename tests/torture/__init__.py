@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ALONE = 20.0
 """Seconds of a torture test that runs without a budget, as in an ordinary run of its file."""
 
