@@ -50,9 +50,11 @@ def advance(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> No
 
 def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
     """An attempt of `step` has ended: store what it means, and what comes next."""
+    # What an open breaker refused never left: it is no try. Success need not count.
+    refused = 0 if outcome.kind == "done" else rows.refusals(turn.conn, step, row.run)
     verdict = model.judge(
         outcome,
-        step.attempt - rows.refusals(turn.conn, step, row.run),
+        step.attempt - refused,
         _tries(row, plan, step),
         turn.ground.dice,
         unknown=bool(step.unknown),
