@@ -104,7 +104,7 @@ AUTH_MISSING = ErrorEntry(
     code="AUTH005",
     message="missing authentication token",
     cause="the request carries no `Authorization: Bearer …` header",
-    fix="send a token: backstay token",
+    fix="send a token: backstay token --role ROLE (or --scope SCOPE)",
     status=401,
     exit=Exit.AUTH,
 )

@@ -126,7 +126,7 @@ NO_WORKER = Guide(
         ),
         Cause(
             "no-worker",
-            "no worker serves {command}: {ready} tasks wait and nobody ever asked for them",
+            "no worker serves {command}: nobody ever asked for its tasks, {ready} wait",
             0.05,
             {_COMMANDS: {"unserved": 0.97}, _WORKERS: {"all-run": 0.9}, **_UP},
             ("start-worker",),
