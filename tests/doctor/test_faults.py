@@ -103,7 +103,7 @@ async def test_no_worker_serves_a_command(world):
     world.answers["queue"]["queue.commands"]["commands"]["PACK_ORDER"] = waiting
     finding = await only_finding(world.target())
     assert finding.cause == "no-worker"
-    assert "no worker serves PACK_ORDER: 3 tasks wait" in finding.says
+    assert "no worker serves PACK_ORDER: nobody ever asked for its tasks, 3 wait" in finding.says
     assert finding.fixes[0].command == "codeq worker start --events PACK_ORDER"
 
 
