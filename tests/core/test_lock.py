@@ -62,3 +62,23 @@ def test_two_locks_of_one_process_exclude_each_other_until_released(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(Fault, match=r"CORE011.*absent"):
         Lock(tmp_path / "absent" / "queue.db").acquire()
+
+
+def test_a_lock_on_a_disk_without_room_is_a_fault_and_not_held(tmp_path):
+    code = """
+import pathlib, resource, sys
+from backstay.core.errors import Fault
+from backstay.core.lock import Lock
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    Lock(pathlib.Path(sys.argv[1])).acquire()
+except Fault as fault:
+    print(fault.entry.code)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+Lock(pathlib.Path(sys.argv[1])).acquire()
+print("held")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout.split() == ["CORE011", "held"], done.stderr

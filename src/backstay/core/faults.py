@@ -32,8 +32,8 @@ LOCKED = ErrorEntry(
 LOCK_UNUSABLE = ErrorEntry(
     code="CORE011",
     message="{path} cannot be locked: {reason}",
-    cause="the folder is missing, not writable, or on a file system without locks",
-    fix="choose a writable folder on a local disk: --data DIR",
+    cause="the folder is missing, not writable, on a full disk, or on one without locks",
+    fix="free some space, or choose a writable folder on a local disk: --data DIR",
     status=500,
 )
 

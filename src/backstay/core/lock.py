@@ -47,8 +47,12 @@ class Lock:
         except OSError as failure:
             os.close(descriptor)
             raise self._unusable(failure) from failure
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n{' '.join(sys.argv)}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n{' '.join(sys.argv)}\n".encode(), 0)
+        except OSError as failure:  # a full disk: the lock would hold, and name nobody
+            os.close(descriptor)
+            raise self._unusable(failure) from failure
         self._descriptor = descriptor
         return self
 
