@@ -270,13 +270,14 @@ def check_shop(
     refunded: Sequence[str] = (),
     *,
     later_money: bool = False,
+    patience: float = 60.0,
 ) -> Counter[str]:
     """The promises of the example: money, stock and messages add up, nothing accepted is lost.
 
     `later_money` allows money of unknown orders, where the shop was set back and the payment
-    service, as in life, was not.
+    service, as in life, was not. `patience` is how many seconds the orders may take to end.
     """
-    orders = {order["id"]: order for order in stack.settle()}
+    orders = {order["id"]: order for order in stack.settle(patience)}
     lost = [order for order in accepted if order not in orders]
     assert not lost, f"accepted with 201 and gone: {lost}"
     until(lambda: not living(stack.data), 60, lambda: f"{living(stack.data)} executions live on")

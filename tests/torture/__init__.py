@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties.append(("torture_seconds", seconds))
         if item.get_closest_marker("timeout") is None:
             # A round that has begun must be allowed to end, and servers to stop.
-            item.add_marker(pytest.mark.timeout(seconds + 120))
+            item.add_marker(pytest.mark.timeout(seconds + 300))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.customers import Customers
 from tests.e2e.stack import Stack, until
-from tests.torture.chaos import settle, stock_of
+from tests.torture.chaos import restart_given_up, settle, stock_of
 
 pytestmark = pytest.mark.slow
 
@@ -56,15 +56,6 @@ def fill(disk: Path) -> Path:
     return big
 
 
-def restart_given_up(stack: Stack) -> None:
-    """What a person does once the disk has room: a process that ended five times in a minute is
-    not started again by itself."""
-    for name, process in stack.state()["processes"].items():
-        if process["state"] == "gave_up":
-            done = stack.command("restart", name)
-            print("restarted", name, done.returncode, done.stderr[-200:])
-
-
 def test_a_full_disk_that_is_freed_again(
     tmp_path: Path, torture_seconds: float, chance: random.Random
 ) -> None:
@@ -83,7 +74,6 @@ def test_a_full_disk_that_is_freed_again(
                 big.unlink()
                 restart_given_up(stack)
             until(_grows(customers, 10), 60, lambda: f"no new orders: {stack.state()}")
-            restart_given_up(stack)
         settle(stack, stock, customers)
 
 
