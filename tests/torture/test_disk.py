@@ -59,7 +59,7 @@ def fill(disk: Path) -> Path:
 def test_a_full_disk_that_is_freed_again(
     tmp_path: Path, torture_seconds: float, chance: random.Random
 ) -> None:
-    with on_small_disk(tmp_path, "96m") as (stack, disk):
+    with on_small_disk(tmp_path, "256m") as (stack, disk):
         stock = stock_of(stack)
         customers = Customers(stack, chance.randrange(10**9), clerk=True, products=60)
         with customers:
