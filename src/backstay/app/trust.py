@@ -7,8 +7,9 @@ from backstay.core.clock import Clock
 from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
 from backstay.core.server import Listen
 from backstay.core.settings import Secret
-from backstay.core.tokens import Verifier
+from backstay.core.tokens import SharedSecret
 from backstay.core.trust import Trust, require_auth_for
+from backstay.core.validators import Jwt
 from backstay.lang.program import Constant, Env, Expr, Program
 
 
@@ -30,10 +31,10 @@ def trust_of(
     if secret:
         issuer = settings.jwt_issuer or (declared.issuer if declared else "") or ISSUER
         audience = settings.jwt_audience or (declared.audience if declared else "") or AUDIENCE
-        return Trust.strict(Verifier(secret, issuer, audience, clock))
+        return Trust.strict(Jwt(SharedSecret(secret), issuer, audience, clock))
     require_auth_for(str(listen), None)
     known = read_dev_issuer(settings.data)
-    return Trust.loopback(Verifier(known, ISSUER, AUDIENCE, clock) if known else None)
+    return Trust.loopback(Jwt(SharedSecret(known), ISSUER, AUDIENCE, clock) if known else None)
 
 
 def _text(expr: Expr, env: Mapping[str, str | None]) -> str:
