@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from backstay.core.clock import Clock
 from backstay.core.dev_issuer import make_dev_issuer
+from backstay.core.jwks import issuer_keys
 from backstay.core.process import Process
 from backstay.core.service import Loop, Service
 from backstay.core.settings import Secret
 from backstay.core.system import System
-from backstay.core.tokens import SharedSecret
 from backstay.core.trust import Trust, require_auth_for
 from backstay.core.validators import Jwt
 from backstay.gateway.build import assemble
@@ -32,9 +32,9 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
 
 
 def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
-    """With JWT_SECRET strict; without it loopback only, where the development issuer's tokens
-    count. Raises CORE012 when others could reach a gateway that knows no tokens."""
-    if settings.jwt_secret:
+    """With JWT_SECRET or JWT_JWKS_URL strict; without loopback only, where the development
+    issuer's tokens count. Raises CORE012 when others could reach a gateway that knows none."""
+    if settings.jwt_secret or settings.jwt_jwks_url:
         return Trust.strict(_validator(settings, settings.jwt_secret, clock), settings.hosts)
     require_auth_for(settings.listen, None)
     validator = _validator(settings, make_dev_issuer(settings.data), clock)
@@ -42,7 +42,8 @@ def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
 
 
 def _validator(settings: GatewaySettings, secret: Secret, clock: Clock) -> Jwt:
-    return Jwt(SharedSecret(secret), settings.jwt_issuer, settings.jwt_audience, clock)
+    keys = issuer_keys(secret, settings.jwt_jwks_url, clock)
+    return Jwt(keys, settings.jwt_issuer, settings.jwt_audience, clock)
 
 
 SYSTEM = System(
