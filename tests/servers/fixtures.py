@@ -17,6 +17,8 @@ from tests.servers.oidc import OidcProvider
 from tests.servers.oidc import binary as oidc_binary
 from tests.servers.postgres import PostgresServer, system_binaries, wheel_binaries
 from tests.servers.require import absent
+from tests.servers.rotel import Rotel
+from tests.servers.rotel import binary as rotel_binary
 from tests.servers.valkey import RedisServer, system_binary, wheel_binary
 
 Register = Callable[[str, int], None]
@@ -83,6 +85,18 @@ def oidc_provider(
     real_process("oidc-provider-mock", provider.running.pid)
     yield provider
     provider.running.stop()
+
+
+@pytest.fixture(scope="session")
+def rotel(tmp_path_factory: pytest.TempPathFactory, real_process: Register) -> Iterator[Rotel]:
+    """A receiver of traces."""
+    command = rotel_binary()
+    if command is None:
+        absent("rotel", PEERS)
+    agent = Rotel(command, tmp_path_factory.mktemp("rotel"))
+    real_process("rotel", agent.running.pid)
+    yield agent
+    agent.running.stop()
 
 
 @pytest.fixture(scope="session")
