@@ -90,7 +90,7 @@ class SqliteEngine:
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._db.read(lambda db: read_stats(db, command, self._polled))
 
-    async def audit(self, repair: bool) -> list[Inconsistency]:
+    async def audit(self, repair: bool, command: str = "") -> list[Inconsistency]:
         now = self._clock.now()
         if repair:
             return await self._db.write(lambda db: audit(db, now, repair=True))
