@@ -99,6 +99,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         *Producers(queue, clock, process.ids, limits).endpoints(PREFIX),
         *Workers(queue, limits).endpoints(PREFIX),
         *Admin(queue, health, gauges, process.registry, clock).endpoints(PREFIX),
+        *process.profiles.endpoints(settings.profiling),
     ]
     meter = RequestMeter(process.registry)
     app = App("queue", endpoints, trust, clock, process.ids, meter)
