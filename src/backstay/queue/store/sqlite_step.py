@@ -35,7 +35,7 @@ from backstay.queue.store.sqlite_rows import CODES, INLINE, Queues, Row, tags_of
 from backstay.queue.store.turns import Turns
 
 # The newest deliveries of one task that are kept, beside the one its row tells.
-HISTORY = 1000
+HISTORY = 100
 
 
 class Known(NamedTuple):
@@ -177,7 +177,7 @@ class Step:
         return not rate or self.bounds.tokens((queue, key), rate, policy.burst, self.tick) > 0
 
     def next_of_key(self, queue: int, key: str, policy: Policy) -> None:
-        """One of this key was served. If others were set aside, the next comes as soon as it may."""
+        """One of this key was served. The next that was set aside comes as soon as it may."""
         aside = self.db.execute(SQL["any_aside"], (queue, key)).get
         if aside is not None and self.key_free(queue, key, policy):
             self.db.execute(SQL["bring_back"], (queue, key))
