@@ -197,7 +197,12 @@ class FirstOf:
                 return await validator.validate(token)
             except Fault as refusal:
                 refusals.append(refusal)
-        raise min(reversed(refusals), key=_telling)
+        raise most_telling(refusals)
+
+
+def most_telling(refusals: Sequence[Fault]) -> Fault:
+    """Of several validators' refusals of one token the one that says most; of equals the last."""
+    return min(reversed(refusals), key=_telling)
 
 
 # Only a token with a good signature gets as far as these; after them, what may be our own fault.
