@@ -54,6 +54,7 @@ class _Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     seconds: float
+    unread: bool = False
 
 
 class Client:
@@ -84,13 +85,16 @@ class Client:
         *,
         ctx: RequestContext | None = None,
         redirects: int = 0,
+        unread: bool = False,
     ) -> Answer:
         """Send and read the whole answer within `timeout` seconds. `ctx` hands request id and
         trace on. Up to `redirects` redirects are followed, each checked like the first address.
+        `unread` is for whoever needs the status only: the answer's body is left where it is, so
+        that a slow or endless one costs nothing.
 
         Raises a `CallFailed`: CORE030 to CORE038.
         """
-        call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout)
+        call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout, unread)
         if not self._tracer.on:
             return await self._following(call, redirects)
         parent = ctx.traceparent if ctx else ""
@@ -135,7 +139,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=left, sock_connect=self._limits.connect),
                 trace_request_ctx=trace,
             ) as response:
-                content = await self._read(response, address)
+                content = b"" if call.unread else await self._read(response, address)
                 return Answer(
                     status=response.status,
                     headers={key.lower(): value for key, value in response.headers.items()},
@@ -202,7 +206,7 @@ def _redirected(call: _Call, answer: Answer) -> _Call:
         answer.status in (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND) and method == "POST"
     ):
         method, body = "GET", b""
-    return _Call(method, target, headers, body, call.seconds)
+    return _Call(method, target, headers, body, call.seconds, call.unread)
 
 
 def _typed(
