@@ -10,7 +10,7 @@ from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
 from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
-from backstay.queue.errors import NO_REDIS_YET
+from backstay.queue.errors import BAD_STORE_ADDRESS
 from backstay.queue.model import Rules
 
 

@@ -50,16 +50,24 @@ function run.fire(o)
   local field, at, next_at, create = o[4], o[5], o[6], o[7]
   local raw = call("HGET", KEY_PERIODICS, field)
   local periodic = raw and decode(raw)
-  if again and periodic and periodic[PERIODIC_LAST_AT] == at and call("HEXISTS", KEY_TASKS, create[4]) == 1 then
+  -- Done before, in a call whose answer was lost.
+  if again and #create > 0 and call("HEXISTS", KEY_TASKS, create[4]) == 1 then
     return one(load(create[4]))
   end
   if not periodic or periodic[PERIODIC_NEXT_AT] ~= at then
     return { COUNT, 0 }
   end
-  periodic[PERIODIC_NEXT_AT], periodic[PERIODIC_LAST_AT] = next_at, at
+  local made = { COUNT, 1 }
+  if #create > 0 then
+    made = run.create(create)
+    if made[1] == REFUSED then
+      return made
+    end
+    periodic[PERIODIC_LAST_AT] = at
+  end
+  periodic[PERIODIC_NEXT_AT] = next_at
   call("HSET", KEY_PERIODICS, field, encode(periodic))
   periodics = 1
-  local made = run.create(create)
   return made[1] == CREATED and one(load(create[4])) or made
 end
 
@@ -95,9 +103,8 @@ function run.settle_delivery(o)
     return { COUNT, 1 }
   end
   local d = decode(raw)
-  if error ~= "" then
-    d[D_ATTEMPTS] = d[D_ATTEMPTS] + 1
-  end
+  -- A time for one that was given up is a person's wish: its tries start anew.
+  d[D_ATTEMPTS] = d[D_GIVEN_UP] and 0 or d[D_ATTEMPTS] + 1
   d[D_ERROR], d[D_GIVEN_UP] = error, due < 0
   if due < 0 then
     call("ZREM", KEY_CALLBACKS_DUE, id)

@@ -3,6 +3,7 @@
 --
 -- `lease_now` is the time that leases and rates are judged by: the server's clock, corrected for
 -- jumps (store/redis_time.py). `again` says that the answer to this very call may have been lost.
+local run = {}
 local asked = decode(ARGV[1])
 local lease_now, again, others, nonce, chance = asked[1], asked[2], asked[3], asked[4], asked[5]
 local BACKOFF, BASE, CAP = asked[6], asked[7], asked[8]

@@ -128,6 +128,7 @@ function run.redrive(o)
   leave_ended(r)
   call("HDEL", KEY_RESULTS, r[ID])
   r[ATTEMPTS], r[WORKER], r[LEASE_TOKEN], r[ERROR], r[ENDED_AT] = 0, "", "", "", 0
+  r[CLAIMED_AT], r[PROGRESS] = 0, ""
   enter_waiting(r, o[6])
   save(r)
   return one(r)

@@ -2,6 +2,18 @@
 -- is lifted lets others go on.
 local turned = {}
 
+-- A rate is one number: the time at which the bucket is full again. How many may pass now, and
+-- when the next one may.
+local function tokens(name, rate, burst, wanted)
+  local step = 1 / rate
+  local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
+  local room = math.floor((lease_now - full) / step + math.max(1, burst) + 1e-6)
+  if room >= 1 then
+    return math.min(room, wanted), 0
+  end
+  return 0, full - (math.max(1, burst) - 1) * step
+end
+
 local function has_work(tenant, many)
   ready[tenant] = (ready[tenant] or 0) + many
   ready_any = true
@@ -43,11 +55,10 @@ end
 
 -- Tasks of this key that were put aside come back, in their order.
 local function unpark(tenant, key, many)
-  local prefix = tenant .. SEP .. key
-  local found = beginning(KEY_PARKED, prefix, many)
+  local found = beginning(KEY_PARKED, tenant .. SEP .. key, many)
   for _, place in ipairs(found) do
     call("ZREM", KEY_PARKED, place)
-    call("ZADD", KEY_READY, 0, tenant .. SEP .. string.sub(place, #prefix + 2))
+    call("ZADD", KEY_READY, 0, tenant .. SEP .. string.match(place, "^.*%z(.*)$"))
   end
   if #found > 0 then
     take_turn(tenant)
@@ -60,9 +71,8 @@ end
 local function unpark_all(tenant, many)
   local found = beginning(KEY_PARKED, tenant, many)
   for _, place in ipairs(found) do
-    local after_key = string.find(place, SEP, #tenant + 2, true)
     call("ZREM", KEY_PARKED, place)
-    call("ZADD", KEY_READY, 0, tenant .. SEP .. string.sub(place, after_key + 1))
+    call("ZADD", KEY_READY, 0, tenant .. SEP .. string.match(place, "^.*%z(.*)$"))
   end
   if #found > 0 then
     take_turn(tenant)
@@ -104,8 +114,6 @@ local function leave(r)
     call("ZREM", KEY_PARKED, parked_member(r))
   end
 end
-
-local COUNTED = { ready = true, delayed = true, leased = true, dead = true }
 
 local function leave_ended(r)
   if r[STATE] == "dead" then
@@ -155,7 +163,8 @@ local function finish(r, state, error)
     call("ZADD", KEY_ENDED, now, r[ID])
   end
   if r[WEBHOOK] ~= "" then
-    local id = r[ID] .. "-" .. digits(next_seq(0))
+    r[CALLS] = r[CALLS] + 1
+    local id = r[ID] .. "-" .. r[CALLS]
     call("HSET", KEY_CALLBACKS, id, encode({ id, r[TENANT], r[ID], r[WEBHOOK], now, 0, "", false }))
     call("ZADD", KEY_CALLBACKS_DUE, now, id)
     deliveries = deliveries + 1
@@ -165,8 +174,17 @@ local function finish(r, state, error)
   save(r)
 end
 
+local function forget_callback(id)
+  call("HDEL", KEY_CALLBACKS, id)
+  call("ZREM", KEY_CALLBACKS_DUE, id)
+  call("ZREM", KEY_CALLBACKS_LOST, id)
+end
+
 local function forget(r)
   local id = r[ID]
+  for number = 1, r[CALLS] do
+    forget_callback(id .. "-" .. number)
+  end
   leave_ended(r)
   call("HDEL", KEY_TASKS, id)
   call("HDEL", KEY_PAYLOADS, id)

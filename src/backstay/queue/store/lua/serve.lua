@@ -1,6 +1,4 @@
 -- Creating and claiming.
-local run = {}
-
 function run.create(o)
   local stamp, id, tenant, payload, priority, max_attempts, due = o[3], o[4], o[5], o[6], o[7], o[8], o[9]
   local once, print = o[10], o[11]
@@ -26,7 +24,7 @@ function run.create(o)
   local seq = next_seq(stamp)
   local r = {
     id, tenant, "", seq, priority, 0, max_attempts, 0, now, now, "", "", 0, "", 0, 0,
-    once, print, o[12], o[13], o[14], o[15], "", o[16], 0, "",
+    once, print, o[12], o[13], o[14], o[15], "", o[16], 0, 0, "",
   }
   enter_waiting(r, due)
   save(r)
@@ -38,18 +36,6 @@ function run.create(o)
 end
 
 -- --- bounds ---------------------------------------------------------------------------------
-
--- A rate is one number: the time at which the bucket is full again. How many may pass now, and
--- when the next one may.
-local function tokens(name, rate, burst, wanted)
-  local step = 1 / rate
-  local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
-  local room = math.floor((lease_now - full) / step + math.max(1, burst) + 1e-9)
-  if room >= 1 then
-    return math.min(room, wanted), 0
-  end
-  return 0, full - (math.max(1, burst) - 1) * step
-end
 
 local function spend(name, rate, many)
   local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
@@ -88,7 +74,7 @@ local function stopped_by_key(r, p)
     end
   end
   if p[P_KEY_RATE] > 0 then
-    local room, at = tokens(name, p[P_KEY_RATE], 1, 1)
+    local room, at = tokens(name, p[P_KEY_RATE], p[P_BURST], 1)
     if room == 0 then
       lift_at("k" .. SEP .. name, at)
       return true

@@ -44,6 +44,10 @@ local function lift_bounds(limit)
     local kind, name = string.sub(what, 1, 1), string.sub(what, 3)
     if kind == "q" then
       local waiting = call("ZLEXCOUNT", KEY_READY, "[" .. name .. SEP, "(" .. name .. "\1")
+      local p = policy_of(name)
+      if p and p[P_RATE] > 0 then
+        waiting = tokens(name .. SEP, p[P_RATE], p[P_BURST], waiting)
+      end
       if waiting > 0 then
         has_work(name, waiting)
       end
@@ -60,12 +64,6 @@ local function lift_bounds(limit)
     call("ZREM", KEY_RATES, unpack(full))
   end
   return #found
-end
-
-local function forget_callback(id)
-  call("HDEL", KEY_CALLBACKS, id)
-  call("ZREM", KEY_CALLBACKS_DUE, id)
-  call("ZREM", KEY_CALLBACKS_LOST, id)
 end
 
 function run.move(o)
