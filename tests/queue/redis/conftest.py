@@ -9,8 +9,8 @@ from tests.servers.valkey import RedisNodes, RedisServer
 from backstay.core.clock import Clock, SystemClock, SystemDice, Uuid7
 from backstay.core.virtual import FixedDice, VirtualClock
 from backstay.queue.model import Rules
-from backstay.queue.store.redis import RedisEngine, RedisStore
-from backstay.queue.store.redis_link import RedisAddress
+from backstay.queue.store.redis import RedisEngine
+from backstay.queue.store.redis_address import RedisAddress, RedisStore
 
 Store = RedisServer | RedisNodes
 SERVERS = ("redis_server", "valkey", "redis_cluster")

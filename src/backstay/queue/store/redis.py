@@ -1,5 +1,5 @@
-"""The engine for more than one machine: tasks in a Redis, Valkey or KVRocks, alone or a cluster, that
-several servers share.
+"""The engine for more than one machine: tasks in a Redis, Valkey or KVRocks, alone or a cluster,
+that several servers share.
 
 What an operation means is said by the scripts in `lua/`; here is decided which keys it goes to, and
 what is made of several answers. An `apply` is one atomic step per command it touches.
@@ -15,7 +15,6 @@ import structlog
 
 from backstay.core.clock import Clock, Dice, Ids
 from backstay.core.errors import Fault
-from backstay.core.settings import Secret
 from backstay.core.sqlite import Stats
 from backstay.queue.errors import NEWER_STORE, STORE_BACKUP, TASK_NOT_FOUND
 from backstay.queue.model import (
@@ -47,6 +46,7 @@ from backstay.queue.model import (
 )
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store.lua import AUDIT
+from backstay.queue.store.redis_address import RedisStore
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
     PERIODICS,
@@ -59,7 +59,7 @@ from backstay.queue.store.redis_layout import (
     split_id,
     tag_of,
 )
-from backstay.queue.store.redis_link import Link, LostError, RedisAddress
+from backstay.queue.store.redis_link import Link, LostError
 from backstay.queue.store.redis_ops import Asked, asked, claim
 from backstay.queue.store.redis_reads import (
     AUDITS,
@@ -79,14 +79,6 @@ from backstay.queue.store.redis_wide import Wide
 _T = TypeVar("_T")
 
 _log = structlog.get_logger("queue.redis")
-
-
-class RedisStore(msgspec.Struct, frozen=True):
-    """How to reach the store. `pool` is the most connections there will be, 2 or more."""
-
-    address: RedisAddress
-    password: Secret = Secret("")
-    pool: int = 10
 
 
 class RedisEngine:
@@ -298,8 +290,8 @@ class RedisEngine:
             if tenant is None or field.startswith(f"{tenant}\0".encode()):
                 by_tag.setdefault(tag.decode(), []).append(field)
         found = []
-        for tag, fields in by_tag.items():
-            raws = await self._link.ask("HMGET", f"{PREFIX}:{{{tag}}}:periodics", *fields)
+        for name, fields in by_tag.items():
+            raws = await self._link.ask("HMGET", f"{PREFIX}:{{{name}}}:periodics", *fields)
             found += [periodic_of(raw) for raw in raws if raw is not None]
         return sorted(found, key=lambda each: (each.name, each.tenant))
 

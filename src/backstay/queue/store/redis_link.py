@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
-import msgspec
 import structlog
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis, RedisCluster
@@ -21,10 +20,10 @@ from backstay.core.errors import Fault
 from backstay.core.settings import Secret
 from backstay.queue.errors import STORE_PASSWORD, STORE_REFUSES, STORE_UNREACHABLE
 from backstay.queue.store.lua import Script
+from backstay.queue.store.redis_address import RedisAddress
 
 _log = structlog.get_logger("queue.redis")
 
-DEFAULT_PORT = 6379
 _PATIENCE = 5.0
 """Seconds until a silent store counts as lost."""
 
@@ -47,43 +46,6 @@ _BEGINS_AWAY = (
     "UNKILLABLE",
     "BUSY",
 )
-
-
-class RedisAddress(msgspec.Struct, frozen=True):
-    """Where the store is: the text it was given as, without a password, and what that means.
-
-    `HOST:PORT`, several of them with commas (nodes of a cluster), or a URL `redis://` or, with TLS,
-    `rediss://[USER@]HOST:PORT`.
-    """
-
-    shown: str
-    nodes: tuple[tuple[str, int], ...]
-    tls: bool = False
-    user: str = ""
-    password: Secret = Secret("")
-
-    @classmethod
-    def parse(cls, text: str) -> "RedisAddress":
-        """Raises ValueError that says what is wrong."""
-        scheme, _, rest = text.rpartition("://")
-        if scheme not in ("", "redis", "rediss"):
-            raise ValueError(f"{scheme}:// is neither redis:// nor rediss://")
-        credentials, _, hosts = rest.rstrip("/").rpartition("@")
-        user, _, password = credentials.partition(":")
-        nodes = tuple(_node(part) for part in hosts.split(",") if part)
-        if not nodes:
-            raise ValueError("no host is named")
-        shown = ",".join(f"{host}:{port}" for host, port in nodes)
-        return cls(shown, nodes, scheme == "rediss", user, Secret(password))
-
-
-def _node(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return text.strip("[]"), DEFAULT_PORT
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{port!r} is no port")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 class LostError(Exception):

@@ -126,7 +126,7 @@ _ARGUMENTS: dict[type, Callable[[Any], Wire]] = {
     Redrive: lambda op: [op.tenant, split_id(op.id)[0], op.due_at],
     Reschedule: lambda op: [op.tenant, split_id(op.id)[0], op.due_at],
     Move: lambda op: [op.limit],
-    Ack: lambda op: [op.tenant, op.reply_to, [split_id(id)[0] for id in op.ids]],
+    Ack: lambda op: [op.tenant, op.reply_to, [split_id(each)[0] for each in op.ids]],
     SetPolicy: lambda op: [op.policy.tenant, bounds(op.policy)],
     SetPeriodic: lambda op: [
         place(op.periodic.tenant, op.periodic.name),
@@ -220,7 +220,7 @@ def _created(op: Create, now: float, tag: str) -> Task:
 
 def _fault(op: Any, why: str, value: str, tag: str, command: str) -> Fault:
     if why == "conflict":
-        made = op.task if isinstance(op, Fire) else op
+        made: Any = op.task if isinstance(op, Fire) else op
         known = full_id(value, tag)
         return Fault(IDEMPOTENCY_CONFLICT, key=made.idempotency_key, command=command, id=known)
     if why == "missing":
@@ -235,9 +235,9 @@ def _fault(op: Any, why: str, value: str, tag: str, command: str) -> Fault:
 
 def delivery_of(raw: bytes, tag: str) -> Delivery:
     """A result callback as `places.lua` writes it."""
-    id, tenant, task, url, due_at, attempts, error, given_up = msgspec.msgpack.decode(raw)
+    own, tenant, task, url, due_at, attempts, error, given_up = msgspec.msgpack.decode(raw)
     return Delivery(
-        full_id(id, tag),
+        full_id(own, tag),
         tenant,
         full_id(task, tag),
         url,
@@ -254,11 +254,11 @@ def happened_of(told: Wire, tag: str, command: str) -> Happened:
     return Happened(
         ready={(tenant, command): many for tenant, many in tenants},
         earliest=float("inf") if earliest >= 1e300 else float(earliest),
-        ended=[full_id(id, tag) for id in ended],
+        ended=[full_id(each, tag) for each in ended],
         replies=frozenset(names),
         expired=[
-            Expired(full_id(id, tag), command, worker, attempts, bool(dead))
-            for id, worker, attempts, dead in expired
+            Expired(full_id(each, tag), command, worker, attempts, bool(dead))
+            for each, worker, attempts, dead in expired
         ],
         deliveries=deliveries,
         periodics=bool(periodics),

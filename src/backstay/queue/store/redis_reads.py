@@ -223,9 +223,9 @@ def inconsistencies(rows: Sequence[Sequence[Any]], tag: str) -> list[Inconsisten
     return [
         Inconsistency(
             kind,
-            f"{id}:{command_of(tag)}" if kind in counts else full_id(id, tag),
+            f"{what}:{command_of(tag)}" if kind in counts else full_id(what, tag),
             says,
             bool(repaired),
         )
-        for kind, id, says, repaired in rows
+        for kind, what, says, repaired in rows
     ]

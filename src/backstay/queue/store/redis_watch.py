@@ -169,7 +169,7 @@ class Watch:
         return Happened(
             ready={(tenant, command): min(many, _NUDGE) for tenant, many in waiting},
             earliest=self._next(seen, now),
-            ended=[full_id(id, tag) for id in recent],
+            ended=[full_id(each, tag) for each in recent],
             replies=frozenset(readers),
             deliveries=int(callbacks <= now),
         )
