@@ -240,7 +240,8 @@ class RedisEngine:
             elif tag:
                 groups.setdefault(tag, []).append(at)
             else:
-                results[at] = Fault(TASK_NOT_FOUND, id=getattr(op, "id", ""))
+                unknown = Fault(TASK_NOT_FOUND, id=getattr(op, "id", ""))
+                results[at] = 0 if isinstance(op, SettleDelivery) else unknown
         await self._run(groups, ops, results, now)
         return results
 
@@ -261,6 +262,8 @@ class RedisEngine:
             for at, answer in zip(places, answers, strict=True):
                 op = ops[at]
                 results[at] = answer[0] if isinstance(op, Claim) else answer
+                if isinstance(op, SettleDelivery):
+                    self._watch.doubt_callbacks(tag)
         if failures:
             raise failures[0]
 

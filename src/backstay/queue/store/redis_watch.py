@@ -142,6 +142,11 @@ class Watch:
         next_one = min((seen.callbacks for seen in self.seen.values()), default=_HUGE)
         return None if next_one >= _HUGE else next_one
 
+    def doubt_callbacks(self, tag: str) -> None:
+        """The next one may be due at another time now: look before telling."""
+        if tag in self.seen:
+            self.seen[tag].callbacks = 0.0
+
     async def look(self) -> None:
         """At every command; tells of what a lost message would have told."""
         since, self._looked_at = self._looked_at, self._clock.now()

@@ -47,10 +47,10 @@ _NAMES = _names()
 
 APPLY = _script(
     "apply",
-    *("head", "call", "places", "serve", "hold", "upkeep", "beside", "tail"),
+    *("head", "call", "bounds", "places", "serve", "hold", "upkeep", "beside", "tail"),
     head=_NAMES,
 )
-AUDIT = _script("audit", "head", "call", "places", "audit", "tail", head=_NAMES)
+AUDIT = _script("audit", "head", "call", "bounds", "places", "audit", "tail", head=_NAMES)
 PEEK = _script("peek", "head", "peek", head=_NAMES)
 STATS = _script("stats", "head", "stats", head=_NAMES)
 TASK = _script("task", "head", "task", head=_NAMES)

@@ -4,10 +4,7 @@ local LIFT = 1000
 local function tell_lifted(tenant)
   unpark_all(tenant, LIFT)
   local waiting = call("ZLEXCOUNT", KEY_READY, "[" .. tenant .. SEP, "(" .. tenant .. "\1")
-  local p = policy_of(tenant)
-  if waiting > 0 and not (p and p[P_PAUSED]) then
-    has_work(tenant, waiting)
-  end
+  has_work(tenant, waiting)
 end
 
 function run.set_policy(o)

@@ -13,9 +13,10 @@ end
 
 -- A waiting task's place inside its tenant: priority, due time, arrival, and who it is.
 local function rest(r)
-  return (9 - r[PRIORITY]) .. digits(math.floor(r[DUE_AT] * 1e6)) .. digits(r[SEQ]) .. r[ID]
+  local rank = string.format("%02.0f", 49 - math.max(-50, math.min(49, r[PRIORITY])))
+  return rank .. digits(math.floor(r[DUE_AT] * 1e6)) .. digits(r[SEQ]) .. r[ID]
 end
-local REST = 1 + 16 + 16
+local REST = 2 + 16 + 16
 
 local function member(r)
   return r[TENANT] .. SEP .. rest(r)

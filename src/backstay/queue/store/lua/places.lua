@@ -2,21 +2,14 @@
 -- is lifted lets others go on.
 local turned = {}
 
--- A rate is one number: the time at which the bucket is full again. How many may pass now, and
--- when the next one may.
-local function tokens(name, rate, burst, wanted)
-  local step = 1 / rate
-  local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
-  local room = math.floor((lease_now - full) / step + math.max(1, burst) + 1e-6)
-  if room >= 1 then
-    return math.min(room, wanted), 0
-  end
-  return 0, full - (math.max(1, burst) - 1) * step
-end
-
+-- So many became ready; told are those that the queue's bounds let through.
 local function has_work(tenant, many)
-  ready[tenant] = (ready[tenant] or 0) + many
-  ready_any = true
+  local p = policy_of(tenant)
+  many = p and admitted(tenant, p, many) or many
+  if many > 0 then
+    ready[tenant] = (ready[tenant] or 0) + many
+    ready_any = true
+  end
 end
 
 local function take_turn(tenant)
@@ -28,9 +21,14 @@ local function take_turn(tenant)
 end
 
 local function enter_ready(r)
+  local p = policy_of(r[TENANT])
   r[STATE] = "ready"
-  call("ZADD", KEY_READY, 0, member(r))
   count(r[TENANT], "ready", 1)
+  if p and r[KEY] ~= "" and stopped_by_key(r, p) then
+    call("ZADD", KEY_PARKED, 0, parked_member(r))
+    return
+  end
+  call("ZADD", KEY_READY, 0, member(r))
   take_turn(r[TENANT])
   has_work(r[TENANT], 1)
 end
@@ -96,7 +94,7 @@ local function free(r)
     unpark(tenant, key, 1)
   end
   local p = policy_of(tenant)
-  if p and p[P_CONCURRENCY] > 0 and not p[P_PAUSED] and #beginning(KEY_READY, tenant, 1) > 0 then
+  if p and p[P_CONCURRENCY] > 0 and #beginning(KEY_READY, tenant, 1) > 0 then
     has_work(tenant, 1)
   end
 end
@@ -110,8 +108,11 @@ local function leave(r)
     free(r)
   elseif state == "delayed" then
     call("ZREM", KEY_DELAYED, r[ID])
-  elseif call("ZREM", KEY_READY, member(r)) == 0 and r[KEY] ~= "" then
+  elseif call("ZREM", KEY_READY, member(r)) == 0 then
     call("ZREM", KEY_PARKED, parked_member(r))
+  elseif r[KEY] ~= "" then
+    -- It was the one let through: the next of its key follows.
+    unpark(r[TENANT], r[KEY], 1)
   end
 end
 

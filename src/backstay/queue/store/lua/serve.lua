@@ -35,54 +35,6 @@ function run.create(o)
   return { CREATED, seq }
 end
 
--- --- bounds ---------------------------------------------------------------------------------
-
-local function spend(name, rate, many)
-  local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
-  call("ZADD", KEY_RATES, full + many / rate, name)
-end
-
-local function lift_at(what, at)
-  call("ZADD", KEY_LIFTS, at, what)
-  soon(now + math.max(0, at - lease_now))
-end
-
-local function admitted(tenant, p, wanted)
-  if p[P_PAUSED] then
-    return 0
-  end
-  if p[P_CONCURRENCY] > 0 then
-    wanted = math.min(wanted, p[P_CONCURRENCY] - depth(tenant, "leased"))
-  end
-  if p[P_RATE] > 0 and wanted > 0 then
-    local room, at = tokens(tenant .. SEP, p[P_RATE], p[P_BURST], wanted)
-    if room < wanted and #beginning(KEY_READY, tenant, 1) > 0 then
-      lift_at("q" .. SEP .. tenant, at > 0 and at or lease_now + 1 / p[P_RATE])
-    end
-    wanted = room
-  end
-  return wanted
-end
-
--- Whether this task's key is at a bound; then it is put aside, so that it is met once and not by
--- every claim.
-local function stopped_by_key(r, p)
-  local name = r[TENANT] .. SEP .. r[KEY]
-  if p[P_KEY_CONCURRENCY] > 0 then
-    if tonumber(call("HGET", KEY_HELD, name) or 0) >= p[P_KEY_CONCURRENCY] then
-      return true
-    end
-  end
-  if p[P_KEY_RATE] > 0 then
-    local room, at = tokens(name, p[P_KEY_RATE], p[P_BURST], 1)
-    if room == 0 then
-      lift_at("k" .. SEP .. name, at)
-      return true
-    end
-  end
-  return false
-end
-
 -- --- claiming -------------------------------------------------------------------------------
 
 local function lease(r, o, token, payload)
@@ -125,7 +77,12 @@ local function pick(o, tenant, wanted, taken)
         lease(r, o, o[5][taken + got + 1], payloads[at] or "")
         got = got + 1
         if p and p[P_KEY_RATE] > 0 and r[KEY] ~= "" then
-          spend(tenant .. SEP .. r[KEY], p[P_KEY_RATE], 1)
+          local name = tenant .. SEP .. r[KEY]
+          spend(name, p[P_KEY_RATE], 1)
+          if #beginning(KEY_PARKED, name, 1) > 0 then
+            local room, at = tokens(name, p[P_KEY_RATE], p[P_BURST], 1)
+            lift_at("k" .. SEP .. name, room > 0 and lease_now or at)
+          end
         end
       end
     end
@@ -136,6 +93,7 @@ local function pick(o, tenant, wanted, taken)
     soon(now + o[6])
     if p and p[P_RATE] > 0 then
       spend(tenant .. SEP, p[P_RATE], got)
+      admitted(tenant, p, 1) -- who waits on hears of the next token
     end
   end
   return got

@@ -12,7 +12,7 @@ for at = 1, #counts, 2 do
 end
 
 local function due_of(place)
-  local at = #string.match(place, "^.*%z") + 2
+  local at = #string.match(place, "^.*%z") + 3
   return tonumber(string.sub(place, at, at + 15)) / 1e6
 end
 
@@ -26,8 +26,9 @@ for _, row in ipairs(rows) do
       break
     end
     oldest = math.min(oldest, due_of(place))
-    from = "[" .. tenant .. SEP .. (tonumber(string.sub(place, #tenant + 2, #tenant + 2)) + 1)
-    if string.sub(place, #tenant + 2, #tenant + 2) == "9" then
+    local rank = tonumber(string.sub(place, #tenant + 2, #tenant + 3))
+    from = "[" .. tenant .. SEP .. string.format("%02.0f", rank + 1)
+    if rank == 99 then
       break
     end
   end

@@ -44,18 +44,17 @@ local function lift_bounds(limit)
     local kind, name = string.sub(what, 1, 1), string.sub(what, 3)
     if kind == "q" then
       local waiting = call("ZLEXCOUNT", KEY_READY, "[" .. name .. SEP, "(" .. name .. "\1")
-      local p = policy_of(name)
-      if p and p[P_RATE] > 0 then
-        waiting = tokens(name .. SEP, p[P_RATE], p[P_BURST], waiting)
-      end
-      if waiting > 0 then
-        has_work(name, waiting)
-      end
+      has_work(name, waiting)
     elseif kind == "p" then
       unpark_all(name, limit)
     else
       local cut = string.find(name, SEP, 1, true)
-      unpark(string.sub(name, 1, cut - 1), string.sub(name, cut + 1), 1)
+      local tenant = string.sub(name, 1, cut - 1)
+      local p, many = policy_of(tenant), 1
+      if p and p[P_KEY_RATE] > 0 then
+        many = tokens(name, p[P_KEY_RATE], p[P_BURST], 1000)
+      end
+      unpark(tenant, string.sub(name, cut + 1), math.max(1, many))
     end
   end
   -- A bucket that is full again is the same as none.
