@@ -14,7 +14,7 @@ import sys
 import time
 
 import uvloop
-from queue_load import Connection, connect, get, median, post, run, serving, status
+from queue_load import Connection, connect, median, post, run, serving, status
 
 RUNS = int(os.environ.get("RUNS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
