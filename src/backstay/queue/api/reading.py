@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -142,6 +143,7 @@ def read_url(url: str, field: str) -> str:
     return url
 
 
+@lru_cache(maxsize=4096)
 def read_command(name: str) -> str:
     """A command keeps its case (decision 5). Raises QUEUE010."""
     plain = name.isprintable() and not any(sign in name for sign in " ,/")
