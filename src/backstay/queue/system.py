@@ -96,7 +96,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     bulk = Bulk(engine, clock)
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
-        *Workers(queue, limits).calls(),
+        *Workers(queue, clock, limits).calls(),
         *Admin(queue, bulk, clock, settings.data).calls(),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
