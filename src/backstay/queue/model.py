@@ -287,18 +287,21 @@ class SetPeriodic(msgspec.Struct, frozen=True, tag="set_periodic"):
 
 class Fire(msgspec.Struct, frozen=True, tag="fire"):
     """The periodic task's time `at` has come: store `task` and move it on to `next_at`, in one
-    step, and only if its `next_at` is still `at`. Whoever comes second gets 0 (decision 10)."""
+    step, and only if its `next_at` is still `at`. Whoever comes second gets 0 (decision 10).
+    Without a task it is only moved on (its `last_at` stays), which gives 1: a clock that jumped
+    has left it too far in the future, or several fire times were missed."""
 
     tenant: str
     name: str
     at: float
     next_at: float
-    task: Create
+    task: Create | None
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """Somebody wants a call to `url` when a task of one of `commands` becomes ready; at most one
-    each `min_interval` seconds. It ends at `expires_at` unless renewed."""
+    """Somebody wants a call to `url` when a task of one of `commands` (empty: of any) becomes
+    ready; at most one each `min_interval` seconds. Tenant `*` hears of every tenant's queues. It
+    ends at `expires_at` unless renewed."""
 
     tenant: str
     id: str
@@ -318,7 +321,8 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe"):
 
 class TakeNotices(msgspec.Struct, frozen=True, tag="take_notices"):
     """Living subscriptions of this queue that may be told now; they are marked as told, so that of
-    several servers one tells. Ended ones are deleted."""
+    several servers one tells. Those of tenant `*` are among them. One that was told in the future
+    (the clock was set back) may be told now. Ended ones are deleted."""
 
     tenant: str
     command: str
@@ -349,7 +353,9 @@ class TakeDeliveries(msgspec.Struct, frozen=True, tag="take_deliveries"):
 
 class SettleDelivery(msgspec.Struct, frozen=True, tag="settle_delivery"):
     """What became of a try: `due_at` None and no `error` means done (it is deleted), None with an
-    `error` given up, a time the next try. Gives 1, or 0 for one that is not there."""
+    `error` given up, a time the next try (one more is counted). A time for one that was given up
+    is a person's wish: it waits again, its tries uncounted. Gives 1, or 0 for one that is not
+    there."""
 
     id: str
     error: str = ""
@@ -379,9 +385,9 @@ Op = (
 )
 
 OpResult = Task | list[Task] | list[Subscription] | list[Delivery] | int | Fault
-"""Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now; Claim,
-TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own failure; the
-others of the batch stand."""
+"""Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now;
+Claim, TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own
+failure; the others of the batch stand."""
 
 
 # --- reading ---------------------------------------------------------------------------------

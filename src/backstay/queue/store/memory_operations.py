@@ -69,8 +69,12 @@ class Operations(TaskOperations):
         periodic = self._world.periodics.get((op.tenant, op.name))
         if periodic is None or periodic.next_at != op.at:
             return 0
+        moved = msgspec.structs.replace(periodic, next_at=op.next_at)
+        if op.task is None:
+            self._world.periodics[op.tenant, op.name] = moved
+            return 1
         task = self.create(op.task)
-        moved = msgspec.structs.replace(periodic, next_at=op.next_at, last_at=op.at)
+        moved = msgspec.structs.replace(moved, last_at=op.at)
         self._world.periodics[op.tenant, op.name] = moved
         return task
 
@@ -84,7 +88,9 @@ class Operations(TaskOperations):
     def take_notices(self, op: TakeNotices) -> list[Subscription]:
         told: list[Subscription] = []
         for name, each in list(self._world.subscriptions.items()):
-            if each.tenant not in (op.tenant, ANY_TENANT) or op.command not in each.commands:
+            if each.tenant not in (op.tenant, ANY_TENANT):
+                continue
+            if each.commands and op.command not in each.commands:
                 continue
             if each.expires_at <= self._now:
                 del self._world.subscriptions[name]
@@ -112,7 +118,7 @@ class Operations(TaskOperations):
         if op.error or op.due_at is not None:
             self._world.deliveries[op.id] = msgspec.structs.replace(
                 kept,
-                attempts=kept.attempts + 1,
+                attempts=0 if kept.given_up else kept.attempts + 1,
                 error=op.error,
                 given_up=op.due_at is None,
                 due_at=kept.due_at if op.due_at is None else op.due_at,

@@ -1,4 +1,4 @@
-"""What can be done with the queue: one method per use case. No HTTP here, no command line.
+"""Tasks: making, leasing, ending and reading them; one method per use case.
 
 Store, clock and ids come in. Tenants are judged before: `tenant` is one tenant, or `ANY_TENANT`
 for whoever serves all.
