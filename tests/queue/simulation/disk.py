@@ -68,6 +68,7 @@ class Disk:
         self.files: dict[str, File] = {}
         self.writes = 0
         self.powered = True
+        self.failed = False
         self._cut_at = 0
         self._fail_at = 0
         self._vfs = _Vfs(self, f"disk-{next(_names)}")
@@ -85,6 +86,7 @@ class Disk:
     def calm(self) -> None:
         """What was to go wrong and did not, will not."""
         self._cut_at = self._fail_at = 0
+        self.failed = False
 
     def reboot(self, *, power_cut: bool) -> None:
         """What is left is what the next process finds. Handles of the old one lead nowhere."""
@@ -109,6 +111,7 @@ class Disk:
                 file.write(bytes(data[: self.dice.randrange(len(data) + 1)]), offset)
             raise PowerCut
         if self.writes == self._fail_at:
+            self.failed = True
             raise apsw.IOError
 
 
