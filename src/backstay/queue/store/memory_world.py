@@ -130,7 +130,7 @@ class Bounds:
         return sorted(found, key=lambda entry: (-entry.task.priority, entry.task.due_at, entry.seq))
 
     def admits(self, entry: Entry, tick: float) -> bool:
-        return not self._full(entry) and self.wait(entry, tick) <= 0
+        return self.wait(entry, tick) <= 0
 
     def wait(self, entry: Entry, tick: float) -> float:
         """Seconds until the rates of its queue and key allow a claim; inf: time alone will not."""
