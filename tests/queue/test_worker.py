@@ -17,7 +17,7 @@ from tests.queue.support import CODEQ, Server, clean_env, serving, until
 
 from backstay.core.errors import Fault
 from backstay.queue.client import QueueClient
-from backstay.queue.worker import Failed, Job, Release, Retry, Worker, WorkerSettings
+from backstay.queue.worker import Job, Reject, Release, Retry, Worker, WorkerSettings
 
 
 def worker_for(server: Server, **changes: Any) -> Worker:
@@ -78,7 +78,7 @@ async def test_exceptions_decide_what_becomes_of_the_task(server: Server, comman
     @worker.task(command)
     async def work(payload: str) -> None:
         if payload == "failed":
-            raise Failed("card declined")
+            raise Reject("card declined")
         if payload == "retry":
             raise Retry("later", 0.01)
         if payload == "release" and not released:

@@ -97,7 +97,7 @@ def create(
     body, due = read_json(payload), read_time(run_at)
     made = ask(
         given,
-        lambda client: client.create(
+        lambda client: client.create_task(
             event,
             body,
             priority=priority,
@@ -127,7 +127,7 @@ def list_tasks(
     """Tasks in the order of their arrival."""
     page = ask(
         given,
-        lambda client: client.list(
+        lambda client: client.list_tasks(
             command=event, status=status, state=state, limit=limit, cursor=cursor
         ),
     )
@@ -159,7 +159,7 @@ def list_tasks(
 @click.pass_obj
 def get(given: Given, id: str, output: str) -> None:
     """One task."""
-    show(ask(given, lambda client: client.get(id)), output)
+    show(ask(given, lambda client: client.get_task(id)), output)
 
 
 @task.command("result")
@@ -169,7 +169,7 @@ def get(given: Given, id: str, output: str) -> None:
 @click.pass_obj
 def result(given: Given, id: str, wait_seconds: float, output: str) -> None:
     """The result of a task."""
-    show(ask(given, lambda client: client.result(id, wait_seconds)), output)
+    show(ask(given, lambda client: client.get_result(id, wait_seconds)), output)
 
 
 @task.command("cancel")
@@ -179,7 +179,7 @@ def result(given: Given, id: str, wait_seconds: float, output: str) -> None:
 @click.pass_obj
 def cancel(given: Given, id: str, reason: str, output: str) -> None:
     """End a task before it is done."""
-    ended = ask(given, lambda client: client.cancel(id, reason))
+    ended = ask(given, lambda client: client.cancel_task(id, reason))
     if output == "json":
         face.emit_json(ended)
     else:
@@ -203,8 +203,10 @@ def inspect(given: Given, event: str, dlq: bool, output: str) -> None:
     """How many tasks of a command are ready, delayed, in progress and dead."""
 
     async def look(client: "QueueClient") -> "tuple[msgspec.Struct, Sequence[TaskView]]":
-        depth = await client.inspect(event)
-        dead = (await client.list(command=event, state="dead", limit=200)).items if dlq else ()
+        depth = await client.get_queue_stats(event)
+        dead = (
+            (await client.list_tasks(command=event, state="dead", limit=200)).items if dlq else ()
+        )
         return depth, dead
 
     depth, dead = ask(given, look)
@@ -233,13 +235,14 @@ def admin() -> None:
 @click.pass_obj
 def cleanup(given: Given, event: str, before: str, output: str) -> None:
     """Delete ended tasks of a command with their results, and mend wrong entries."""
-    done = ask(given, lambda client: client.cleanup(event, before))
+    due = read_time(before)
+    done = ask(given, lambda client: client.cleanup_expired(event, due))
     if output == "json":
         face.emit_json(done)
     else:
         click.echo(
-            f"[OK] {event}: {done['deleted']} ended tasks deleted, "
-            f"{done['repaired']} wrong entries repaired"
+            f"[OK] {event}: {done.deleted} ended tasks deleted, "
+            f"{done.repaired} wrong entries repaired"
         )
 
 
