@@ -14,7 +14,7 @@ from backstay.queue.worker.heart import Heart
 from backstay.queue.worker.job import Job, enter
 from backstay.queue.worker.outbox import Abandoned, Nacked, Outbox, Outcome
 from backstay.queue.worker.settings import WorkerSettings
-from backstay.queue.worker.threads import Threads
+from backstay.queue.worker.threads import Inline, Threads
 from backstay.queue.worker.verdicts import Reject, Release, Retry
 
 _log = logging.getLogger("backstay.worker")
@@ -53,6 +53,8 @@ class Shift:
         settings: WorkerSettings,
         clock: Clock,
         dice: Dice,
+        *,
+        threads: bool,
     ) -> None:
         self._heart = heart
         self._functions = functions
@@ -60,7 +62,7 @@ class Shift:
         self._clock = clock
         self._dice = dice
         self._loop = asyncio.get_running_loop()
-        self._threads = Threads()
+        self._threads = Threads() if threads else Inline()
         self._runs: dict[str, Run] = {}
         self._freed = asyncio.Event()
         self.outbox = Outbox(client, clock, dice, self._delivered)

@@ -68,3 +68,13 @@ class Threads:
             future.set_exception(RuntimeError("the function raised StopIteration"))
         else:
             future.set_exception(failure)
+
+
+class Inline:
+    """No threads: the function is called where it is waited for. For tests."""
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        return function(*arguments)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -27,7 +27,7 @@ _UNDER_WAY = 0.5
 
 class Worker:
     """Serves commands until it is told to stop. `connect` makes a client; the event loop and the
-    heartbeat thread have one each."""
+    heartbeat thread have one each. Without `threads`, for tests, all is done in the event loop."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class Worker:
         *,
         clock: Clock | None = None,
         dice: Dice | None = None,
-        heart_in_thread: bool = True,
+        threads: bool = True,
     ) -> None:
         self._connect = connect
         self._settings = settings or WorkerSettings()
         self._clock = clock or SystemClock()
         self._dice = dice or SystemDice()
         self._ids = Uuid7(self._clock)
-        self._heart_in_thread = heart_in_thread
+        self._threads = threads
         self._functions: dict[str, Function] = {}
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._stopping: asyncio.Event | None = None
@@ -55,6 +55,12 @@ class Worker:
         CODEQ_GRACE_SECONDS."""
         # What the worker repeats it repeats with better knowledge than its client.
         return cls(lambda: QueueClient.from_env(retries=0), settings or settings_from_env())
+
+    def moved(self, connect: Callable[[], QueueClient], clock: Clock, dice: Dice) -> "Worker":
+        """The same functions and settings on another queue, at another time, without threads."""
+        other = Worker(connect, self._settings, clock=clock, dice=dice, threads=False)
+        other._functions = self._functions
+        return other
 
     def task(
         self, command: str, *, retry: Backoff | None = None, timeout: float = 0.0
@@ -99,7 +105,15 @@ class Worker:
                 loop.add_signal_handler(number, self.stop)
         client = self._connect()
         heart = Heart(self._settings.lease, self._settings.rhythm, self._clock)
-        shift = Shift(client, heart, self._functions, self._settings, self._clock, self._dice)
+        shift = Shift(
+            client,
+            heart,
+            self._functions,
+            self._settings,
+            self._clock,
+            self._dice,
+            threads=self._threads,
+        )
         beating = self._start(heart, client)
         sending = asyncio.create_task(shift.outbox.run(), name="codeq-outbox")
         try:
@@ -113,7 +127,7 @@ class Worker:
 
     def _start(self, heart: Heart, client: QueueClient) -> Callable[[], object]:
         """Let the heart beat; gives what stops it."""
-        if not self._heart_in_thread:
+        if not self._threads:
             return asyncio.create_task(heart.run(client), name="codeq-heart").cancel
         thread = HeartThread(heart, self._connect)
         thread.start()
