@@ -12,7 +12,6 @@ from backstay.queue.client.views import (
     PolicyView,
     TaskPage,
     Time,
-    fields_of,
     given,
     time_text,
 )
@@ -38,9 +37,12 @@ class Administering(Part):
         body = given(command=command, before=time_text(before), limit=limit)
         return await self._do("/admin/tasks/cleanup", body, Cleaned, safe=True)
 
-    async def list_dead(self, command: str, *, cursor: str = "", limit: int = 50) -> TaskPage:
+    async def list_dead(
+        self, command: str, *, newest_first: bool = False, cursor: str = "", limit: int = 50
+    ) -> TaskPage:
         """Dead letters, in the order of their arrival."""
-        query = {"cursor": cursor, "limit": limit}
+        order = "newest" if newest_first else ""
+        query = {"order": order, "cursor": cursor, "limit": limit}
         page = decode(await self._get(f"{_queue(command)}/dlq", query, role="admin"), Listed)
         return TaskPage(page.data, page.pagination.next_cursor or "")
 
@@ -48,12 +50,17 @@ class Administering(Part):
         self,
         command: str,
         *,
-        filter: Mapping[str, Any] | None = None,
+        status: str = "",
+        tag: str = "",
+        key: str = "",
+        created_before: Time | None = None,
         rate_per_second: float = 0,
         limit: int = 0,
     ) -> Count:
-        """Dead letters begin again, with a rate one after the other."""
-        body = given(filter=fields_of(filter or {}), rate_per_second=rate_per_second, limit=limit)
+        """Dead letters (or FAILED, CANCELLED ones) begin again, with a rate one after the other;
+        `more` says that the limit (0: the server's most) left some."""
+        chosen = given(status=status, tag=tag, key=key, created_before=time_text(created_before))
+        body = given(filter=chosen, rate_per_second=rate_per_second, limit=limit)
         return await self._do(f"{_queue(command)}/redrive", body, Count)
 
     async def purge(
@@ -63,28 +70,54 @@ class Administering(Part):
         body = given(status=status, before=time_text(before), limit=limit)
         return await self._do(f"{_queue(command)}/purge", body, Count, safe=True)
 
-    async def pause_queue(self, command: str) -> Mapping[str, Any]:
-        """Its tasks stay where they are; creation goes on."""
-        return await self._do(f"{_queue(command)}/pause", {}, dict[str, Any], safe=True)
+    async def pause_queue(self, command: str, *, tenant: str = "") -> PolicyView:
+        """Nothing more is claimed; creation goes on. Without a tenant: of all that are served."""
+        body = given(tenant=tenant)
+        return await self._do(f"{_queue(command)}/pause", body, PolicyView, safe=True)
 
-    async def resume_queue(self, command: str) -> Mapping[str, Any]:
-        return await self._do(f"{_queue(command)}/resume", {}, dict[str, Any], safe=True)
+    async def resume_queue(self, command: str, *, tenant: str = "") -> PolicyView:
+        """Tasks may be claimed again."""
+        body = given(tenant=tenant)
+        return await self._do(f"{_queue(command)}/resume", body, PolicyView, safe=True)
 
-    async def get_policy(self, command: str) -> PolicyView:
-        return decode(await self._get(f"{_queue(command)}/policy", role="admin"), PolicyView)
+    async def get_policy(self, command: str, *, tenant: str = "") -> PolicyView:
+        """What holds for this queue."""
+        path = f"{_queue(command)}/policy"
+        return decode(await self._get(path, {"tenant": tenant}, role="admin"), PolicyView)
 
-    async def set_policy(self, command: str, policy: PolicyView | Mapping[str, Any]) -> PolicyView:
-        """Replaces what was there."""
-        body, path = fields_of(policy), f"{_queue(command)}/policy"
+    async def set_policy(
+        self,
+        command: str,
+        *,
+        tenant: str = "",
+        paused: bool = False,
+        concurrency: int = 0,
+        rate: float = 0,
+        burst: int = 1,
+        key_concurrency: int = 0,
+        key_rate: float = 0,
+    ) -> PolicyView:
+        """Replaces what was there; 0 is no bound."""
+        body = given(
+            tenant=tenant,
+            paused=paused,
+            concurrency=concurrency,
+            rate=rate,
+            burst=burst,
+            key_concurrency=key_concurrency,
+            key_rate=key_rate,
+        )
+        path = f"{_queue(command)}/policy"
         answer = await self._post(path, body, role="admin", safe=True, method="PUT")
         return decode(answer, PolicyView)
 
-    async def list_periodic(self) -> Sequence[PeriodicView]:
+    async def list_periodic(self, *, tenant: str = "") -> Sequence[PeriodicView]:
         """By name."""
-        return decode_list(await self._get("/admin/periodic", role="admin"), PeriodicView)
+        answer = await self._get("/admin/periodic", {"tenant": tenant}, role="admin")
+        return decode_list(answer, PeriodicView)
 
-    async def get_periodic(self, name: str) -> PeriodicView:
-        answer = await self._get(f"/admin/periodic/{segment(name)}", role="admin")
+    async def get_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
+        answer = await self._get(_periodic(name), {"tenant": tenant}, role="admin")
         return decode(answer, PeriodicView)
 
     async def set_periodic(
@@ -101,8 +134,9 @@ class Administering(Part):
         key: str = "",
         webhook: str = "",
         paused: bool = False,
+        tenant: str = "",
     ) -> PeriodicView:
-        """Create or replace it."""
+        """Create or replace it. `cron` is five fields in `timezone`, a name of the IANA base."""
         body = {"command": command, "cron": cron, "payload": {} if payload is None else payload}
         body |= given(
             timezone=timezone,
@@ -112,23 +146,36 @@ class Administering(Part):
             key=key,
             webhook=webhook,
             paused=paused,
+            tenant=tenant,
         )
-        path = f"/admin/periodic/{segment(name)}"
-        answer = await self._post(path, body, role="admin", safe=True, method="PUT")
+        answer = await self._post(_periodic(name), body, role="admin", safe=True, method="PUT")
         return decode(answer, PeriodicView)
 
-    async def delete_periodic(self, name: str) -> None:
-        path = f"/admin/periodic/{segment(name)}"
-        await self._post(path, {}, role="admin", safe=True, method="DELETE")
+    async def delete_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
+        """No more of it; tasks it has made stay."""
+        answer = await self._delete(_periodic(name), {"tenant": tenant}, role="admin")
+        return decode(answer, PeriodicView)
 
-    async def list_deliveries(self, *, given_up: bool = False) -> Sequence[DeliveryView]:
+    async def pause_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
+        """Its times pass without a task."""
+        body = given(tenant=tenant)
+        return await self._do(f"{_periodic(name)}/pause", body, PeriodicView, safe=True)
+
+    async def resume_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
+        """It goes on with its next time."""
+        body = given(tenant=tenant)
+        return await self._do(f"{_periodic(name)}/resume", body, PeriodicView, safe=True)
+
+    async def list_deliveries(
+        self, *, given_up: bool = False, limit: int = 50
+    ) -> Sequence[DeliveryView]:
         """Result callbacks that wait, or that were given up."""
-        query = {"givenUp": "true" if given_up else ""}
+        query = {"givenUp": given_up, "limit": limit}
         return decode_list(await self._get("/admin/deliveries", query, role="admin"), DeliveryView)
 
-    async def retry_delivery(self, id: str) -> Mapping[str, Any]:
+    async def retry_delivery(self, id: str) -> None:
         """Make this callback once more, now."""
-        return await self._do(f"/admin/deliveries/{segment(id)}/retry", {}, dict[str, Any])
+        await self._post(f"/admin/deliveries/{segment(id)}/retry", {}, role="admin")
 
     async def audit(self, *, repair: bool = False, command: str = "") -> Audited:
         """What contradicts itself in the store, mended with `repair`."""
@@ -147,3 +194,7 @@ class Administering(Part):
 
 def _queue(command: str) -> str:
     return f"/admin/queues/{segment(command)}"
+
+
+def _periodic(name: str) -> str:
+    return f"/admin/periodic/{segment(name)}"

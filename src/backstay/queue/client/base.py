@@ -26,9 +26,8 @@ class Part:
         role: Role = "producer",
         wait: float = 0,
     ) -> Answer:
-        asked = {name: _text(value) for name, value in (query or {}).items() if value}
-        tail = f"?{urlencode(asked)}" if asked else ""
-        return await self._transport.send(Call("GET", path + tail, role, wait=wait, safe=True))
+        call = Call("GET", path + _tail(query), role, wait=wait, safe=True)
+        return await self._transport.send(call)
 
     async def _post(
         self,
@@ -45,6 +44,12 @@ class Part:
         return await self._transport.send(
             Call(method, path, role, encoded, wait=wait, safe=safe), request_id
         )
+
+    async def _delete(
+        self, path: str, query: Mapping[str, Any] | None = None, *, role: Role
+    ) -> Answer:
+        call = Call("DELETE", path + _tail(query), role, safe=True)
+        return await self._transport.send(call)
 
     def _refusal(self, item: Item) -> Refused:
         return Refused(self._transport.address, item.status, item.code, item.error)
@@ -72,6 +77,11 @@ def segment(name: str) -> str:
 
 class _Listed(msgspec.Struct):
     data: msgspec.Raw
+
+
+def _tail(query: Mapping[str, Any] | None) -> str:
+    asked = {name: _text(value) for name, value in (query or {}).items() if value}
+    return f"?{urlencode(asked)}" if asked else ""
 
 
 def _text(value: Any) -> str:

@@ -106,6 +106,8 @@ class SyncQueueClient:
     get_periodic = _waiting(QueueClient.get_periodic)
     set_periodic = _waiting(QueueClient.set_periodic)
     delete_periodic = _waiting(QueueClient.delete_periodic)
+    pause_periodic = _waiting(QueueClient.pause_periodic)
+    resume_periodic = _waiting(QueueClient.resume_periodic)
     list_deliveries = _waiting(QueueClient.list_deliveries)
     retry_delivery = _waiting(QueueClient.retry_delivery)
     audit = _waiting(QueueClient.audit)

@@ -1,6 +1,6 @@
 """What the client hands out beside tasks and results, and how bodies are made for the way in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,24 +25,29 @@ class TaskPage(msgspec.Struct, frozen=True):
 
 
 class PolicyView(_View, frozen=True):
-    """The bounds of a queue; 0 is no bound. `rate` is claims a second, `burst` of them at once;
-    the `key_` bounds hold for each key alone."""
+    """What bounds a queue; 0 is no bound. `rate` is claims a second, `burst` of them at once; the
+    `key_` bounds hold for each key alone. `tenant_id` `*` is the policy of every tenant's queue."""
 
+    command: str
+    tenant_id: str = ""
     paused: bool = False
     concurrency: int = 0
     rate: float = 0.0
     burst: int = 1
     key_concurrency: int = 0
     key_rate: float = 0.0
+    inherited: bool = False
+    paused_for_all: bool = False
 
 
 class PeriodicView(_View, frozen=True):
-    """A task that is created by the calendar. Times are RFC 3339, empty for never."""
+    """A task that is created by the calendar. Times are RFC 3339; `last_fire` None: not yet."""
 
     name: str
     command: str
     cron: str
     timezone: str = "UTC"
+    tenant_id: str = ""
     payload: Any = None
     priority: int = 0
     max_attempts: int = 0
@@ -50,8 +55,8 @@ class PeriodicView(_View, frozen=True):
     key: str = ""
     webhook: str = ""
     paused: bool = False
-    next_at: str | None = ""
-    last_at: str | None = ""
+    last_fire: str | None = None
+    next_fires: Sequence[str] = ()
 
 
 class SubscriptionView(_View, frozen=True):
@@ -60,21 +65,24 @@ class SubscriptionView(_View, frozen=True):
 
     subscription_id: str
     expires_at: str
+    tenant_id: str = ""
     callback_url: str = ""
     event_types: Sequence[str] = ()
     min_interval_seconds: float = 0.0
+    notified_at: str | None = None
 
 
 class DeliveryView(_View, frozen=True):
-    """A result callback that is still to be made, or was given up."""
+    """A result callback that is still to be made, or was given up (`next_try` None)."""
 
-    id: str
+    delivery_id: str
     task_id: str
     url: str
-    due_at: str | None = ""
     attempts: int = 0
     error: str = ""
     given_up: bool = False
+    next_try: str | None = None
+    tenant_id: str = ""
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -144,10 +152,3 @@ def time_text(time: Time | None) -> str:
             raise ValueError(f"{time.isoformat()} has no time zone")
         return rfc3339(time.timestamp())
     return rfc3339(time)
-
-
-def fields_of(view: Mapping[str, Any] | msgspec.Struct) -> Any:
-    """A struct, or a mapping in camel or snake case, as the body that the server reads."""
-    if isinstance(view, msgspec.Struct):
-        return msgspec.to_builtins(view)
-    return {camel(name): value for name, value in view.items()}

@@ -111,7 +111,7 @@ class Working(Part):
 
     async def delete_subscription(self, id: str) -> None:
         path = f"/workers/subscriptions/{segment(id)}"
-        await self._post(path, {}, role="worker", safe=True, method="DELETE")
+        await self._delete(path, role="worker")
 
     async def list_subscriptions(self) -> Sequence[SubscriptionView]:
         """Those of this tenant."""
