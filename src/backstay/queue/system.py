@@ -4,16 +4,11 @@ from collections.abc import Sequence
 
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.clock import Clock
-from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.system import System
-from backstay.core.tokens import SharedSecret
-from backstay.core.trust import Trust, require_auth_for
-from backstay.core.validators import Jwt
 from backstay.queue.api import PREFIX
 from backstay.queue.api.admin import Admin, Open
 from backstay.queue.api.calls import endpoints as served
@@ -21,6 +16,7 @@ from backstay.queue.api.producers import Producers
 from backstay.queue.api.rates import RateLimits
 from backstay.queue.api.reading import Limits
 from backstay.queue.api.workers import Workers
+from backstay.queue.auth import trust_of
 from backstay.queue.errors import ERRORS
 from backstay.queue.health import StoreHealth, commands_probe, store_probe
 from backstay.queue.loops.gauges import Gauges
@@ -83,7 +79,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     settings = process.loaded.settings
     clock = process.clock
     listen = Listen.parse(settings.address)
-    trust = _trust(settings, listen, clock)
+    trust = trust_of(settings, listen, clock)
     engine = SqliteEngine(
         settings.store, settings.rules(), clock, process.dice, settings.durability
     )
@@ -109,6 +105,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     endpoints = [
         *served(calls, PREFIX, rates),
         *served(opened.calls(), "", rates),
+        *process.profiles.endpoints(settings.profiling),
     ]
     meter = RequestMeter(process.registry)
     app = App("queue", endpoints, trust, clock, process.ids, meter)
@@ -123,19 +120,6 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         HttpServer(app, listen),
         Gate(queue),
     ]
-
-
-def _trust(settings: QueueSettings, listen: Listen, clock: Clock) -> Trust:
-    """Behind the gateway it believes; alone it judges: strictly with JWT_SECRET, else on loopback
-    only, where tokens of the development issuer are verified and nobody needs one."""
-    if listen.path:
-        return Trust.socket()
-    if settings.jwt_secret:
-        issuer, audience = settings.jwt_issuer, settings.jwt_audience
-        return Trust.strict(Jwt(SharedSecret(settings.jwt_secret), issuer, audience, clock))
-    require_auth_for(str(listen), None)
-    secret = read_dev_issuer(settings.data)
-    return Trust.loopback(Jwt(SharedSecret(secret), ISSUER, AUDIENCE, clock) if secret else None)
 
 
 SYSTEM = System(
