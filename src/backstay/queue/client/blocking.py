@@ -1,13 +1,15 @@
 """The client for code without asyncio: the same methods, each waiting for its answer.
 
-One thread with an event loop does the asking, so any number of threads may share a client, and
-one made before a fork (a pre-forking web server) works after it.
+One thread with an event loop does the asking, so any number of threads may share a client. One
+that is made before a fork (a pre-forking web server) works on both sides of it: what is idle is
+closed before, since two processes must not share a poller and its connections.
 """
 
 import asyncio
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -137,16 +139,19 @@ class SyncQueueClient:
         self.close()
 
     def _run(self, ask: Callable[[QueueClient], Coroutine[Any, Any, T]]) -> T:
-        return self._at_home().run(ask)
+        while True:
+            home = self._at_home()
+            if home.enter():
+                return home.run(ask)
 
     def _at_home(self) -> "_Home":
         home = self._home
-        if home is not None and home.pid == os.getpid():
-            return home
-        if home is not None:  # a fork copies neither the thread nor whoever held the lock
+        if home is not None and home.pid != os.getpid():
+            # It was busy when its process forked: collected here it would disturb it there.
+            _INHERITED.append(home)
             self._home, self._lock = None, threading.Lock()
         with self._lock:
-            if self._home is None:
+            if self._home is None or self._home.closed:
                 self._home = _Home(self._make)
             return self._home
 
@@ -156,13 +161,24 @@ class _Home:
 
     def __init__(self, make: Callable[[], QueueClient]) -> None:
         self.pid = os.getpid()
+        self.closed = False
         self._make = make
+        self._asking = 0
+        self._lock = threading.Lock()
         self._client: QueueClient | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="codeq-client", daemon=True
         )
         self._thread.start()
+        _HOMES.add(self)
+        _watch_forks()
+
+    def enter(self) -> bool:
+        """Before `run`; False when it was closed meanwhile."""
+        with self._lock:
+            self._asking += not self.closed
+            return not self.closed
 
     def run(self, ask: Callable[[QueueClient], Coroutine[Any, Any, T]]) -> T:
         """Wait for the answer, or cancel the question when the waiting is interrupted."""
@@ -178,11 +194,33 @@ class _Home:
         except BaseException:
             future.cancel()
             raise
+        finally:
+            with self._lock:
+                self._asking -= 1
 
-    def close(self) -> None:
-        """End the thread."""
+    def close(self, *, only_idle: bool = False) -> None:
+        """End the thread. Idempotent."""
+        with self._lock:
+            if self.closed or (only_idle and self._asking):
+                return
+            self.closed = True
         if self._client is not None:
             asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+_HOMES: "weakref.WeakSet[_Home]" = weakref.WeakSet()
+_INHERITED: list[_Home] = []
+
+
+def _before_fork() -> None:
+    for home in [*_HOMES]:
+        if home.pid == os.getpid():
+            home.close(only_idle=True)
+
+
+@functools.cache
+def _watch_forks() -> None:
+    os.register_at_fork(before=_before_fork)

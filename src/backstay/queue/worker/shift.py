@@ -106,9 +106,10 @@ class Shift:
             run.give_up()
         self._threads.close()
 
-    async def flush(self, hurry: asyncio.Event) -> None:
-        """Deliver what has ended, for one more grace at most."""
-        await self._either(asyncio.ensure_future(self.outbox.empty()), hurry, self._settings.grace)
+    async def flush(self, seconds: float) -> None:
+        """Deliver what has ended, within so many seconds."""
+        done = asyncio.ensure_future(self.outbox.empty())
+        await self._either(done, asyncio.Event(), seconds)
         if len(self.outbox):
             _log.warning(
                 "%d outcomes could not be delivered; their tasks will be done again",

@@ -23,6 +23,8 @@ _log = logging.getLogger("backstay.worker")
 _BATCH = 100
 # A lease whose answer is not waited for is lost to everybody until it ends.
 _UNDER_WAY = 0.5
+# Seconds to tell the queue what is handed back, when there is no time to lose.
+_HURRIED = 2.0
 
 
 class Worker:
@@ -119,7 +121,7 @@ class Worker:
         try:
             await self._claim_until(shift, stopping, client)
             await shift.finish(hurry)
-            await shift.flush(hurry)
+            await shift.flush(_HURRIED if hurry.is_set() else self._settings.grace)
         finally:
             sending.cancel()
             beating()
