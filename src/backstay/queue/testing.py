@@ -12,7 +12,9 @@ until the test lets it pass, so leases, delays and retries of hours are tested i
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ from backstay.core.metrics import Registry
 from backstay.core.trust import Trust
 from backstay.core.virtual import FixedDice, VirtualClock
 from backstay.queue.api import PREFIX
+from backstay.queue.api.admin import Admin
 from backstay.queue.api.calls import endpoints
 from backstay.queue.api.producers import Producers
 from backstay.queue.api.rates import RateLimits
@@ -150,6 +153,7 @@ class Harness:
         calls = [
             *Producers(queue, bulk, clock, ids, limits).calls(),
             *Workers(queue, limits).calls(),
+            *Admin(queue, bulk, clock, Path(os.devnull)).calls(),
         ]
         rates = RateLimits({}, clock, metrics.rate_limited)
         return App("queue", endpoints(calls, PREFIX, rates), Trust.socket(), clock, ids, _NoMeter())
