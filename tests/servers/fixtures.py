@@ -19,7 +19,7 @@ from tests.servers.postgres import PostgresServer, system_binaries, wheel_binari
 from tests.servers.require import absent
 from tests.servers.rotel import Rotel
 from tests.servers.rotel import binary as rotel_binary
-from tests.servers.valkey import RedisServer, system_binary, wheel_binary
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary, wheel_binary
 
 Register = Callable[[str, int], None]
 PEERS = "pip install --require-hashes -r requirements/peers.txt"
@@ -45,6 +45,23 @@ def redis_server(
     if binary is None:
         absent("redis-server", "Debian: sudo apt-get install redis-server")
     yield from _redis(binary, tmp_path_factory.mktemp("redis"), real_process)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(
+    tmp_path_factory: pytest.TempPathFactory, real_process: Register
+) -> Iterator[RedisNodes]:
+    """Three nodes of the distribution's Redis."""
+    binary = system_binary()
+    if binary is None or shutil.which("redis-cli") is None:
+        absent("redis-server, redis-cli", "Debian: sudo apt-get install redis-server redis-tools")
+    nodes = RedisNodes(binary, tmp_path_factory.mktemp("cluster"))
+    for node in nodes.nodes:
+        real_process(nodes.name, node.running.pid)
+    try:
+        yield nodes
+    finally:
+        nodes.stop()
 
 
 @pytest.fixture(scope="session")

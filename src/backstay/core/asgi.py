@@ -17,10 +17,10 @@ from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
 from backstay.core.faults import AUTH_MISSING
-from backstay.core.logs import request_debug
+from backstay.core.logs import debugs, request_debug
 from backstay.core.system import Metric
 from backstay.core.tracing import OFF, Attribute, NoSpan, Span, Tracer
-from backstay.core.web import Endpoint, Request, Response, Routes
+from backstay.core.web import Endpoint, Later, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
 
 Scope = MutableMapping[str, Any]
@@ -100,7 +100,10 @@ class App:
         debug = self._may_debug and headers.get("x-debug", "").lower() == "true"
         known = _Known(request_id, debug=debug)
         try:
-            with request_debug(on=debug):
+            if debug:
+                with request_debug(on=True):
+                    response = await self._answer(scope, headers, receive, known)
+            else:
                 response = await self._answer(scope, headers, receive, known)
         except _ClientGoneError:
             known.span.end()
@@ -148,7 +151,8 @@ class App:
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
         known.judged = True
-        _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
+        if debugs():
+            _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
         known.ctx = msgspec.structs.replace(known.ctx, principal=principal, traceparent=traceparent)
         if endpoint.scope and not principal.may(endpoint.scope):
             if principal.kind == "anonymous":
@@ -159,9 +163,8 @@ class App:
         body = await _body(receive, headers, endpoint, path)
         known.read = True
         request = Request(known.ctx, method, path, params, query, headers, body)
-        if endpoint.kind == "unary":
-            return await endpoint.handler(request)
-        return await _while_connected(endpoint, request, receive)
+        answer = await endpoint.handler(request)
+        return answer if isinstance(answer, Response) else await _while_connected(answer, receive)
 
     def _span(self, known: "_Known", method: str, path: str, parent: str) -> Span:
         about: dict[str, Attribute] = {
@@ -271,9 +274,9 @@ async def _spill(receive: Receive, headers: Mapping[str, str]) -> None:
                 left -= len(message.get("body", b""))
 
 
-async def _while_connected(endpoint: Endpoint, request: Request, receive: Receive) -> Response:
-    """Run a waiting handler, but not for a client that has left: it must not be given a lease."""
-    work = asyncio.ensure_future(endpoint.handler(request))
+async def _while_connected(later: Later, receive: Receive) -> Response:
+    """Wait for the answer, but not for a client that has left: it must not be given a lease."""
+    work = asyncio.ensure_future(later.wait())
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
