@@ -397,6 +397,33 @@ FIGHT = ErrorEntry(
     fix="keep one of them",
 )
 
+NO_TARGET = ErrorEntry(
+    code="PATCH085",
+    message="{target} is not among the objects",
+    cause="what is there: {known}",
+    fix="correct the target's kind, namespace or name",
+)
+BAD_ARGUMENT = ErrorEntry(
+    code="PATCH086",
+    message="{name} {value!r} cannot be used",
+    cause="names are lowercase alphanumeric with hyphens, 63 characters at most",
+    fix="choose another value for {name}",
+    exit=Exit.USAGE,
+)
+BAD_OBJECTS = ErrorEntry(
+    code="PATCH087",
+    message="{count} objects do not fit the Kubernetes schemas: {problems}",
+    cause="a server with strict field validation would refuse them",
+    fix="correct the fields that are named",
+)
+NO_SCHEMAS = ErrorEntry(
+    code="PATCH088",
+    message="the Kubernetes schemas are not installed",
+    cause="they are large and only this check needs them",
+    fix="pip install kubernetes-validate",
+    exit=Exit.USAGE,
+)
+
 # --- faces -------------------------------------------------------------------------------------
 
 HTTP_TOO_LARGE = ErrorEntry(
@@ -505,7 +532,7 @@ class Conflict(Fault):
         super().__init__(CONFLICT, **values)
 
 
-class NotValidated(Fault, TypeError):
+class NotValidated(Fault, TypeError):  # noqa: N818 - a Fault, as the house calls it
     """What came was no `Intent` (PATCH068)."""
 
     entry_of: ClassVar[ErrorEntry] = NOT_VALIDATED
@@ -514,7 +541,7 @@ class NotValidated(Fault, TypeError):
         super().__init__(NOT_VALIDATED, given=type(given).__name__)
 
 
-class OldType(Fault, TypeError):
+class OldType(Fault, TypeError):  # noqa: N818 - as above
     """An object of the old module where a package belongs (PATCH076)."""
 
     entry_of: ClassVar[ErrorEntry] = OLD_TYPE

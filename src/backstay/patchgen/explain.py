@@ -42,13 +42,12 @@ class Story(msgspec.Struct, frozen=True):
     def lines(self) -> list[str]:
         """For people."""
         told = [f"shape: {self.report.shape}, {self.report.size} bytes"]
-        for one in self.origins:
-            told.append(f"  {one.field:<15} {one.value:<28} {one.origin}")
+        told += [f"  {one.field:<15} {one.value:<28} {one.origin}" for one in self.origins]
         if self.package:
             told += [
                 f"intent: {self.canonical}",
                 f"hash:   sha256:{self.intent_hash}",
-                f"name:   {self.package} (target, then 10 digits of the hash; {LABEL_LIMIT} at most)",
+                f"name:   {self.package} (target and 10 digits of the hash, {LABEL_LIMIT} at most)",
                 "files:",
                 *(f"  {name:<30} {size:>6} bytes" for name, size in self.files.items()),
             ]

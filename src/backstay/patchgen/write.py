@@ -1,8 +1,8 @@
 """The one place where patchgen changes a disk.
 
-A package is staged in a sibling folder of its final place, synced, and renamed: whoever looks sees
-all of it or nothing. What is there is compared, never written over. A staging folder is locked by
-the process that fills it, so one that can be locked belongs to the dead and is swept.
+A package is staged in a folder beside its final place, synced, and renamed: whoever looks sees all
+of it or nothing. What is there is compared, never written over. A staging folder is locked by the
+process that fills it, so one that can be locked belongs to the dead and is swept.
 """
 
 import ctypes
@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 import msgspec
 
@@ -23,6 +24,7 @@ from backstay.core.clock import Ids
 from backstay.core.errors import Fault
 from backstay.patchgen import errors
 from backstay.patchgen.errors import Conflict, OutputDenied, OutputMissing, WriteFailed
+from backstay.patchgen.look import difference
 from backstay.patchgen.model import Package, Placed
 from backstay.patchgen.paths import FOLDER_MODE, reason_of, refuse_traversal, whoami
 
@@ -54,12 +56,65 @@ class Abandon:
             raise Fault(errors.ABANDONED)
 
 
-class _Staged(msgspec.Struct, frozen=True):
-    """A package in its staging folder; `lock` is the open, locked folder."""
+class _Again(msgspec.Struct, frozen=True):
+    """A package that stands twice in one call: judged once the first one is in place."""
 
     package: Package
-    stage: str
-    lock: int
+
+
+class _Stage:
+    """A locked folder beside the final places, in which packages wait for their sync. It is made
+    when the first one comes."""
+
+    def __init__(self, root: int, name: str) -> None:
+        self.root = root
+        self.name = name
+        self.lock = -1
+        self.waiting: dict[str, Package] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.lock >= 0:
+            _remove(self.root, self.name, self.lock)
+
+    def fill(self, package: Package, abandon: Abandon) -> None:
+        """Write one package here. Raises OSError, and what `abandon` raises."""
+        if self.lock < 0:
+            os.mkdir(self.name, FOLDER_MODE, dir_fd=self.root)
+            self.lock = os.open(self.name, _FOLDER, dir_fd=self.root)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+        os.mkdir(package.name, FOLDER_MODE, dir_fd=self.lock)
+        made = {""}
+        for name, content in package.files.items():
+            abandon.check()
+            parent = name.rpartition("/")[0]
+            if parent not in made:
+                os.mkdir(f"{package.name}/{parent}", FOLDER_MODE, dir_fd=self.lock)
+                made.add(parent)
+            _put(self.lock, f"{package.name}/{name}", content)
+        self.waiting[package.name] = package
+
+    def drop(self, package: Package) -> None:
+        """Throw away what was written of one package."""
+        self.waiting.pop(package.name, None)
+        if self.lock >= 0:
+            with suppress(OSError):  # it goes with the stage
+                shutil.rmtree(package.name, dir_fd=self.lock)
+
+    def sync(self) -> None:
+        """All bytes on the disk before the first name appears. One flush of the file system, where
+        there is such a call: it costs as much for a hundred packages as for one."""
+        if len(self.waiting) > 1 and _syncfs(self.lock):
+            return
+        for package in self.waiting.values():
+            _sync_tree(self.lock, package)
 
 
 class FolderWriter:
@@ -86,14 +141,16 @@ class FolderWriter:
 
     def place(self, packages: Sequence[Package]) -> Sequence[Placed | Fault]:
         """Put packages in place, with one sync for all of them; answers in their order. Raises
-        `OutputMissing` (or PATCH061) before anything is tried."""
+        `OutputMissing` (or PATCH061) before anything is tried, `WriteFailed` when the sync fails:
+        then none of them is there."""
         root = self._open_root()
         try:
-            staged = [self._stage_one(root, package) for package in packages]
-            self._sync(root, [one for one in staged if isinstance(one, _Staged)])
-            placed = [self._publish(root, one) for one in staged]
-            if self.durability == "power" and any(isinstance(one, _Staged) for one in staged):
-                os.fsync(root)
+            with _Stage(root, f"{STAGE_PREFIX}{self._ids.new()}") as stage:
+                staged = [self._stage_one(stage, package) for package in packages]
+                self._sync(stage)
+                placed = [self._publish(stage, one) for one in staged]
+                if stage.waiting and self.durability == "power":
+                    os.fsync(root)
             return placed
         finally:
             os.close(root)
@@ -121,16 +178,25 @@ class FolderWriter:
         except OSError as failed:
             raise self._denied(failed) from failed
 
-    def _stage_one(self, root: int, package: Package) -> _Staged | Placed | Fault:
+    def _stage_one(self, stage: _Stage, package: Package) -> Package | _Again | Placed | Fault:
+        if package.name in stage.waiting:
+            return _Again(package)
         try:
-            known = self._known(root, package)
+            known = self._known(stage.root, package)
             if known is not None:
                 return known
             if self.dry_run:
                 return Placed(package.name, self.path_of(package), "planned", package.intent_hash)
-            return self._stage(root, package)
-        except Fault as fault:
-            return fault
+            self._abandon.check()
+            stage.fill(package, self._abandon)
+            return package
+        except OSError as failed:
+            # Only a stage that could not even be made is a closed folder.
+            fault = self._failed(failed) if stage.lock >= 0 else self._denied(failed)
+        except Fault as known_fault:
+            fault = known_fault
+        stage.drop(package)
+        return fault
 
     def _known(self, root: int, package: Package) -> Placed | None:
         """What is there already: exactly this package, nothing, or a `Conflict`."""
@@ -147,71 +213,26 @@ class FolderWriter:
             raise Conflict(name=package.name, path=str(self.path_of(package)), detail=detail)
         return Placed(package.name, self.path_of(package), "unchanged", package.intent_hash)
 
-    def _stage(self, root: int, package: Package) -> _Staged:
-        stage = f"{STAGE_PREFIX}{self._ids.new()}"
-        self._abandon.check()
-        try:
-            os.mkdir(stage, FOLDER_MODE, dir_fd=root)
-        except OSError as failed:
-            raise self._denied(failed) from failed
-        lock = -1
-        try:
-            lock = os.open(stage, _FOLDER, dir_fd=root)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._fill(lock, package.files)
-            return _Staged(package, stage, lock)
-        except BaseException as failed:
-            self._discard(root, stage, lock)
-            if isinstance(failed, OSError):
-                raise self._failed(failed) from failed
-            raise
-
-    def _fill(self, folder: int, files: Mapping[str, bytes]) -> None:
-        made: set[str] = set()
-        for name, content in files.items():
-            self._abandon.check()
-            parent = name.rpartition("/")[0]
-            if parent and parent not in made:
-                os.mkdir(parent, FOLDER_MODE, dir_fd=folder)
-                made.add(parent)
-            descriptor = os.open(name, _NEW, FILE_MODE, dir_fd=folder)
+    def _sync(self, stage: _Stage) -> None:
+        if self.durability == "power" and stage.waiting:
             try:
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-            finally:
-                os.close(descriptor)
+                stage.sync()
+            except OSError as failed:
+                raise self._failed(failed) from failed
 
-    def _sync(self, root: int, staged: Sequence[_Staged]) -> None:
-        """All bytes on the disk before the first name appears. One flush of the file system where
-        there is such a call: it costs as much for a hundred packages as for one."""
-        if self.durability != "power" or not staged:
-            return
-        try:
-            if len(staged) > 1 and _syncfs(root):
-                return
-            for one in staged:
-                _sync_tree(one.lock, one.package.files)
-        except OSError as failed:
-            for one in staged:
-                self._discard(root, one.stage, one.lock)
-            raise self._failed(failed) from failed
-
-    def _publish(self, root: int, one: _Staged | Placed | Fault) -> Placed | Fault:
-        if not isinstance(one, _Staged):
+    def _publish(self, stage: _Stage, one: Package | _Again | Placed | Fault) -> Placed | Fault:
+        if isinstance(one, _Again):
+            return self._lost(stage.root, one.package, FileExistsError(errno.EEXIST, ""))
+        if not isinstance(one, Package):
             return one
-        package = one.package
         try:
             self._abandon.check()
-            os.rename(one.stage, package.name, src_dir_fd=root, dst_dir_fd=root)
+            os.rename(one.name, one.name, src_dir_fd=stage.lock, dst_dir_fd=stage.root)
         except OSError as failed:
-            self._discard(root, one.stage, one.lock)
-            return self._lost(root, package, failed)
+            return self._lost(stage.root, one, failed)
         except Fault as fault:
-            self._discard(root, one.stage, one.lock)
             return fault
-        os.close(one.lock)
-        return Placed(package.name, self.path_of(package), "written", package.intent_hash)
+        return Placed(one.name, self.path_of(one), "written", one.intent_hash)
 
     def _lost(self, root: int, package: Package, failed: OSError) -> Placed | Fault:
         """Somebody else was there first: with the same bytes (fine), or with others."""
@@ -221,12 +242,6 @@ class FolderWriter:
             return self._known(root, package) or self._failed(failed)
         except Fault as fault:
             return fault
-
-    def _discard(self, root: int, stage: str, lock: int) -> None:
-        with suppress(OSError):  # what cannot be removed now is swept later
-            shutil.rmtree(stage, dir_fd=root)
-        if lock >= 0:
-            os.close(lock)
 
     def _sweep_one(self, root: int, name: str) -> bool:
         try:
@@ -238,7 +253,7 @@ class FolderWriter:
         except OSError:
             os.close(lock)
             return False
-        self._discard(root, name, lock)
+        _remove(root, name, lock)
         return True
 
     def _denied(self, failed: OSError) -> Fault:
@@ -275,69 +290,34 @@ _REMEDIES: Mapping[int, str] = {
 }
 
 
-def difference(folder: Path, files: Mapping[str, bytes]) -> str:
-    """How a folder differs from what it should hold, in words; "" when it does not."""
-    there = contents(folder)
-    for name in sorted({*there, *files}):
-        if name not in there:
-            return f"{name} is missing"
-        if name not in files:
-            return f"{name} is not part of it"
-        if there[name] is None:
-            return f"{name} is no plain file"
-        if there[name] != files[name]:
-            return f"{name} differs"
-    return ""
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder by its relative path; None for what is no plain file. No link is
-    followed and nothing larger than a package can be is read."""
-    found: dict[str, bytes | None] = {}
-    for place, folders, files in os.walk(folder, onerror=_raise):
-        below = Path(place).relative_to(folder)
-        for name in folders:
-            if Path(place, name).is_symlink():
-                found[(below / name).as_posix()] = None
-        for name in files:
-            found[(below / name).as_posix()] = _read(Path(place, name))
-    return found
-
-
-_LARGEST = 1_048_576
-
-
-def _read(path: Path) -> bytes | None:
+def _put(folder: int, name: str, content: bytes) -> None:
+    """A new file; one that is there, or a link, is an error."""
+    descriptor = os.open(name, _NEW, FILE_MODE, dir_fd=folder)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as failed:
-        if failed.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
-            return None
-        raise WriteFailed(
-            reason=reason_of(failed), path=str(path), remedy="make it readable"
-        ) from (failed)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return file.read(_LARGEST + 1)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
 
 
-def _raise(failed: OSError) -> None:
-    raise WriteFailed(
-        reason=reason_of(failed), path=str(failed.filename), remedy="make it readable"
-    ) from failed
+def _remove(root: int, name: str, lock: int) -> None:
+    """A staging folder that is ours, with the lock on it."""
+    with suppress(OSError):  # what cannot be removed now is swept later
+        shutil.rmtree(name, dir_fd=root)
+    os.close(lock)
 
 
-def _sync_tree(folder: int, files: Mapping[str, bytes]) -> None:
-    """fsync of each file, of the folders below, and of the folder itself."""
-    parents = {name.rpartition("/")[0] for name in files}
-    for name in (*files, *sorted(parents - {""}, reverse=True)):
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+def _sync_tree(folder: int, package: Package) -> None:
+    """fsync of each file, of the folders below, and of the package's own."""
+    parents = {name.rpartition("/")[0] for name in package.files} - {""}
+    for name in (*package.files, *sorted(parents, reverse=True), ""):
+        path = f"{package.name}/{name}".rstrip("/")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    os.fsync(folder)
 
 
 def _find_syncfs() -> Callable[[int], int] | None:
