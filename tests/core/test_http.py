@@ -113,6 +113,19 @@ async def test_request_id_and_trace_are_passed_on_and_cookies_are_not_kept(serve
     assert "cookie" not in server.requests[1][1]
 
 
+async def test_who_needs_the_status_only_waits_for_no_body_however_long_it_claims_to_be(
+    server, client
+):
+    await server.start(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\nsome")
+    answer = await client.request("POST", server.url, body=b"x", timeout=5.0, unread=True)
+    assert (answer.status, answer.body) == (200, b"")
+    await server.start(lambda _: reply(b"short"))
+    before = server.connections
+    for _ in range(3):
+        await client.request("POST", server.url, unread=True)
+    assert server.connections == before + 1, "a short answer leaves the connection for the next"
+
+
 async def failure(client, url, method="GET", **how):
     with pytest.raises(failed.CallFailed) as caught:
         await client.request(method, url, **how)

@@ -53,6 +53,7 @@ class _Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     seconds: float
+    unread: bool = False
 
 
 class Client:
@@ -81,13 +82,16 @@ class Client:
         *,
         ctx: RequestContext | None = None,
         redirects: int = 0,
+        unread: bool = False,
     ) -> Answer:
         """Send and read the whole answer within `timeout` seconds. `ctx` hands request id and
         trace on. Up to `redirects` redirects are followed, each checked like the first address.
+        `unread` is for whoever needs the status only: the answer's body is left where it is, so
+        that a slow or endless one costs nothing.
 
         Raises a `CallFailed`: CORE030 to CORE038.
         """
-        call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout)
+        call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout, unread)
         began = self._clock.tick()
         answer = await self._once(call, began)
         while answer.status in _REDIRECTS and redirects > 0 and "location" in answer.headers:
@@ -119,7 +123,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=left, sock_connect=self._limits.connect),
                 trace_request_ctx=trace,
             ) as response:
-                content = await self._read(response, address)
+                content = b"" if call.unread else await self._read(response, address)
                 return Answer(
                     status=response.status,
                     headers={key.lower(): value for key, value in response.headers.items()},
@@ -186,7 +190,7 @@ def _redirected(call: _Call, answer: Answer) -> _Call:
         answer.status in (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND) and method == "POST"
     ):
         method, body = "GET", b""
-    return _Call(method, target, headers, body, call.seconds)
+    return _Call(method, target, headers, body, call.seconds, call.unread)
 
 
 def _typed(

@@ -20,7 +20,16 @@ IN_PROGRESS, COMPLETED, FAILED (failed, dead) and CANCELLED."""
 ENDED: frozenset[State] = frozenset({"completed", "failed", "dead", "cancelled"})
 
 Event = Literal[
-    "claim", "extend", "finish", "nack", "abandon", "cancel", "expire", "due", "redrive"
+    "claim",
+    "extend",
+    "finish",
+    "nack",
+    "abandon",
+    "cancel",
+    "expire",
+    "due",
+    "redrive",
+    "reschedule",
 ]
 
 ANY_TENANT = "*"
@@ -36,12 +45,18 @@ ALLOWED: Mapping[Event, frozenset[State]] = {
     "expire": frozenset({"leased"}),
     "due": frozenset({"delayed"}),
     "redrive": frozenset({"dead", "failed", "cancelled"}),
+    "reschedule": frozenset({"ready", "delayed"}),
 }
 """The whole state machine: which event may happen in which state."""
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One task as stored. `payload` and `result` are JSON texts, never looked into."""
+    """One task as stored. `payload`, `result` and `progress` are JSON texts, never looked into.
+
+    `tags` are for finding it. `key` names what it works on: a queue's policy can bound how many
+    tasks of one key run at once. `trace` is the W3C traceparent of whoever created it.
+    `claimed_at` is the start of the current or last delivery.
+    """
 
     id: str
     tenant: str
@@ -63,6 +78,26 @@ class Task(msgspec.Struct, frozen=True):
     result: str = ""
     error: str = ""
     ended_at: float = 0.0
+    claimed_at: float = 0.0
+    tags: tuple[str, ...] = ()
+    key: str = ""
+    progress: str = ""
+    trace: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One delivery of a task. `ended_at` 0 while it runs; `outcome` is then `leased`.
+
+    The task's row is the history of its last delivery; engines keep entries of their own only for
+    those that did not end the task (decision 15).
+    """
+
+    number: int
+    worker: str
+    started_at: float
+    ended_at: float
+    outcome: Literal["leased", "completed", "failed", "nacked", "abandoned", "expired", "cancelled"]
+    error: str = ""
 
 
 # --- operations: what an engine is asked to do -----------------------------------------------
@@ -70,7 +105,8 @@ class Task(msgspec.Struct, frozen=True):
 
 class Create(msgspec.Struct, frozen=True, tag="create"):
     """`due_at` 0 or past means ready at once. The same (tenant, command, idempotency_key) gives the
-    first task back; with another `fingerprint` it is refused (QUEUE: idempotency conflict)."""
+    first task back; with another `fingerprint` it is refused (QUEUE005). An engine may extend `id`
+    so that the place of the task can be read from it (decision 4)."""
 
     id: str
     tenant: str
@@ -83,12 +119,16 @@ class Create(msgspec.Struct, frozen=True, tag="create"):
     fingerprint: str = ""
     reply_to: str = ""
     webhook: str = ""
+    tags: tuple[str, ...] = ()
+    key: str = ""
+    trace: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, tag="claim"):
     """Up to `count` tasks for `worker`. `tenants` empty serves all, by deficit round robin.
-    `commands` is in order of preference; empty rotates over all that have work. Nothing to claim
-    is no failure: the result is an empty list."""
+    `commands` is in order of preference; empty rotates over all that have work. Paused queues and
+    those at a bound of their policy have no work. Nothing to claim is no failure: the result is an
+    empty list."""
 
     worker: str
     tokens: tuple[str, ...]
@@ -99,11 +139,14 @@ class Claim(msgspec.Struct, frozen=True, tag="claim"):
 
 
 class Extend(msgspec.Struct, frozen=True, tag="extend"):
+    """A heartbeat. `progress` (JSON text) replaces what was last told; empty keeps it."""
+
     tenant: str
     id: str
     worker: str
     token: str
     seconds: float
+    progress: str = ""
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish"):
@@ -152,17 +195,30 @@ class Move(msgspec.Struct, frozen=True, tag="move"):
 
 
 class Redrive(msgspec.Struct, frozen=True, tag="redrive"):
+    """Once more from the beginning, its tries uncounted. `due_at` spreads many over time."""
+
     tenant: str
     id: str
+    due_at: float = 0.0
+
+
+class Reschedule(msgspec.Struct, frozen=True, tag="reschedule"):
+    """A waiting task becomes due at `due_at`; 0 or past: now. Its tries stay counted."""
+
+    tenant: str
+    id: str
+    due_at: float = 0.0
 
 
 class Purge(msgspec.Struct, frozen=True, tag="purge"):
-    """Delete ended tasks of a command (empty: all) that ended before `before`."""
+    """Delete ended tasks of a command (empty: all) that ended before `before`, with their results,
+    histories and idempotency entries. `states` empty means every ended state."""
 
     tenant: str
     command: str
     before: float
     limit: int = 1000
+    states: tuple[State, ...] = ()
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
@@ -173,11 +229,165 @@ class Ack(msgspec.Struct, frozen=True, tag="ack"):
     ids: tuple[str, ...]
 
 
-Op = Create | Claim | Extend | Finish | Nack | Abandon | Cancel | Move | Redrive | Purge | Ack
+# --- what is kept beside tasks ---------------------------------------------------------------
 
-OpResult = Task | list[Task] | int | Fault
-"""Create … Cancel, Redrive give the task as it is now; Claim a list; Move, Purge, Ack a count.
-A Fault is that operation's own failure; the others of the batch stand."""
+
+class Policy(msgspec.Struct, frozen=True):
+    """The bounds of one queue, a (tenant, command). Tenant `*` speaks for every tenant's queue of
+    that command that has no policy of its own; a pause of either pauses. 0 means no bound.
+
+    `concurrency` bounds leased tasks, `rate` claims a second (with `burst` at once, at least 1);
+    the `key_` bounds hold for each `Task.key` alone, and do not touch tasks without a key.
+    """
+
+    tenant: str
+    command: str
+    paused: bool = False
+    concurrency: int = 0
+    rate: float = 0.0
+    burst: int = 1
+    key_concurrency: int = 0
+    key_rate: float = 0.0
+    updated_at: float = 0.0
+
+
+class SetPolicy(msgspec.Struct, frozen=True, tag="set_policy"):
+    """Replaces the queue's policy; one that bounds nothing removes it. Gives 1."""
+
+    policy: Policy
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """A task that is created by the calendar: `cron` in `timezone` (IANA name). `next_at` is the
+    fire time to come, `last_at` the last one that made a task (0: none yet). One per
+    (tenant, name)."""
+
+    tenant: str
+    name: str
+    command: str
+    payload: str
+    cron: str
+    timezone: str = "UTC"
+    priority: int = 0
+    max_attempts: int = 5
+    tags: tuple[str, ...] = ()
+    key: str = ""
+    webhook: str = ""
+    paused: bool = False
+    next_at: float = 0.0
+    last_at: float = 0.0
+
+
+class SetPeriodic(msgspec.Struct, frozen=True, tag="set_periodic"):
+    """Create or replace it; gives 1. `remove` deletes it and gives how many there were."""
+
+    periodic: Periodic
+    remove: bool = False
+
+
+class Fire(msgspec.Struct, frozen=True, tag="fire"):
+    """The periodic task's time `at` has come: store `task` and move it on to `next_at`, in one
+    step, and only if its `next_at` is still `at`. Whoever comes second gets 0 (decision 10).
+    Without a task it is only moved on (its `last_at` stays), which gives 1: a clock that jumped
+    has left it too far in the future, or several fire times were missed."""
+
+    tenant: str
+    name: str
+    at: float
+    next_at: float
+    task: Create | None
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """Somebody wants a call to `url` when a task of one of `commands` (empty: of any) becomes
+    ready; at most one each `min_interval` seconds. Tenant `*` hears of every tenant's queues. It
+    ends at `expires_at` unless renewed."""
+
+    tenant: str
+    id: str
+    url: str
+    commands: tuple[str, ...]
+    expires_at: float
+    min_interval: float = 5.0
+    notified_at: float = 0.0
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag="subscribe"):
+    """Create or replace; gives 1. `remove` deletes it and gives how many there were."""
+
+    subscription: Subscription
+    remove: bool = False
+
+
+class TakeNotices(msgspec.Struct, frozen=True, tag="take_notices"):
+    """Living subscriptions of this queue that may be told now; they are marked as told, so that of
+    several servers one tells. Those of tenant `*` are among them. One that was told in the future
+    (the clock was set back) may be told now. Ended ones are deleted."""
+
+    tenant: str
+    command: str
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A result callback that is still to be made. It is stored by the commit that ended its task,
+    so it outlives the process. `attempts` counts finished tries; `error` is that of the last.
+    `given_up` ones are kept for people until retention."""
+
+    id: str
+    tenant: str
+    task_id: str
+    url: str
+    due_at: float
+    attempts: int = 0
+    error: str = ""
+    given_up: bool = False
+
+
+class TakeDeliveries(msgspec.Struct, frozen=True, tag="take_deliveries"):
+    """Due ones, put off by `seconds` in the same step: of several servers one calls, and a crash
+    of it is made good after that time."""
+
+    seconds: float
+    limit: int = 50
+
+
+class SettleDelivery(msgspec.Struct, frozen=True, tag="settle_delivery"):
+    """What became of a try: `due_at` None and no `error` means done (it is deleted), None with an
+    `error` given up, a time the next try (one more is counted). A time for one that was given up
+    is a person's wish: it waits again, its tries uncounted. Gives 1, or 0 for one that is not
+    there."""
+
+    id: str
+    error: str = ""
+    due_at: float | None = None
+
+
+Op = (
+    Create
+    | Claim
+    | Extend
+    | Finish
+    | Nack
+    | Abandon
+    | Cancel
+    | Move
+    | Redrive
+    | Reschedule
+    | Purge
+    | Ack
+    | SetPolicy
+    | SetPeriodic
+    | Fire
+    | Subscribe
+    | TakeNotices
+    | TakeDeliveries
+    | SettleDelivery
+)
+
+OpResult = Task | list[Task] | list[Subscription] | list[Delivery] | int | Fault
+"""Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now;
+Claim, TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own
+failure; the others of the batch stand."""
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -186,12 +396,19 @@ T = TypeVar("T")
 
 
 class TaskQuery(msgspec.Struct, frozen=True):
-    """`after` is a cursor from a former page. `reply_to` asks for unacknowledged outcomes only."""
+    """`after` is a cursor from a former page. `reply_to` asks for unacknowledged outcomes only.
+    `created_before`, `created_after` are epoch seconds (0: any); all that is given must hold."""
 
     tenant: str | None = None
     command: str = ""
     states: tuple[State, ...] = ()
     reply_to: str = ""
+    tag: str = ""
+    key: str = ""
+    worker: str = ""
+    created_after: float = 0.0
+    created_before: float = 0.0
+    newest_first: bool = False
     after: str = ""
     limit: int = 50
 
@@ -214,6 +431,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     dead: int
     oldest_ready_at: float = 0.0
     last_claim_at: float = 0.0
+    paused: bool = False
 
 
 class Inconsistency(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What the queue can be told. Keys and environment names are those of codeQ where it has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,13 +8,14 @@ import msgspec
 
 from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
-from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
+from backstay.queue.api.rates import Rate
+from backstay.queue.auth_settings import AuthSettings
 from backstay.queue.errors import NO_REDIS_YET
 from backstay.queue.model import Rules
 
 
-class QueueSettings(ProcessSettings, frozen=True):
+class QueueSettings(AuthSettings, frozen=True):
     """Seconds are numbers, as in codeQ's own files."""
 
     listen: Annotated[
@@ -70,15 +71,42 @@ class QueueSettings(ProcessSettings, frozen=True):
         Option("how long ended tasks are kept", ("RETENTION_SECONDS",), "retentionSeconds"),
         msgspec.Meta(gt=0),
     ] = 86_400.0
-    jwt_secret: Annotated[
-        Secret, Option("HS256 secret; unset: loopback only", ("JWT_SECRET",), "jwtSecret")
+    producer_requests_per_minute: Annotated[
+        float,
+        Option(
+            "requests a minute of one producer; 0: any", (), "rateLimit.producer.requestsPerMinute"
+        ),
+        msgspec.Meta(ge=0),
+    ] = 0
+    producer_burst: Annotated[
+        float,
+        Option("requests at once of one producer; 0: any", (), "rateLimit.producer.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    worker_requests_per_minute: Annotated[
+        float,
+        Option("a minute of one worker; 0: any", (), "rateLimit.worker.requestsPerMinute"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    worker_burst: Annotated[
+        float,
+        Option("requests at once of one worker; 0: any", (), "rateLimit.worker.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    admin_requests_per_minute: Annotated[
+        float,
+        Option("a minute of one admin; 0: any", (), "rateLimit.admin.requestsPerMinute"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    admin_burst: Annotated[
+        float,
+        Option("requests at once of one admin; 0: any", (), "rateLimit.admin.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    webhook_hmac_secret: Annotated[
+        Secret,
+        Option("signs the calls to webhooks", ("WEBHOOK_HMAC_SECRET",), "webhookHmacSecret"),
     ] = Secret("")
-    jwt_issuer: Annotated[
-        str, Option("issuer that tokens must name", ("JWT_ISSUER",), "jwtIssuer")
-    ] = "backstay"
-    jwt_audience: Annotated[
-        str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
-    ] = "backstay"
     redis_addr: Annotated[
         str, Option("address of the redis engine", ("REDIS_ADDR",), "redisAddr")
     ] = ""
@@ -90,6 +118,13 @@ class QueueSettings(ProcessSettings, frozen=True):
                 f"backoffBaseSeconds {self.backoff_base_seconds:g} is above"
                 f" backoffMaxSeconds {self.backoff_max_seconds:g}"
             )
+        yield from self.auth_problems()
+        # On a Unix socket it is a part of something that was configured as a whole.
+        if not self.dev and not self.address.startswith("unix:"):
+            if not self.jwt_secret:
+                yield from self.missing()
+            if not self.webhook_hmac_secret:
+                yield self.required("WEBHOOK_HMAC_SECRET", "webhookHmacSecret")
 
     @property
     def address(self) -> str:
@@ -99,6 +134,14 @@ class QueueSettings(ProcessSettings, frozen=True):
     @property
     def store(self) -> Path:
         return self.data / "queue.db"
+
+    def rates(self) -> Mapping[str, Rate]:
+        """The limits by side."""
+        return {
+            "producer": Rate(self.producer_requests_per_minute, self.producer_burst),
+            "worker": Rate(self.worker_requests_per_minute, self.worker_burst),
+            "admin": Rate(self.admin_requests_per_minute, self.admin_burst),
+        }
 
     def rules(self) -> Rules:
         """Raises QUEUE030 when the redis engine is asked for (decision 6)."""

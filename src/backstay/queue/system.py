@@ -4,26 +4,26 @@ from collections.abc import Sequence
 
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
-from backstay.core.clock import Clock
-from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.system import System
-from backstay.core.tokens import Verifier
-from backstay.core.trust import Trust, require_auth_for
 from backstay.queue.api import PREFIX
-from backstay.queue.api.admin import Admin
+from backstay.queue.api.admin import Admin, Open
+from backstay.queue.api.calls import endpoints as served
 from backstay.queue.api.producers import Producers
+from backstay.queue.api.rates import RateLimits
 from backstay.queue.api.reading import Limits
 from backstay.queue.api.workers import Workers
+from backstay.queue.auth import trust_of
 from backstay.queue.errors import ERRORS
 from backstay.queue.health import StoreHealth, commands_probe, store_probe
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
-from backstay.queue.service import Queue
+from backstay.queue.openapi import document
+from backstay.queue.service import Bulk, Queue
 from backstay.queue.settings import QueueSettings
 from backstay.queue.store.sqlite import SqliteEngine
 
@@ -79,25 +79,33 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     settings = process.loaded.settings
     clock = process.clock
     listen = Listen.parse(settings.address)
-    trust = _trust(settings, listen, clock)
+    trust = trust_of(settings, listen, clock)
     engine = SqliteEngine(
         settings.store, settings.rules(), clock, process.dice, settings.durability
     )
     process.registry.declare(HTTP_METRICS)
     metrics = QueueMetrics(process.registry, clock)
     queue = Queue(engine, clock, process.ids, metrics)
-    health = StoreHealth(engine, clock)
-    gauges = Gauges(engine, queue, metrics, clock)
     limits = Limits(
         settings.default_lease_seconds,
         settings.max_attempts_default,
         settings.max_payload_bytes,
         settings.require_lease_token,
     )
+    health = StoreHealth(engine, clock)
+    gauges = Gauges(engine, queue, metrics, clock)
+    bulk = Bulk(engine, clock)
+    calls = [
+        *Producers(queue, bulk, clock, process.ids, limits).calls(),
+        *Workers(queue, limits).calls(),
+        *Admin(queue, bulk, clock, settings.data).calls(),
+    ]
+    rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
+    opened = Open(health, gauges, process.registry, lambda: document(calls, opened.calls()))
     endpoints = [
-        *Producers(queue, clock, process.ids, limits).endpoints(PREFIX),
-        *Workers(queue, limits).endpoints(PREFIX),
-        *Admin(queue, health, gauges, process.registry, clock).endpoints(PREFIX),
+        *served(calls, PREFIX, rates),
+        *served(opened.calls(), "", rates),
+        *process.profiles.endpoints(settings.profiling),
     ]
     meter = RequestMeter(process.registry)
     app = App("queue", endpoints, trust, clock, process.ids, meter)
@@ -112,19 +120,6 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         HttpServer(app, listen),
         Gate(queue),
     ]
-
-
-def _trust(settings: QueueSettings, listen: Listen, clock: Clock) -> Trust:
-    """Behind the gateway it believes; alone it judges: strictly with JWT_SECRET, else on loopback
-    only, where tokens of the development issuer are verified and nobody needs one."""
-    if listen.path:
-        return Trust.socket()
-    if settings.jwt_secret:
-        issuer, audience = settings.jwt_issuer, settings.jwt_audience
-        return Trust.strict(Verifier(settings.jwt_secret, issuer, audience, clock))
-    require_auth_for(str(listen), None)
-    secret = read_dev_issuer(settings.data)
-    return Trust.loopback(Verifier(secret, ISSUER, AUDIENCE, clock) if secret else None)
 
 
 SYSTEM = System(

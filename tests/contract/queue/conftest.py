@@ -22,6 +22,8 @@ from backstay.queue.model import (
     Task,
 )
 from backstay.queue.store import Engine
+from backstay.queue.store.memory import MemoryEngine
+from backstay.queue.store.memory_world import World
 from backstay.queue.store.sqlite import SqliteEngine
 
 RULES = Rules(backoff=Backoff("fixed", 10.0, 100.0), retention=3600.0)
@@ -107,7 +109,15 @@ def _sqlite(folder: Path) -> Callable[[VirtualClock], Engine]:
     return lambda clock: SqliteEngine(folder / "queue.db", RULES, clock, FixedDice(), "process")
 
 
-ENGINES: dict[str, Callable[[Path], Callable[[VirtualClock], Engine]]] = {"sqlite": _sqlite}
+def _memory(folder: Path) -> Callable[[VirtualClock], Engine]:
+    world = World()  # in place of the folder, it is there at the next start
+    return lambda clock: MemoryEngine(RULES, clock, FixedDice(), world)
+
+
+ENGINES: dict[str, Callable[[Path], Callable[[VirtualClock], Engine]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+}
 
 
 @pytest.fixture(params=sorted(ENGINES))

@@ -1,16 +1,22 @@
 """Persistence of the queue behind one Protocol; one file per engine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from backstay.queue.model import (
+    Attempt,
+    Delivery,
     Inconsistency,
     Op,
     OpResult,
     Page,
+    Periodic,
+    Policy,
     QueueStats,
+    Subscription,
     Task,
     TaskQuery,
 )
@@ -32,6 +38,7 @@ class Happened(msgspec.Struct, frozen=True):
 
     `ready` counts tasks that became claimable per (tenant, command); `earliest` is the wall time
     of the first thing this commit put off; `ended` are task ids, `replies` names of `reply_to`.
+    `deliveries` counts result callbacks it stored; `periodics` says that one was set.
     """
 
     ready: Mapping[tuple[str, str], int] = {}
@@ -39,6 +46,8 @@ class Happened(msgspec.Struct, frozen=True):
     ended: Sequence[str] = ()
     replies: frozenset[str] = frozenset()
     expired: Sequence[Expired] = ()
+    deliveries: int = 0
+    periodics: bool = False
 
 
 Listener = Callable[[Happened], None]
@@ -75,8 +84,36 @@ class Engine(Protocol):
         """Depth and age per (tenant, command)."""
         ...
 
-    async def audit(self, repair: bool) -> list[Inconsistency]:
-        """What contradicts itself in the store; mended when `repair`."""
+    async def attempts(self, tenant: str, id: str) -> list[Attempt]:
+        """The deliveries of a task, first to last; empty when it is not there."""
+        ...
+
+    async def policies(self, tenant: str | None) -> list[Policy]:
+        """Of that tenant and those of `*`; None: all."""
+        ...
+
+    async def periodics(self, tenant: str | None) -> list[Periodic]:
+        """By name; None: those of all tenants."""
+        ...
+
+    async def subscriptions(self, tenant: str | None) -> list[Subscription]:
+        """Living and ended ones that were not yet deleted; None: those of all tenants."""
+        ...
+
+    async def deliveries(self, tenant: str | None, *, given_up: bool, limit: int) -> list[Delivery]:
+        """Result callbacks that wait, or that were given up, oldest first."""
+        ...
+
+    async def delivery_due(self) -> float | None:
+        """Wall time at which `TakeDeliveries` has work next; None when nothing waits."""
+        ...
+
+    async def audit(self, repair: bool, command: str = "") -> list[Inconsistency]:
+        """What contradicts itself in the store, of one command (empty: all); `repair` mends it."""
+        ...
+
+    async def backup(self, path: Path) -> None:
+        """A consistent copy while others write. A Fault where the store has its own tools."""
         ...
 
     async def close(self) -> None:
