@@ -19,7 +19,7 @@ from backstay.core.errors import Fault, problem
 from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import request_debug
 from backstay.core.system import Metric
-from backstay.core.web import Endpoint, Request, Response, Routes
+from backstay.core.web import Endpoint, Refusal, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
 
 Scope = MutableMapping[str, Any]
@@ -120,7 +120,8 @@ class App:
                 _log.warning(
                     "authentication failed", code=known.code, error=fault.message, peer=peer
                 )
-            return _refusal(fault, known.ctx)
+            answer = _refusal(fault, known.ctx)
+            return known.refusal(fault, answer) if known.refusal else answer
         except _ClientGoneError:
             raise
         except Exception:  # noqa: BLE001
@@ -136,6 +137,7 @@ class App:
             raise Fault(DRAINING, service=self.name)
         endpoint, params = self._routes.find(method, path, self.name)
         known.route = endpoint.route
+        known.refusal = endpoint.refusal
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
         known.judged = True
@@ -179,7 +181,7 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "judged", "read", "route")
+    __slots__ = ("code", "ctx", "judged", "read", "refusal", "route")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
@@ -187,6 +189,7 @@ class _Known:
         self.code = ""
         self.judged = False
         self.read = False
+        self.refusal: Refusal | None = None
 
 
 def _clean_id(text: str) -> str:

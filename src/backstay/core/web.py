@@ -47,6 +47,8 @@ class Response(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+Refusal = Callable[[Fault, Response], Response]
+"""What a route makes of a refusal: the fault, and the answer that it would get."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -54,7 +56,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     logs and metrics (bounded cardinality), the path template unless given.
 
     `scope` is what a principal must hold ("" for public); handlers judge anything finer.
-    A `long` endpoint is cancelled when its client goes away.
+    A `long` endpoint is cancelled when its client goes away. `refusal` words every refusal of this
+    route, also those before the handler, where its clients know other words.
     """
 
     method: str
@@ -64,6 +67,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     scope: str = ""
     max_body: int = 1_048_576
     label: str = ""
+    refusal: Refusal | None = None
 
     @property
     def route(self) -> str:
