@@ -35,7 +35,7 @@ def settings(**flags: object) -> CommandSettings:
 
 def log_of(known: CommandSettings) -> DebugLog | Quiet:
     """Debug lines to standard error when they are wanted."""
-    return DebugLog(SystemClock(), complain) if known.debug else Quiet()
+    return DebugLog(SystemClock(), complain) if known.debug_log else Quiet()
 
 
 def complain(line: str) -> None:

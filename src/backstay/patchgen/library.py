@@ -7,21 +7,15 @@ package.path
 """
 
 from pathlib import Path
-from typing import Protocol
 
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.errors import Fault
 from backstay.patchgen.errors import NotValidated, OldType
 from backstay.patchgen.model import Intent, Package, Placed, Report
 from backstay.patchgen.render import render
+from backstay.patchgen.service import Log
 from backstay.patchgen.validate import require, validate
 from backstay.patchgen.write import Durability, FolderWriter
-
-
-class Log(Protocol):
-    """What is told of a logger: structlog's, or a `logging.LoggerAdapter`."""
-
-    def debug(self, event: str, /, **values: object) -> object: ...
 
 
 class Validator:

@@ -9,9 +9,10 @@ import msgspec
 from backstay.core.errors import Fault
 from backstay.patchgen import errors
 from backstay.patchgen.errors import InvalidIntent, OutputDenied, OutputMissing
-from backstay.patchgen.library import Log, PatchPackage
+from backstay.patchgen.library import PatchPackage
 from backstay.patchgen.model import Placed
 from backstay.patchgen.paths import ensure_directory, fallback
+from backstay.patchgen.service import Log
 
 Action = Literal["alternative", "create", "report", "none"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -12,9 +13,17 @@ from backstay.patchgen.errors import OutputDenied
 from backstay.patchgen.model import Intent, Placed, Report
 from backstay.patchgen.paths import ensure_directory, fallback, require_space
 from backstay.patchgen.render import render
-from backstay.patchgen.trace import DebugLog, Stages
+from backstay.patchgen.trace import Stages
 from backstay.patchgen.validate import validate
 from backstay.patchgen.write import Abandon, Durability, FolderWriter
+
+
+class Log(Protocol):
+    """What is asked of a logger; structlog's fits."""
+
+    def debug(self, event: str, /, **values: object) -> object:
+        """One line, if such lines are on."""
+        ...
 
 
 class Quiet:
@@ -52,7 +61,7 @@ class Maker:
         clock: Clock,
         ids: Ids,
         *,
-        log: DebugLog | Quiet | None = None,
+        log: Log | None = None,
         say: Callable[[str], None] | None = None,
         abandon: Abandon | None = None,
     ) -> None:

@@ -1,12 +1,9 @@
 """Where the milliseconds and the megabytes went: stages, debug lines, memory figures."""
 
 import gc
-import os
-import resource
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +11,7 @@ import msgspec
 
 from backstay.core.clock import Clock, rfc3339
 from backstay.core.duration import format_duration
+from backstay.core.metrics_process import resident_bytes
 
 SLOW_SECONDS = 1.0
 """Generation that takes longer is called slow, and its possible causes are named (P33)."""
@@ -120,12 +118,3 @@ def memory() -> Memory:
     current, peak = tracemalloc.get_traced_memory()
     runs = sum(stats["collections"] for stats in gc.get_stats())
     return Memory(current, peak, resident_bytes(), runs)
-
-
-def resident_bytes() -> int:
-    """Bytes of this process in memory; the most it ever had where the system tells no more."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")

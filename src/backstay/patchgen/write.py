@@ -12,8 +12,8 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -44,16 +44,25 @@ class Abandon:
     """Says that nobody waits any more: what is being staged is thrown away, not renamed."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._given_up = False
+        self._naming = threading.Lock()
 
     def give_up(self) -> None:
-        """From now on nothing more appears."""
-        self._event.set()
+        """From now on nothing more appears: a rename that has begun ends first."""
+        with self._naming:
+            self._given_up = True
 
     def check(self) -> None:
         """Raises PATCH070 once given up."""
-        if self._event.is_set():
+        if self._given_up:
             raise Fault(errors.ABANDONED)
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Around a rename: it happens before giving up, or not at all."""
+        with self._naming:
+            self.check()
+            yield
 
 
 class _Again(msgspec.Struct, frozen=True):
@@ -226,8 +235,8 @@ class FolderWriter:
         if not isinstance(one, Package):
             return one
         try:
-            self._abandon.check()
-            os.rename(one.name, one.name, src_dir_fd=stage.lock, dst_dir_fd=stage.root)
+            with self._abandon.naming():
+                os.rename(one.name, one.name, src_dir_fd=stage.lock, dst_dir_fd=stage.root)
         except OSError as failed:
             return self._lost(stage.root, one, failed)
         except Fault as fault:
