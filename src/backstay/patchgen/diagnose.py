@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from backstay import __version__
 from backstay.core.errors import Fault
 from backstay.patchgen import paths
 from backstay.patchgen.library import PatchPackage, Validator
@@ -85,7 +86,7 @@ def _system(report: Report) -> None:
 def _modules(report: Report) -> None:
     report.say("Module Check:")
     report.check(
-        f"backstay {metadata.version('backstay')} found ({Path(__file__).parent})",
+        f"backstay {__version__} found ({Path(__file__).parent})",
         "backstay not found",
         lambda: metadata.version("backstay"),
     )
@@ -162,5 +163,5 @@ def versions() -> list[str]:
     return [
         f"system: {platform.platform()}",
         f"python: {sys.version.split()[0]} ({sys.implementation.name})",
-        f"backstay: {metadata.version('backstay')}",
+        f"backstay: {__version__}",
     ]

@@ -122,11 +122,15 @@ def parse(text: str | bytes) -> Any:
 
 
 def dump(one: object) -> str:
-    """YAML for people: in the order of the object."""
+    """YAML for people: in the order of the object. Raises PATCH075 for what YAML cannot hold."""
     import yaml
 
     out = io.StringIO()
-    yaml.safe_dump(one, out, sort_keys=False, allow_unicode=True)
+    try:
+        yaml.safe_dump(one, out, sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as bad:
+        reason = str(bad).replace("\n", " ")[:200]
+        raise Fault(errors.MARSHAL, what="object", reason=reason) from bad
     return out.getvalue()
 
 
