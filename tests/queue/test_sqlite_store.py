@@ -190,8 +190,12 @@ async def test_a_command_is_looked_at_alone(tmp_path: Path):
     spoil(tmp_path, "UPDATE task SET ended_at = 5.0", SPOILED["orphan_tag"])
     store = engine(tmp_path, clock)
     await store.open()
-    assert [each.id for each in await store.audit(True, "B")] == ["n2"]
-    assert sorted(each.kind for each in await store.audit(False)) == ["ended_state", "orphan_tag"]
+    mended = await store.audit(True, "B")
+    assert [(each.kind, each.id) for each in mended] == [
+        ("orphan_tag", "77"),
+        ("ended_state", "n2"),
+    ]
+    assert [each.id for each in await store.audit(False)] == ["n1"]
     await store.close()
 
 
