@@ -96,7 +96,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     bulk = Bulk(engine, clock)
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
-        *Workers(queue, limits).calls(),
+        *Workers(queue, clock, limits).calls(),
         *Admin(queue, bulk, clock, settings.data).calls(),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
@@ -107,7 +107,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         *process.profiles.endpoints(settings.profiling),
     ]
     meter = RequestMeter(process.registry)
-    app = App("queue", endpoints, trust, clock, process.ids, meter)
+    app = App("queue", endpoints, trust, clock, process.ids, meter, tracer=process.tracer)
     process.board_checks.append(health.check())
     process.probes["queue.commands"] = lambda: commands_probe(queue, engine, clock)
     process.probes["queue.store"] = lambda: store_probe(health, settings)
