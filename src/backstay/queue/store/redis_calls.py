@@ -121,15 +121,20 @@ class Calls:
         lane.running = None
         self._lanes.pop(lane.tag, None)
 
-    async def _until_answered(self, script: Script, tag: str, wires: list[Any]) -> list[bytes]:
-        keys = keys_of(tag)
+    def envelope(self, wires: list[Any], tag: str) -> list[Any]:
+        """What goes to the script: operations, and all it must know beside them (`call.lua`). The
+        second place says that it is sent again."""
         rules = self._rules
         backoff = rules.backoff
-        call = [
+        return [
             *(self._leases.now(), False, self.others, self._nonce, self._dice.uniform(0, 1)),
             *(backoff.policy, backoff.base, backoff.cap, rules.retention, rules.abandon_delay),
             *(wires, tag),
         ]
+
+    async def _until_answered(self, script: Script, tag: str, wires: list[Any]) -> list[bytes]:
+        keys = keys_of(tag)
+        call = self.envelope(wires, tag)
         for pause in (*PAUSES, None):
             try:
                 sent = msgspec.msgpack.encode(call)
