@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from tests.queue.redis.conftest import RULES
 from tests.queue.redis.lossy import LossyRoad
@@ -29,8 +30,10 @@ from backstay.queue.model import (
     TakeNotices,
     Task,
 )
+from backstay.queue.store.lua import APPLY
 from backstay.queue.store.redis import RedisEngine
 from backstay.queue.store.redis_address import RedisAddress, RedisStore
+from backstay.queue.store.redis_layout import CHANNEL, keys_of
 
 CLOCK = SystemClock()
 NEW = Uuid7(CLOCK).new
@@ -196,7 +199,7 @@ async def test_a_lost_answer_without_token_does_not_act_on_the_next_lease(lossy:
     [[again]] = await lossy.do(Claim("w", (NEW(),), 60.0, ("PACK",)))  # type: ignore[misc]
     # As the engine repeats a call: marked, and with the time of the first one.
     engine = lossy.engine
-    part = engine._part(nack, task.claimed_at)  # noqa: SLF001
+    part = engine._part(nack, task.claimed_at)
     wires = [part.wire]
     blobs = await _again(engine, wires)
     assert blobs[0][0] == 4, blobs
@@ -204,16 +207,11 @@ async def test_a_lost_answer_without_token_does_not_act_on_the_next_lease(lossy:
 
 
 async def _again(engine: RedisEngine, wires: list[object]) -> list[list[object]]:
-    import msgspec
-
-    from backstay.queue.store.lua import APPLY
-    from backstay.queue.store.redis_layout import CHANNEL, keys_of
-
-    calls = engine._calls  # noqa: SLF001
+    calls = engine._calls
     call = calls.envelope(wires, "PACK")
     call[1] = True
     sent = msgspec.msgpack.encode(call)
-    answer = await engine._link.run(APPLY, keys_of("PACK"), sent, CHANNEL)  # noqa: SLF001
+    answer = await engine._link.run(APPLY, keys_of("PACK"), sent, CHANNEL)
     results: list[list[object]] = msgspec.msgpack.decode(answer[0])[0]
     return results
 
