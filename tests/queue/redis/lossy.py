@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from types import TracebackType
+from typing import Self
 
 from tests.servers.valkey import RedisServer
 
@@ -19,7 +20,7 @@ class LossyRoad:
         self.lost = 0
         self.address = ""
 
-    async def __aenter__(self) -> "LossyRoad":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._travel, "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()[:2]
         self.address = f"{host}:{port}"
