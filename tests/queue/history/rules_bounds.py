@@ -42,14 +42,16 @@ def _waiting(story: Story, queue: Queue, tale: Tale) -> Waiting | None:
     if created is None or created.state != "ready":
         return None
     first = next(iter(tale.claims), None)
-    # What was delivered unseen before, or may have been, says nothing.
-    if first.attempts != 1 if first else story.lost_claims(queue):
-        return None
+    if first is not None and first.attempts != 1:
+        return None  # it was delivered unseen before
     touched = tale.maybe("claim", "cancel", "reschedule", "redrive")
     ends = [each.began for each in touched]
     if story.may_be_forgotten(tale):
         ends += [each.began for each in story.purges]
-    return Waiting(created, created.ended, min(ends, default=INF))
+    until = min(ends, default=INF)
+    # A claim that nobody was answered may have had it, and its server may have taken it back.
+    lost = (each for each in story.lost_claims(queue) if each.ended > created.began)
+    return Waiting(created, created.ended, min([until, *(each.began for each in lost)]))
 
 
 def _overtaken(tale: Tale, claim: Seen, waiting: list[Waiting]) -> Iterator[Violation]:
