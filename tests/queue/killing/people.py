@@ -16,6 +16,8 @@ from tests.queue.killing.recorder import Asking, Recorder
 
 COMMANDS = ("PACK", "SEND")
 LEASE = 1.5
+AWAY = (503, 507)
+"""Answers of a server whose store is away or full."""
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -60,8 +62,8 @@ class Person:
         """The JSON of a success; else writes down that there was none."""
         if answer is None:
             asking.broke()
-        elif answer[0] == 503:
-            # The store is away. What was asked may have been done, or be done yet.
+        elif answer[0] in AWAY:
+            # The store is away, or full. What was asked may have been done, or be done yet.
             time.sleep(0.02)
         elif answer[0] >= 300:
             assert answer[0] < 500, answer
@@ -132,7 +134,7 @@ class Producer(Person):
                 asking.answered(task_fields(answer[1]))
                 return str(answer[1]["id"])
             # Asked again it is the same request: it began when it was first asked.
-            assert answer is None or answer[0] == 503, answer
+            assert answer is None or answer[0] in AWAY, answer
             if self.stop.is_set():
                 return None
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from tests.queue.history.events import Seen, Violation
 from tests.queue.killing.people import COMMANDS, Producer, Worker, task_fields
 from tests.queue.killing.recorder import Recorder, history
 from tests.queue.support import Server, until
+from tests.servers.disk import fill
 
 CONFIG = """
 backoffPolicy: fixed
@@ -70,6 +71,7 @@ class Rounds:
         seed: int,
         *,
         store: Store | None = None,
+        disk: Path | None = None,
         env: dict[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,8 +81,12 @@ class Rounds:
         self._seed = seed
         self._dice = random.Random(seed)
         self._store = store
-        self._server = Server(folder / "data", "--config", str(config), env=env)
+        self._disk = disk
+        # Its log is beside its data: on a full disk it cannot even complain.
+        data = (disk or folder) / "data"
+        self._server = Server(data, "--config", str(config), env=env)
         self._files: list[Path] = []
+        self._restarts = self._recorder("restarts")
         self._stop_producing, self._stop = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._worker: subprocess.Popen[bytes] | None = None
@@ -95,7 +101,9 @@ class Rounds:
             self._start_worker()
             for _ in range(points):
                 time.sleep(self._dice.uniform(0.02, 0.5))  # the random point, no wait for anything
-                self._kill()
+                victim = self._dice.choice(self._victims())
+                self.killed.append(victim.__name__)
+                victim()
             self._stop_producing.set()
             until(self._at_rest, 90)
             self._stop_people()
@@ -158,24 +166,44 @@ class Rounds:
 
     # --- deaths ------------------------------------------------------------------------------
 
-    def _kill(self) -> None:
-        victims = ["server", "server", "worker", *(["store", "store"] if self._store else [])]
-        victim = self._dice.choice(victims)
-        self.killed.append(victim)
-        began = time.monotonic()
-        if victim == "worker":
-            self._kill_worker()
-            self._start_worker()
-            return
-        if victim == "server":
-            self._server.kill()
-            self._server.start()
-        elif self._store is not None:
-            self._store.kill()
-            time.sleep(self._dice.uniform(0.0, 0.3))
-            self._store.restart()
-            until(lambda: self._server.get("/healthz", prefix="").status == 200, 30)
-        self._recorder("restart").note("restart", state="killed", seconds=time.monotonic() - began)
+    def kill_server(self) -> None:
+        self._note_restart(self._server.kill)
+        self._server.start()
+
+    def kill_worker(self) -> None:
+        self._kill_worker()
+        self._start_worker()
+
+    def kill_store(self) -> None:
+        """Of a server that lives on and finds its store again."""
+        assert self._store is not None
+        self._note_restart(self._store.kill)
+        time.sleep(self._dice.uniform(0.0, 0.3))
+        self._store.restart()
+        until(self.healthy, 30)
+
+    def fill_disk(self) -> None:
+        """Not a byte is left for a while; the server lives on."""
+        assert self._disk is not None
+        big = fill(self._disk)
+        time.sleep(self._dice.uniform(0.1, 0.8))
+        big.unlink()
+        until(self.healthy, 30)
+
+    def healthy(self) -> bool:
+        return self._server.get("/healthz", prefix="").status == 200
+
+    def _note_restart(self, death: Callable[[], None]) -> None:
+        self._restarts.note("restart", state="killed")
+        death()
+
+    def _victims(self) -> list[Callable[[], None]]:
+        victims = [self.kill_server, self.kill_server, self.kill_worker]
+        if self._store is not None:
+            victims += [self.kill_store] * 2
+        if self._disk is not None:
+            victims += [self.fill_disk] * 4
+        return victims
 
     # --- the end -----------------------------------------------------------------------------
 
