@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from backstay.core import faults, tokens
+from backstay.core import faults, validators
 from backstay.core.errors import Fault
 from backstay.core.settings import Secret
-from backstay.core.tokens import Issuer, Verifier, fingerprint
+from backstay.core.tokens import Issuer, SharedSecret, fingerprint
+from backstay.core.validators import Jwt
 from backstay.core.virtual import VirtualClock
 
 SECRET = Secret("a-shared-secret-of-32-characters!")
@@ -29,8 +30,8 @@ def issuer(clock):
 
 
 @pytest.fixture
-def verifier(clock):
-    return Verifier(SECRET, "backstay", "backstay", clock)
+def validator(clock):
+    return Jwt(SharedSecret(SECRET), "backstay", "backstay", clock)
 
 
 def signed(clock, secret=SECRET, header=None, **claims):
@@ -44,9 +45,9 @@ def signed(clock, secret=SECRET, header=None, **claims):
     return jwt.encode(header or {"alg": "HS256"}, clean, OctKey.import_key(secret.reveal()))
 
 
-async def refused(verifier, token):
+async def refused(validator, token):
     with pytest.raises(Fault) as caught:
-        await verifier.verify(token)
+        await validator.validate(token)
     return caught.value.entry.code
 
 
@@ -54,9 +55,9 @@ def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-async def test_what_is_minted_is_understood(issuer, verifier):
+async def test_what_is_minted_is_understood(issuer, validator):
     token = issuer.mint("alice", ["codeq:claim", "b"], ["staff"], "acme", 60, kind="worker")
-    principal = await verifier.verify(token)
+    principal = await validator.validate(token)
     assert (principal.kind, principal.sub, principal.tenant) == ("worker", "alice", "acme")
     assert principal.may("codeq:claim")
     assert principal.roles == {"staff"}
@@ -75,15 +76,15 @@ def test_the_fingerprint_tells_secrets_apart_and_does_not_hold_them():
 
 
 async def test_expiry_follows_the_clock_and_the_skew_also_for_a_known_token(
-    issuer, verifier, clock
+    issuer, validator, clock
 ):
     token = issuer.mint("alice", ttl=100)
-    await verifier.verify(token)
-    clock.advance_now(159)
-    await verifier.verify(token)
+    await validator.validate(token)
+    clock.advance_now(160)
+    await validator.validate(token)
     clock.advance_now(1)
-    assert await refused(verifier, token) == "AUTH002"
-    assert await refused(verifier, token) == "AUTH002"
+    assert await refused(validator, token) == "AUTH002"
+    assert await refused(validator, token) == "AUTH002"
 
 
 @pytest.mark.parametrize(
@@ -103,28 +104,28 @@ async def test_expiry_follows_the_clock_and_the_skew_also_for_a_known_token(
         ({"tenantId": "a", "tenant_id": "b"}, "AUTH001"),
     ],
 )
-async def test_claims_that_do_not_fit_are_refused_by_name(verifier, clock, claims, code):
-    assert await refused(verifier, signed(clock, **claims)) == code
+async def test_claims_that_do_not_fit_are_refused_by_name(validator, clock, claims, code):
+    assert await refused(validator, signed(clock, **claims)) == code
 
 
-async def test_another_secret_is_an_invalid_token(verifier, clock):
-    assert await refused(verifier, signed(clock, Secret("b" * 32))) == "AUTH001"
+async def test_another_secret_is_an_invalid_token(validator, clock):
+    assert await refused(validator, signed(clock, Secret("b" * 32))) == "AUTH001"
 
 
-async def test_a_changed_payload_is_an_invalid_token(verifier, issuer):
+async def test_a_changed_payload_is_an_invalid_token(validator, issuer):
     head, _, signature = issuer.mint("alice").split(".")
     forged = part({"iss": "backstay", "aud": "backstay", "sub": "root", "exp": 9_999_999_999})
-    assert await refused(verifier, f"{head}.{forged}.{signature}") == "AUTH001"
+    assert await refused(validator, f"{head}.{forged}.{signature}") == "AUTH001"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "RS256", "HS512", 1])
-async def test_other_algorithms_are_refused_also_unsigned(verifier, algorithm):
+async def test_other_algorithms_are_refused_also_unsigned(validator, algorithm):
     payload = part({"iss": "backstay", "aud": "backstay", "exp": 9_999_999_999})
-    assert await refused(verifier, f"{part({'alg': algorithm})}.{payload}.") == "AUTH007"
+    assert await refused(validator, f"{part({'alg': algorithm})}.{payload}.") == "AUTH007"
 
 
 async def test_without_a_secret_nothing_is_verified(clock, issuer):
-    empty = Verifier(Secret(""), "backstay", "backstay", clock)
+    empty = Jwt(SharedSecret(Secret("")), "backstay", "backstay", clock)
     assert await refused(empty, issuer.mint("alice")) == "AUTH008"
     with pytest.raises(Fault, match="AUTH008"):
         Issuer(Secret(""), "backstay", "backstay", clock)
@@ -132,19 +133,19 @@ async def test_without_a_secret_nothing_is_verified(clock, issuer):
 
 @given(st.text(max_size=200) | st.binary(max_size=60).map(lambda raw: part(list(raw)) * 3))
 async def test_any_text_is_refused_and_breaks_nothing(text):
-    verifier = Verifier(SECRET, "backstay", "backstay", VirtualClock())
-    assert (await refused(verifier, text)).startswith("AUTH")
+    validator = Jwt(SharedSecret(SECRET), "backstay", "backstay", VirtualClock())
+    assert (await refused(validator, text)).startswith("AUTH")
 
 
-async def test_hostile_nesting_is_refused(verifier):
+async def test_hostile_nesting_is_refused(validator):
     deep = base64.urlsafe_b64encode(b"[" * 9000).rstrip(b"=").decode()
-    assert await refused(verifier, f"{deep}.e30.x") == "AUTH001"
-    assert await refused(verifier, f"{part({'alg': 'HS256'})}.{deep}.x") == "AUTH001"
+    assert await refused(validator, f"{deep}.e30.x") == "AUTH001"
+    assert await refused(validator, f"{part({'alg': 'HS256'})}.{deep}.x") == "AUTH001"
 
 
 @pytest.mark.parametrize("kind", ["local", "system", "anonymous", 7, None])
-async def test_no_token_makes_its_bearer_local_or_system(verifier, clock, kind):
-    principal = await verifier.verify(signed(clock, kind=kind))
+async def test_no_token_makes_its_bearer_local_or_system(validator, clock, kind):
+    principal = await validator.validate(signed(clock, kind=kind))
     assert principal.kind == "user"
 
 
@@ -158,15 +159,15 @@ async def test_no_token_makes_its_bearer_local_or_system(verifier, clock, kind):
         ({"organization_id": "d", "tid": "d"}, "d"),
     ],
 )
-async def test_the_tenant_comes_from_the_known_claims(verifier, clock, claims, tenant):
-    assert (await verifier.verify(signed(clock, **claims))).tenant == tenant
+async def test_the_tenant_comes_from_the_known_claims(validator, clock, claims, tenant):
+    assert (await validator.validate(signed(clock, **claims))).tenant == tenant
 
 
-async def test_the_cache_is_bounded(verifier, issuer, monkeypatch):
-    monkeypatch.setattr(tokens, "CACHE_LIMIT", 3)
+async def test_the_cache_is_bounded(validator, issuer, monkeypatch):
+    monkeypatch.setattr(validators, "CACHE_LIMIT", 3)
     for number in range(10):
-        await verifier.verify(issuer.mint(f"user-{number}"))
-    assert len(verifier._known) == 3
+        await validator.validate(issuer.mint(f"user-{number}"))
+    assert len(validator._known) == 3
 
 
 def test_the_nine_errors_are_those_of_the_seed():

@@ -13,13 +13,14 @@ from backstay.core.context import (
 )
 from backstay.core.errors import Fault
 from backstay.core.settings import Secret
-from backstay.core.tokens import Issuer, Verifier
+from backstay.core.tokens import Issuer, SharedSecret
 from backstay.core.trust import Trust, require_auth_for
+from backstay.core.validators import Jwt
 from backstay.core.virtual import VirtualClock
 
 CLOCK = VirtualClock()
 SECRET = Secret("a-shared-secret-of-32-characters!")
-VERIFIER = Verifier(SECRET, "backstay", "backstay", CLOCK)
+VALIDATOR = Jwt(SharedSecret(SECRET), "backstay", "backstay", CLOCK)
 TOKEN = Issuer(SECRET, "backstay", "backstay", CLOCK).mint("alice", ["a"], ttl=3600)
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 FORGED = {PRINCIPAL_HEADER: encode_principal(SYSTEM)}
@@ -40,7 +41,7 @@ async def test_a_socket_believes_its_gateway():
     assert await refused(trust, headers={PRINCIPAL_HEADER: "nonsense"}) == "AUTH001"
 
 
-@pytest.mark.parametrize("trust", [Trust.loopback(VERIFIER), Trust.strict(VERIFIER)])
+@pytest.mark.parametrize("trust", [Trust.loopback(VALIDATOR), Trust.strict(VALIDATOR)])
 async def test_tcp_never_believes_the_principal_header(trust):
     assert (await trust.judge("10.0.0.9", "GET", FORGED)) == ANONYMOUS
     assert (await trust.judge("127.0.0.1", "GET", FORGED | BEARER)).sub == "alice"
@@ -54,7 +55,7 @@ async def test_a_person_at_this_machine_is_local(peer):
 @pytest.mark.parametrize("peer", ["10.0.0.9", "", "localhost.evil", "::ffff:10.0.0.9"])
 async def test_nobody_else_is_local(peer):
     assert await refused(Trust.loopback(), peer) == "AUTH005"
-    assert await Trust.loopback(VERIFIER).judge(peer, "GET", HOST) == ANONYMOUS
+    assert await Trust.loopback(VALIDATOR).judge(peer, "GET", HOST) == ANONYMOUS
 
 
 async def test_what_a_proxy_passes_on_is_not_local():
@@ -64,16 +65,16 @@ async def test_what_a_proxy_passes_on_is_not_local():
 
 async def test_a_bad_token_never_falls_back_to_local():
     bad = HOST | {"authorization": f"Bearer {TOKEN}x"}
-    assert await refused(Trust.loopback(VERIFIER), headers=bad) == "AUTH001"
+    assert await refused(Trust.loopback(VALIDATOR), headers=bad) == "AUTH001"
     assert await refused(Trust.loopback(), headers=HOST | BEARER) == "AUTH008"
     basic = HOST | {"authorization": "Basic dXNlcjpw"}
-    assert await refused(Trust.loopback(VERIFIER), headers=basic) == "AUTH001"
-    assert await refused(Trust.strict(VERIFIER), headers={"authorization": "Bearer "}) == "AUTH001"
+    assert await refused(Trust.loopback(VALIDATOR), headers=basic) == "AUTH001"
+    assert await refused(Trust.strict(VALIDATOR), headers={"authorization": "Bearer "}) == "AUTH001"
 
 
 async def test_a_refused_credential_is_one_log_line_with_its_code():
     with capture_logs() as lines:
-        await refused(Trust.strict(VERIFIER), headers={"authorization": "Bearer x"})
+        await refused(Trust.strict(VALIDATOR), headers={"authorization": "Bearer x"})
     assert [(line["event"], line["code"]) for line in lines] == [
         ("authentication failed", "AUTH001")
     ]
@@ -106,14 +107,14 @@ async def test_a_page_of_this_host_may():
 
 
 async def test_strict_without_a_token_is_anonymous_also_from_loopback():
-    assert await Trust.strict(VERIFIER).judge("127.0.0.1", "POST", HOST) == ANONYMOUS
+    assert await Trust.strict(VALIDATOR).judge("127.0.0.1", "POST", HOST) == ANONYMOUS
 
 
 @pytest.mark.parametrize("address", [":8080", "0.0.0.0:8080", "[::]:80", "192.0.2.1:80", "db:80"])
 def test_an_open_address_without_validator_is_refused(address):
     with pytest.raises(Fault, match="CORE012"):
         require_auth_for(address, None)
-    require_auth_for(address, VERIFIER)
+    require_auth_for(address, VALIDATOR)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8080", "[::1]:80", "localhost:1", "unix:/run/x"])

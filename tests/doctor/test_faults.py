@@ -15,7 +15,8 @@ import pytest
 from backstay.core.clock import SystemClock
 from backstay.core.errors import Fault
 from backstay.core.settings import Secret
-from backstay.core.tokens import Issuer, Verifier
+from backstay.core.tokens import Issuer, SharedSecret
+from backstay.core.validators import Jwt
 from backstay.doctor.examine import examine, probes_for
 from backstay.doctor.judge import judge
 from backstay.doctor.symptoms import named
@@ -185,14 +186,14 @@ async def test_app_database_gone(world):
 
 def refusing(world, secret):
     """The gateway judges tokens with `secret`, as the real one does."""
-    verifier = Verifier(secret, "backstay", "backstay", SystemClock())
+    validator = Jwt(SharedSecret(secret), "backstay", "backstay", SystemClock())
 
     def answer(headers):
         token = headers.get("Authorization", "").removeprefix("Bearer ")
         if not token:
             return 200, {}
         try:
-            asyncio.run(verifier.verify(token))
+            asyncio.run(validator.validate(token))
         except Fault as fault:
             return fault.entry.status, {"code": fault.entry.code, "error": fault.message}
         return 200, {}

@@ -8,8 +8,9 @@ import structlog
 from backstay.core.clock import SystemClock
 from backstay.core.context import ANONYMOUS, LOCAL, Principal, decode_principal
 from backstay.core.settings import Secret
-from backstay.core.tokens import Issuer, Verifier
+from backstay.core.tokens import Issuer, SharedSecret
 from backstay.core.trust import Trust
+from backstay.core.validators import Jwt
 from backstay.core.virtual import VirtualClock
 
 SECRET = Secret("a secret of at least thirty-two bytes")
@@ -20,8 +21,8 @@ def token(*scopes, ttl=60.0, secret=SECRET):
     return Issuer(secret, "backstay", "backstay", CLOCK).mint("ann", scopes, ttl=ttl)
 
 
-def verifier():
-    return Verifier(SECRET, "backstay", "backstay", CLOCK)
+def validator():
+    return Jwt(SharedSecret(SECRET), "backstay", "backstay", CLOCK)
 
 
 def bearer(text):
@@ -38,14 +39,14 @@ def principal_of(server):
 
 async def test_on_loopback_a_person_without_a_token_is_local(serve, proxy):
     server = await serve(ok)
-    gateway = await proxy(server, judge=Trust.loopback(verifier()))
+    gateway = await proxy(server, judge=Trust.loopback(validator()))
     assert (await gateway.ask("GET", "/u/admin")).status == 200
     assert principal_of(server).kind == "local"
 
 
 async def test_a_token_is_verified_and_its_principal_handed_on(serve, proxy):
     server = await serve(ok)
-    gateway = await proxy(server, judge=Trust.strict(verifier()))
+    gateway = await proxy(server, judge=Trust.strict(validator()))
     for _ in range(2):
         assert (await gateway.ask("GET", "/u", headers=bearer(token("orders")))).status == 200
         seen = principal_of(server)
@@ -54,7 +55,7 @@ async def test_a_token_is_verified_and_its_principal_handed_on(serve, proxy):
 
 async def test_a_bad_token_never_falls_back(serve, proxy):
     server = await serve(ok)
-    for judge in (Trust.strict(verifier()), Trust.loopback(verifier())):
+    for judge in (Trust.strict(validator()), Trust.loopback(validator())):
         gateway = await proxy(server, judge=judge)
         for bad in (token(secret=Secret("x" * 40)), token(ttl=-100.0), "nonsense"):
             reply = await gateway.ask("GET", "/u", headers=bearer(bad))
@@ -65,7 +66,7 @@ async def test_a_bad_token_never_falls_back(serve, proxy):
 
 
 async def test_routes_have_locks_of_their_own(serve, proxy):
-    gateway = await proxy(await serve(ok), judge=Trust.strict(verifier()))
+    gateway = await proxy(await serve(ok), judge=Trust.strict(validator()))
     as_user, as_admin = bearer(token()), bearer(token("admin"))
     asked = [
         (await gateway.ask("GET", path, headers=who)).status
@@ -79,13 +80,13 @@ async def test_routes_have_locks_of_their_own(serve, proxy):
     "path", ["/u/%61dmin", "/u/admin", "/u%2Fadmin", "/u/admin%2Fx", "/u/admin?x"]
 )
 async def test_a_lock_cannot_be_walked_around_by_spelling(serve, proxy, path):
-    gateway = await proxy(await serve(ok), judge=Trust.strict(verifier()))
+    gateway = await proxy(await serve(ok), judge=Trust.strict(validator()))
     assert (await gateway.ask("GET", path)).status == 401
 
 
 async def test_a_page_of_another_site_is_refused(serve, proxy):
     server = await serve(ok)
-    gateway = await proxy(server, judge=Trust.loopback(verifier()))
+    gateway = await proxy(server, judge=Trust.loopback(validator()))
     origin = await gateway.ask("POST", "/u", b"", "Origin: http://evil.example\r\n")
     assert origin.status == 403
     client = await gateway.connect()
@@ -95,7 +96,7 @@ async def test_a_page_of_another_site_is_refused(serve, proxy):
 
 
 async def test_probes_pass_whatever_they_call_this_host(proxy):
-    gateway = await proxy(judge=Trust.loopback(verifier()))
+    gateway = await proxy(judge=Trust.loopback(validator()))
     await gateway.board.step()
     for path in ("/livez", "/readyz", "/health", "/healthz", "/health/live"):
         client = await gateway.connect()
@@ -187,7 +188,7 @@ async def test_a_caller_over_the_rate_waits_and_others_do_not(serve, proxy):
 
 
 async def test_the_access_log_says_who_asked_what_of_whom_and_how_long(serve, proxy):
-    gateway = await proxy(await serve(ok), judge=Trust.strict(verifier()))
+    gateway = await proxy(await serve(ok), judge=Trust.strict(validator()))
     with structlog.testing.capture_logs() as lines:
         reply = await gateway.ask("GET", "/u/x?secret=1", headers=bearer(token()))
         gateway.parts.access.flush()

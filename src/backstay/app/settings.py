@@ -47,6 +47,11 @@ class AppSettings(ProcessSettings, frozen=True):
     jwt_audience: Annotated[
         str, Option("audience that tokens must name; unset: the program's", ("JWT_AUDIENCE",))
     ] = ""
+    jwt_jwks_url: Annotated[
+        str,
+        Option("address of the issuer's public keys", ("JWT_JWKS_URL",), "jwtJwksUrl"),
+        msgspec.Meta(pattern=r"^(https?://\S+)?$"),
+    ] = ""
     egress_allow: Annotated[
         tuple[str, ...],
         Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),

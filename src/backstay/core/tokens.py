@@ -1,8 +1,7 @@
-"""Bearer tokens: minted by the development issuer, verified everywhere (seeds C7, C8; decision 14).
+"""What bearer tokens are made of: keys and claims, and the development issuer that mints them.
 
-HS256 with one shared secret. Where a key comes from is a `KeySource`, so that a JWKS can stand in
-its place. The cryptography is joserfc's; what is judged here is algorithm, issuer, audience,
-times and what the claims say about the bearer. Whatever is in doubt is refused.
+`core.validators` judges tokens with these. Where a key comes from is a `KeySource`: one shared
+secret here, an issuer's published set in `core.jwks`. The cryptography is joserfc's.
 """
 
 import hashlib
@@ -10,11 +9,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import msgspec
-
 from backstay.core import faults
-from backstay.core.clock import Clock, rfc3339
-from backstay.core.context import Kind, Principal
+from backstay.core.clock import Clock
+from backstay.core.context import Principal
 from backstay.core.errors import Fault
 from backstay.core.settings import Secret
 
@@ -24,24 +21,29 @@ if TYPE_CHECKING:
     from joserfc.jwk import Key
 
 HS256 = "HS256"
-CACHE_LIMIT = 10_000
+BearerKind = Literal["user", "worker", "producer"]
+"""What a token may make of its bearer: `local` and `system` hold every scope."""
 EVERY_TENANT = "*"
 """How systems write "all tenants": a token that names it so would be let in everywhere."""
-_TOKEN_LIMIT = 16_384
-# What parsing a hostile text can raise; deep nesting ends in a RecursionError.
-_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 _TENANT_CLAIMS = ("tid", "tenantId", "tenant_id", "organizationId", "organization_id")
-# `local` and `system` hold every scope: no token may claim to be them.
-_CLAIMABLE: Mapping[str, Kind] = {"worker": "worker", "producer": "producer", "user": "user"}
+_CLAIMABLE: Mapping[str, BearerKind] = {"worker": "worker", "producer": "producer", "user": "user"}
 
 
 class KeySource(Protocol):
-    """Where keys come from: a shared secret now, a JWKS address in its time."""
+    """Where the keys of one issuer come from."""
 
     algorithms: tuple[str, ...]
 
     async def key(self, kid: str, algorithm: str) -> "Key":
-        """The key to verify with. Raises Fault AUTH006, AUTH008 or AUTH009."""
+        """The key to verify with; `kid` is "" for a token that names none.
+
+        Raises Fault AUTH006, AUTH008 or AUTH009.
+        """
+        ...
+
+    def version(self) -> int:
+        """Another number than before when what was verified with earlier keys must be verified
+        again. Cheap, no I/O: asked for every token."""
         ...
 
 
@@ -58,6 +60,29 @@ class SharedSecret:
         if self._key is None:
             raise Fault(faults.AUTH_NO_SECRET, algorithm=algorithm)
         return self._key
+
+    def version(self) -> int:
+        return 0
+
+
+class ByAlgorithm:
+    """A KeySource of several: the algorithm of a token decides which one is asked. Raises
+    ValueError when two take the same one: a key must never serve another algorithm than its own."""
+
+    def __init__(self, sources: Sequence[KeySource]) -> None:
+        self._sources = tuple(sources)
+        self.algorithms: tuple[str, ...] = tuple(
+            algorithm for source in sources for algorithm in source.algorithms
+        )
+        if len(set(self.algorithms)) < len(self.algorithms):
+            raise ValueError(f"an algorithm stands twice: {', '.join(self.algorithms)}")
+
+    async def key(self, kid: str, algorithm: str) -> "Key":
+        source = next(one for one in self._sources if algorithm in one.algorithms)
+        return await source.key(kid, algorithm)
+
+    def version(self) -> int:
+        return sum(source.version() for source in self._sources)
 
 
 def fingerprint(secret: Secret) -> str:
@@ -85,7 +110,7 @@ class Issuer:
         tenant: str = "default",
         ttl: float = 3600.0,
         *,
-        kind: Literal["user", "worker", "producer"] = "user",
+        kind: BearerKind = "user",
         claims: Mapping[str, Any] | None = None,
     ) -> str:
         """A signed token that ends `ttl` seconds from now. `claims` come on top, e.g.
@@ -124,75 +149,6 @@ def _shell_safe() -> "type[JSONEncoder]":
     return Encoder
 
 
-class Verifier:
-    """Turns a token into a Principal or refuses with AUTH001 to AUTH009. `skew` is in seconds."""
-
-    def __init__(
-        self, secret: Secret, issuer: str, audience: str, clock: Clock, skew: float = 60.0
-    ) -> None:
-        self.keys: KeySource = SharedSecret(secret)
-        self._issuer = issuer
-        self._audience = audience
-        self._clock = clock
-        self._skew = skew
-        self._known: dict[bytes, tuple[float, Principal]] = {}
-
-    async def verify(self, token: str) -> Principal:
-        """Who the bearer is. A token seen before is judged by its times alone."""
-        seal = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        known = self._known.get(seal)
-        if known is not None:
-            if self._clock.now() < known[0] + self._skew:
-                return known[1]
-            del self._known[seal]
-        claims = await self._signed_claims(token)
-        expires = self._judge(claims)
-        principal = principal_of(claims)
-        if len(self._known) >= CACHE_LIMIT:
-            del self._known[next(iter(self._known))]
-        self._known[seal] = (expires, principal)
-        return principal
-
-    async def _signed_claims(self, token: str) -> dict[str, Any]:
-        from joserfc import jwt
-        from joserfc.errors import JoseError
-
-        header = _header(token)
-        algorithm = str(header.get("alg", "none"))
-        if algorithm not in self.keys.algorithms:
-            supported = ", ".join(self.keys.algorithms)
-            raise Fault(faults.AUTH_ALGORITHM, algorithm=algorithm, supported=supported)
-        key = await self.keys.key(str(header.get("kid", "")), algorithm)
-        try:
-            claims = jwt.decode(token, key, algorithms=list(self.keys.algorithms)).claims
-            # Handed on as JSON later: half a surrogate pair would fail there, far from its cause.
-            msgspec.json.encode(claims)
-            return claims
-        except (JoseError, *_MALFORMED) as bad:
-            reason = str(getattr(bad, "error", "")) or "it does not decode"
-            raise Fault(faults.AUTH_INVALID, reason=reason.replace("_", " ")) from bad
-
-    def _judge(self, claims: Mapping[str, Any]) -> float:
-        """Issuer, audience and times. Gives `exp` in epoch seconds."""
-        now = self._clock.now()
-        expires = _time(claims, "exp")
-        if expires is None:
-            raise Fault(faults.AUTH_INVALID, reason="it has no exp")
-        if now >= expires + self._skew:
-            raise Fault(faults.AUTH_EXPIRED, expired=rfc3339(expires))
-        for name in ("nbf", "iat"):
-            begins = _time(claims, name)
-            if begins is not None and now < begins - self._skew:
-                raise Fault(faults.AUTH_INVALID, reason=f"its {name} is {rfc3339(begins)}")
-        issuer = claims.get("iss")
-        if issuer != self._issuer:
-            raise Fault(faults.AUTH_ISSUER, found=str(issuer), expected=self._issuer)
-        audience = claims.get("aud")
-        if self._audience not in (audience if isinstance(audience, list) else [audience]):
-            raise Fault(faults.AUTH_AUDIENCE, found=str(audience), expected=self._audience)
-        return expires
-
-
 def principal_of(claims: Mapping[str, Any]) -> Principal:
     """What verified claims say about the bearer. Raises AUTH001 when they contradict themselves."""
     return Principal(
@@ -219,28 +175,6 @@ def _words(claim: object) -> list[str]:
     if isinstance(claim, str):
         return claim.split()
     return [str(part) for part in claim] if isinstance(claim, list) else []
-
-
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    value = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e11:
-        raise Fault(faults.AUTH_INVALID, reason=f"its {name} is not a time in epoch seconds")
-    return float(value)
-
-
-def _header(token: str) -> dict[str, Any]:
-    """The unverified header: it only chooses the refusal, or the key to verify with."""
-    from joserfc.errors import JoseError
-    from joserfc.jws import extract_compact
-
-    if len(token) > _TOKEN_LIMIT:
-        raise Fault(faults.AUTH_INVALID, reason=f"it is longer than {_TOKEN_LIMIT} bytes")
-    try:
-        return dict(extract_compact(token.encode("ascii")).headers())
-    except (JoseError, *_MALFORMED) as bad:
-        raise Fault(faults.AUTH_INVALID, reason="it is not a JSON Web Token") from bad
 
 
 def _import(secret: Secret) -> "Key":

@@ -15,7 +15,7 @@ import structlog
 from backstay.core import faults
 from backstay.core.context import ANONYMOUS, LOCAL, PRINCIPAL_HEADER, Principal, decode_principal
 from backstay.core.errors import Fault
-from backstay.core.tokens import Verifier
+from backstay.core.validators import Validator
 
 _log = structlog.get_logger("core.trust")
 
@@ -34,12 +34,12 @@ class Trust:
         *,
         believes: bool = False,
         local: bool = False,
-        verifier: Verifier | None = None,
+        validator: Validator | None = None,
         hosts: Sequence[str] = (),
     ) -> None:
         self._believes = believes
         self._local = local
-        self._verifier = verifier
+        self._validator = validator
         self._hosts = frozenset(host.lower() for host in hosts)
 
     @classmethod
@@ -48,15 +48,15 @@ class Trust:
         return cls(believes=True)
 
     @classmethod
-    def loopback(cls, verifier: Verifier | None = None, hosts: Sequence[str] = ()) -> "Trust":
+    def loopback(cls, validator: Validator | None = None, hosts: Sequence[str] = ()) -> "Trust":
         """On a loopback address. Without a token the peer is `local`; a token is verified and
         never falls back. Host and Origin are checked, as any web page can send requests here."""
-        return cls(local=True, verifier=verifier, hosts=(*LOOPBACK_HOSTS, *hosts))
+        return cls(local=True, validator=validator, hosts=(*LOOPBACK_HOSTS, *hosts))
 
     @classmethod
-    def strict(cls, verifier: Verifier, hosts: Sequence[str] = ()) -> "Trust":
+    def strict(cls, validator: Validator, hosts: Sequence[str] = ()) -> "Trust":
         """Reachable from outside: without a token `anonymous`. No `hosts` means any."""
-        return cls(verifier=verifier, hosts=hosts)
+        return cls(validator=validator, hosts=hosts)
 
     async def judge(self, peer: str, method: str, headers: Mapping[str, str]) -> Principal:
         """Who this request speaks for. `headers` have lower-case names.
@@ -88,24 +88,24 @@ class Trust:
         scheme, _, token = given.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Fault(faults.AUTH_INVALID, reason="Authorization is not `Bearer TOKEN`")
-        if self._verifier is None:
+        if self._validator is None:
             raise Fault(faults.AUTH_NO_SECRET, algorithm="HS256")
-        return await self._verifier.verify(token.strip())
+        return await self._validator.validate(token.strip())
 
     def _without_token(self, peer: str, headers: Mapping[str, str]) -> Principal:
         # What a proxy on this machine passes on comes from elsewhere, whatever the peer is.
         forwarded = any(name in headers for name in _FORWARDED)
         if self._local and is_loopback(peer) and not forwarded:
             return LOCAL
-        if self._verifier is None:
+        if self._validator is None:
             raise Fault(faults.AUTH_MISSING)
         return ANONYMOUS
 
 
-def require_auth_for(address: str, verifier: Verifier | None) -> None:
+def require_auth_for(address: str, validator: Validator | None) -> None:
     """Refuse to serve `address` (`HOST:PORT`, `:PORT` or `unix:/path`) to others without
     authentication: Fault CORE012."""
-    if verifier is not None or address.startswith(("unix:", "/")):
+    if validator is not None or address.startswith(("unix:", "/")):
         return
     host = address.rpartition(":")[0].strip("[]")
     if host.lower() != "localhost" and not is_loopback(host):

@@ -57,6 +57,11 @@ class GatewaySettings(ProcessSettings, frozen=True):
     jwt_audience: Annotated[str, Option("`aud` of tokens", ("JWT_AUDIENCE",), "jwt_audience")] = (
         "backstay"
     )
+    jwt_jwks_url: Annotated[
+        str,
+        Option("address of the issuer's public keys", ("JWT_JWKS_URL",), "jwt_jwks_url"),
+        msgspec.Meta(pattern=r"^(https?://\S+)?$"),
+    ] = ""
     hosts: Annotated[
         tuple[str, ...], Option("Host names beside loopback's", ("GATEWAY_HOSTS",), "hosts")
     ] = ()

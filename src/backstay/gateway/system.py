@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from backstay.core.clock import Clock
 from backstay.core.dev_issuer import make_dev_issuer
+from backstay.core.jwks import issuer_keys
 from backstay.core.process import Process
 from backstay.core.service import Loop, Service
 from backstay.core.settings import Secret
 from backstay.core.system import System
-from backstay.core.tokens import Verifier
 from backstay.core.trust import Trust, require_auth_for
+from backstay.core.validators import Jwt
 from backstay.gateway.build import assemble
 from backstay.gateway.errors import ERRORS
 from backstay.gateway.metrics import METRICS
@@ -31,17 +32,18 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
 
 
 def trust_of(settings: GatewaySettings, clock: Clock) -> Trust:
-    """With JWT_SECRET strict; without it loopback only, where the development issuer's tokens
-    count. Raises CORE012 when others could reach a gateway that knows no tokens."""
-    if settings.jwt_secret:
-        return Trust.strict(_verifier(settings, settings.jwt_secret, clock), settings.hosts)
+    """With JWT_SECRET or JWT_JWKS_URL strict; without loopback only, where the development
+    issuer's tokens count. Raises CORE012 when others could reach a gateway that knows none."""
+    if settings.jwt_secret or settings.jwt_jwks_url:
+        return Trust.strict(_validator(settings, settings.jwt_secret, clock), settings.hosts)
     require_auth_for(settings.listen, None)
-    verifier = _verifier(settings, make_dev_issuer(settings.data), clock)
-    return Trust.loopback(verifier, settings.hosts)
+    validator = _validator(settings, make_dev_issuer(settings.data), clock)
+    return Trust.loopback(validator, settings.hosts)
 
 
-def _verifier(settings: GatewaySettings, secret: Secret, clock: Clock) -> Verifier:
-    return Verifier(secret, settings.jwt_issuer, settings.jwt_audience, clock)
+def _validator(settings: GatewaySettings, secret: Secret, clock: Clock) -> Jwt:
+    keys = issuer_keys(secret, settings.jwt_jwks_url, clock)
+    return Jwt(keys, settings.jwt_issuer, settings.jwt_audience, clock)
 
 
 SYSTEM = System(

@@ -385,9 +385,9 @@ Op = (
 )
 
 OpResult = Task | list[Task] | list[Subscription] | list[Delivery] | int | Fault
-"""Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now; Claim,
-TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own failure; the
-others of the batch stand."""
+"""Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now;
+Claim, TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own
+failure; the others of the batch stand."""
 
 
 # --- reading ---------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.system import System
-from backstay.core.tokens import Verifier
+from backstay.core.tokens import SharedSecret
 from backstay.core.trust import Trust, require_auth_for
+from backstay.core.validators import Jwt
 from backstay.queue.api import PREFIX
 from backstay.queue.api.admin import Admin
 from backstay.queue.api.producers import Producers
@@ -121,10 +122,10 @@ def _trust(settings: QueueSettings, listen: Listen, clock: Clock) -> Trust:
         return Trust.socket()
     if settings.jwt_secret:
         issuer, audience = settings.jwt_issuer, settings.jwt_audience
-        return Trust.strict(Verifier(settings.jwt_secret, issuer, audience, clock))
+        return Trust.strict(Jwt(SharedSecret(settings.jwt_secret), issuer, audience, clock))
     require_auth_for(str(listen), None)
     secret = read_dev_issuer(settings.data)
-    return Trust.loopback(Verifier(secret, ISSUER, AUDIENCE, clock) if secret else None)
+    return Trust.loopback(Jwt(SharedSecret(secret), ISSUER, AUDIENCE, clock) if secret else None)
 
 
 SYSTEM = System(

@@ -28,6 +28,7 @@ from tests.conformance.proofs.support import (
     shell,
 )
 from tests.e2e.stack import Json, running, until
+from tests.servers.issuer import JwksIssuer
 
 from backstay.core.clock import SystemClock
 from backstay.core.duration import format_duration
@@ -100,6 +101,67 @@ def test_refused_credentials_are_a_401_and_a_line_with_authentication_failed(
         line for line in app.lines()
         if line.get("request_id") == "c6-good" and "failed" in line["msg"]
     ]  # fmt: skip
+
+
+@pytest.mark.seed("C7")
+def test_rs256_with_keys_from_an_address_and_hs256_with_the_secret(
+    tmp_path: Path, target: Target, jwks_issuer: JwksIssuer
+) -> None:
+    jwks_issuer.name = jwks_issuer.audience = "backstay"
+    keys = {"JWT_SECRET": SECRET, "JWT_JWKS_URL": jwks_issuer.jwks_url}
+    with app_server(tmp_path / "c", target.url, **keys) as app:
+
+        def status(token: str) -> int:
+            return app.ask("GET", "/api/v1/secrets", **bearer(token)).status
+
+        assert status(jwks_issuer.mint(sub="ada")) == 200
+        assert status(ISSUER.mint("ada")) == 200
+        assert status(jwks_issuer.mint(exp=1)) == 401
+        assert status(jwks_issuer.mint(iss="another")) == 401
+        assert status(jwks_issuer.mint(aud="another")) == 401
+        assert status(jwks_issuer.mint(named="another")) == 500
+    # The seed's recipe prints `exp`, a number of epoch seconds.
+    told = shell(
+        "echo $TOKEN | cut -d. -f2 | base64 -d | jq .exp", TOKEN=ISSUER.mint("ada", ttl=60)
+    )
+    assert abs(int(told.stdout) - time.time()) < 3600
+
+
+@pytest.mark.seed("C8")
+def test_the_nine_refusals_with_code_message_and_status_in_the_answer_and_in_the_log(
+    tmp_path: Path, target: Target, jwks_issuer: JwksIssuer
+) -> None:
+    jwks_issuer.name = jwks_issuer.audience = "backstay"
+    keys = {"JWT_JWKS_URL": jwks_issuer.jwks_url}
+    with app_server(tmp_path / "c", target.url, **keys) as app:
+
+        def expect(code: str, message: str, status: int, **headers: str) -> None:
+            request = f"c8-{code}"
+            answer = app.ask("GET", "/api/v1/secrets", X_Request_ID=request, **headers)
+            assert (answer.json["code"], answer.json["error"]) == (code, message)
+            assert (answer.status, answer.json["status"]) == (status, status)
+            line = app.line_of(request, "authentication failed")
+            assert (line["code"], line["error"]) == (code, message)
+
+        mint = jwks_issuer.mint
+        jwks_issuer.lie = "500"
+        expect("AUTH009", "failed to fetch JWKS", 500, **bearer(mint()))
+        jwks_issuer.lie = ""
+        until(
+            lambda: app.ask("GET", "/api/v1/secrets", **bearer(mint())).status == 200,
+            PATIENCE,
+            lambda: "the keys are never had",
+        )
+        expect("AUTH001", "invalid token", 401, **bearer(f"{mint()[:-8]}AAAAAAAA"))
+        expect("AUTH002", "token has expired", 401, **bearer(mint(exp=1)))
+        expect("AUTH003", "invalid token issuer", 401, **bearer(mint(iss="another")))
+        expect("AUTH004", "invalid token audience", 401, **bearer(mint(aud="another")))
+        expect("AUTH005", "missing authentication token", 401)
+        expect("AUTH006", "signing key not found", 500, **bearer(mint(named="another")))
+        algorithm = "unsupported signing algorithm"
+        expect("AUTH007", algorithm, 400, **bearer(mint(algorithm="RS512")))
+        secret = "no secret configured for symmetric algorithm"
+        expect("AUTH008", secret, 500, **bearer(ISSUER.mint("ada")))
 
 
 # --- circuit breaker -----------------------------------------------------------------------------

@@ -109,11 +109,11 @@ class Engine(Protocol):
         ...
 
     async def audit(self, repair: bool, command: str = "") -> list[Inconsistency]:
-        """What contradicts itself in the store (of one command; empty: all); mended when `repair`."""
+        """What contradicts itself in the store, of one command (empty: all); `repair` mends it."""
         ...
 
     async def backup(self, path: Path) -> None:
-        """A consistent copy while others write. Raises a Fault where the store's own tools do it."""
+        """A consistent copy while others write. A Fault where the store has its own tools."""
         ...
 
     async def close(self) -> None:
