@@ -315,20 +315,30 @@ BAD: list[tuple[str, object, int, str]] = [
     ("/tasks", {"command": "A", "payload": 1, "priority": 10}, 400, "QUEUE012"),
     ("/tasks", {"command": "A", "payload": 1, "runAt": "tomorrow"}, 400, "QUEUE013"),
     ("/tasks", {"command": "A", "payload": 1, "delaySeconds": -1}, 400, "QUEUE014"),
-    ("/tasks", {"command": "A", "payload": 1, "webhook": "http://x"}, 501, "QUEUE017"),
+    ("/tasks", {"command": "A", "payload": 1, "webhook": "ftp://x"}, 400, "QUEUE022"),
     ("/tasks", {"command": "A", "payload": 1, "replyTo": "a/b"}, 400, "QUEUE021"),
     ("/tasks", {"command": "A", "payload": 1, "idempotencyKey": "k" * 513}, 400, "QUEUE021"),
     ("/tasks/batch", {"tasks": []}, 400, "QUEUE015"),
     ("/tasks/claim", {"leaseSeconds": 1e9}, 400, "QUEUE014"),
     ("/tasks/claim", b"[]", 400, "CORE105"),
-    ("/tasks/claim/batch", {"count": 11}, 400, "QUEUE015"),
+    ("/tasks/claim/batch", {"count": 101}, 400, "QUEUE015"),
     ("/tasks/x/result", {"status": "DONE"}, 400, "QUEUE016"),
     ("/tasks/x/result", {"status": "COMPLETED", "result": 1}, 400, "QUEUE016"),
     ("/tasks/x/result", {"status": "FAILED", "error": " "}, 400, "QUEUE016"),
     ("/tasks/x/heartbeat", {}, 404, "QUEUE001"),
     ("/tasks/x/abandon", None, 404, "QUEUE001"),
     ("/tasks/x/nack", None, 404, "QUEUE001"),
-    ("/workers/subscriptions", {}, 501, "QUEUE017"),
+    ("/tasks/batch/heartbeat", {"heartbeats": []}, 400, "QUEUE015"),
+    ("/tasks", {"command": "A", "payload": 1, "tags": [""]}, 400, "QUEUE021"),
+    ("/tasks", {"command": "A", "payload": 1, "tags": ["t"] * 17}, 400, "QUEUE021"),
+    ("/tasks", {"command": "A", "payload": 1, "key": "k" * 129}, 400, "QUEUE021"),
+    ("/tasks/cancel", {"status": "READY"}, 400, "QUEUE023"),
+    ("/tasks/cancel", {"command": "A", "status": "ODD"}, 400, "QUEUE018"),
+    ("/tasks/x/retry", None, 404, "QUEUE001"),
+    ("/tasks/x/reschedule", {"runAt": "soon"}, 400, "QUEUE013"),
+    ("/admin/queues/A/redrive", {"filter": {"status": "READY"}}, 400, "QUEUE018"),
+    ("/admin/queues/A/redrive", {"ratePerSecond": -1}, 400, "CORE105"),
+    ("/admin/queues/A/purge", {"status": "PENDING"}, 400, "QUEUE018"),
     ("/admin/tasks/cleanup", {"before": "yesterday"}, 400, "QUEUE013"),
 ]
 
@@ -343,7 +353,9 @@ def test_bad_input_has_its_own_answer(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "status=ODD", "state=odd", "cursor=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "status=ODD", "state=odd", "cursor=x", "statsu=READY"]
+)
 def test_bad_queries_are_named(server: Server, query: str):
     answer = server.get(f"/tasks?{query}")
     assert (answer.status, answer.json["code"]) == (400, "QUEUE018")

@@ -152,6 +152,35 @@ BAD_NAME = ErrorEntry(
     fix="choose a name that is {rule}",
     status=400,
 )
+BAD_URL = ErrorEntry(
+    code="QUEUE022",
+    message="invalid {field} url {value!r}: it must be an http or https address with a host",
+    cause="the address is called by the server, so it has to be one that it can call",
+    fix="write it like https://example.com/hooks/codeq",
+    status=400,
+)
+EMPTY_FILTER = ErrorEntry(
+    code="QUEUE023",
+    message="the filter would match every task",
+    cause="none of command, tag, key and worker is given",
+    fix="name at least one of them",
+    status=400,
+)
+ALL_TENANTS_ONLY = ErrorEntry(
+    code="QUEUE024",
+    message="{what} concerns the data of every tenant",
+    cause="the token serves the tenant {tenant} only",
+    fix='use an admin token with the claim "tenants": ["*"]',
+    status=403,
+)
+RATE_LIMITED = ErrorEntry(
+    code="QUEUE025",
+    message="rate limit exceeded",
+    cause="the limit of this server for {scope} requests ({operation}) is reached by this caller",
+    fix="come back in {retry_after} s, or raise rateLimit.{scope} in the settings",
+    status=429,
+    retryable=True,
+)
 NO_REDIS_YET = ErrorEntry(
     code="QUEUE030",
     message="REDIS_ADDR is set to {address}, but the redis engine comes with the next version",

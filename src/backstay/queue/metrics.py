@@ -22,6 +22,12 @@ METRICS: Sequence[Metric] = (
         ("command", "status"),
         (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
     ),
+    Metric(
+        "codeq_rate_limit_hits_total",
+        "counter",
+        "Requests refused by a rate limit",
+        ("scope", "operation"),
+    ),
     Metric("codeq_queue_depth", "gauge", "Tasks waiting or in progress", ("command", "queue")),
     Metric("codeq_dlq_depth", "gauge", "Dead letters", ("command",)),
     Metric("codeq_oldest_ready_age_seconds", "gauge", "Age of the oldest ready task", ("command",)),
@@ -45,6 +51,7 @@ class QueueMetrics:
         self._requeued = registry.counter("codeq_task_requeued_total")
         self._dead = registry.counter("codeq_task_dead_total")
         self._expired = registry.counter("codeq_lease_expired_total")
+        self._limited = registry.counter("codeq_rate_limit_hits_total")
         self._latency = registry.histogram("codeq_task_processing_latency_seconds")
         self._depth = registry.gauge("codeq_queue_depth")
         self._dlq = registry.gauge("codeq_dlq_depth")
@@ -74,6 +81,9 @@ class QueueMetrics:
 
     def expired(self, command: str) -> None:
         self._expired.inc(command)
+
+    def rate_limited(self, scope: str, operation: str) -> None:
+        self._limited.inc(scope, operation)
 
     def stored(self, stats: Stats) -> None:
         """The store's own totals."""

@@ -1,6 +1,6 @@
 """What the queue can be told. Keys and environment names are those of codeQ where it has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +10,7 @@ from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
 from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
+from backstay.queue.api.rates import Rate
 from backstay.queue.errors import NO_REDIS_YET
 from backstay.queue.model import Rules
 
@@ -79,6 +80,38 @@ class QueueSettings(ProcessSettings, frozen=True):
     jwt_audience: Annotated[
         str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
     ] = "backstay"
+    producer_requests_per_minute: Annotated[
+        float,
+        Option(
+            "requests a minute of one producer; 0: any", (), "rateLimit.producer.requestsPerMinute"
+        ),
+        msgspec.Meta(ge=0),
+    ] = 0
+    producer_burst: Annotated[
+        float,
+        Option("requests at once of one producer; 0: any", (), "rateLimit.producer.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    worker_requests_per_minute: Annotated[
+        float,
+        Option("a minute of one worker; 0: any", (), "rateLimit.worker.requestsPerMinute"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    worker_burst: Annotated[
+        float,
+        Option("requests at once of one worker; 0: any", (), "rateLimit.worker.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    admin_requests_per_minute: Annotated[
+        float,
+        Option("a minute of one admin; 0: any", (), "rateLimit.admin.requestsPerMinute"),
+        msgspec.Meta(ge=0),
+    ] = 0
+    admin_burst: Annotated[
+        float,
+        Option("requests at once of one admin; 0: any", (), "rateLimit.admin.burstSize"),
+        msgspec.Meta(ge=0),
+    ] = 0
     redis_addr: Annotated[
         str, Option("address of the redis engine", ("REDIS_ADDR",), "redisAddr")
     ] = ""
@@ -99,6 +132,14 @@ class QueueSettings(ProcessSettings, frozen=True):
     @property
     def store(self) -> Path:
         return self.data / "queue.db"
+
+    def rates(self) -> Mapping[str, Rate]:
+        """The limits by side."""
+        return {
+            "producer": Rate(self.producer_requests_per_minute, self.producer_burst),
+            "worker": Rate(self.worker_requests_per_minute, self.worker_burst),
+            "admin": Rate(self.admin_requests_per_minute, self.admin_burst),
+        }
 
     def rules(self) -> Rules:
         """Raises QUEUE030 when the redis engine is asked for (decision 6)."""

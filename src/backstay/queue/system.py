@@ -15,8 +15,10 @@ from backstay.core.tokens import SharedSecret
 from backstay.core.trust import Trust, require_auth_for
 from backstay.core.validators import Jwt
 from backstay.queue.api import PREFIX
-from backstay.queue.api.admin import Admin
+from backstay.queue.api.admin import Admin, Open
+from backstay.queue.api.calls import endpoints as served
 from backstay.queue.api.producers import Producers
+from backstay.queue.api.rates import RateLimits
 from backstay.queue.api.reading import Limits
 from backstay.queue.api.workers import Workers
 from backstay.queue.errors import ERRORS
@@ -24,7 +26,8 @@ from backstay.queue.health import StoreHealth, commands_probe, store_probe
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
-from backstay.queue.service import Queue
+from backstay.queue.openapi import document
+from backstay.queue.service import Bulk, Queue
 from backstay.queue.settings import QueueSettings
 from backstay.queue.store.sqlite import SqliteEngine
 
@@ -87,18 +90,25 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     process.registry.declare(HTTP_METRICS)
     metrics = QueueMetrics(process.registry, clock)
     queue = Queue(engine, clock, process.ids, metrics)
-    health = StoreHealth(engine, clock)
-    gauges = Gauges(engine, queue, metrics, clock)
     limits = Limits(
         settings.default_lease_seconds,
         settings.max_attempts_default,
         settings.max_payload_bytes,
         settings.require_lease_token,
     )
+    health = StoreHealth(engine, clock)
+    gauges = Gauges(engine, queue, metrics, clock)
+    bulk = Bulk(engine, clock)
+    calls = [
+        *Producers(queue, bulk, clock, process.ids, limits).calls(),
+        *Workers(queue, limits).calls(),
+        *Admin(queue, bulk, clock, settings.data).calls(),
+    ]
+    rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
+    opened = Open(health, gauges, process.registry, lambda: document(calls, opened.calls()))
     endpoints = [
-        *Producers(queue, clock, process.ids, limits).endpoints(PREFIX),
-        *Workers(queue, limits).endpoints(PREFIX),
-        *Admin(queue, health, gauges, process.registry, clock).endpoints(PREFIX),
+        *served(calls, PREFIX, rates),
+        *served(opened.calls(), "", rates),
     ]
     meter = RequestMeter(process.registry)
     app = App("queue", endpoints, trust, clock, process.ids, meter)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
 from backstay.core.faults import AUTH_MISSING
-from backstay.queue.errors import EVENT_NOT_ALLOWED, SCOPE_MISSING
+from backstay.queue.errors import ALL_TENANTS_ONLY, EVENT_NOT_ALLOWED, SCOPE_MISSING
 from backstay.queue.model import ANY_TENANT
 
-PRODUCE, ADMIN = "codeq:produce", "codeq:admin"
+PRODUCE, ADMIN, SUBSCRIBE = "codeq:produce", "codeq:admin", "codeq:subscribe"
 CLAIM, HEARTBEAT, ABANDON, NACK, RESULT = (
     "codeq:claim",
     "codeq:heartbeat",
@@ -35,6 +35,12 @@ def tenant_served(principal: Principal) -> str:
     if principal.kind in ("local", "system") or _words(principal, "tenants") == ["*"]:
         return ANY_TENANT
     return principal.tenant
+
+
+def require_all_tenants(principal: Principal, what: str) -> None:
+    """Raises QUEUE024 for somebody who serves one tenant only."""
+    if tenant_served(principal) != ANY_TENANT:
+        raise Fault(ALL_TENANTS_ONLY, what=what, tenant=principal.tenant)
 
 
 def worker_name(principal: Principal) -> str:

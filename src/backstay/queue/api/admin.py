@@ -1,6 +1,7 @@
-"""Routes of those who look on, and the ones codeQ has that this version refuses by name."""
+"""Routes of those who look after queues, and those of codeQ that this version refuses by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -8,21 +9,36 @@ import msgspec
 from backstay.core.clock import Clock, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.metrics import Registry
-from backstay.core.web import Endpoint, Request, Response, decode_json, json_response
-from backstay.queue.api.access import ADMIN, require, tenant_served
-from backstay.queue.api.reading import read_time
-from backstay.queue.api.wire import CleanupBody, listed
-from backstay.queue.errors import NOT_SUPPORTED
+from backstay.core.web import Request, Response, json_response
+from backstay.queue.api.access import ADMIN, require_all_tenants, tenant_served
+from backstay.queue.api.bodies import AuditBody, CleanupBody, PageQuery, PurgeBody, RedriveBody
+from backstay.queue.api.calls import Call
+from backstay.queue.api.reading import read_filter, read_states, read_time
+from backstay.queue.api.wire import (
+    Audited,
+    BackedUp,
+    Cleaned,
+    Contradiction,
+    Count,
+    Healthy,
+    QueuePage,
+    QueueView,
+    TaskPage,
+    pagination,
+    task_page,
+)
+from backstay.queue.errors import BAD_QUERY, NOT_SUPPORTED
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
-from backstay.queue.model import ANY_TENANT, QueueStats
-from backstay.queue.service import Queue
+from backstay.queue.model import ANY_TENANT, ENDED, QueueStats, State, TaskQuery
+from backstay.queue.service import Bulk, Queue
 
+_ADMINS = (ADMIN,)
 _CLEANUP = 10_000
+_DEAD: tuple[State, ...] = ("dead",)
+_PLAIN = b"text/plain; version=0.0.4"
 
 _REFUSED: Sequence[tuple[str, str, str, str]] = (
-    ("POST", "/workers/subscriptions", "subscriptions", "claim with waitSeconds up to 30"),
-    ("POST", "/workers/subscriptions/{id}/heartbeat", "subscriptions", "claim with waitSeconds"),
     ("GET", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("PUT", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("DELETE", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
@@ -31,106 +47,228 @@ _REFUSED: Sequence[tuple[str, str, str, str]] = (
 
 
 class Admin:
-    """Handlers over one queue."""
+    """Handlers over one queue. `data` is the folder under which backups are made."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        health: StoreHealth,
-        gauges: Gauges,
-        registry: Registry,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, queue: Queue, bulk: Bulk, clock: Clock, data: Path) -> None:
         self._queue = queue
-        self._health = health
-        self._gauges = gauges
-        self._registry = registry
+        self._bulk = bulk
         self._clock = clock
-        self._cleanup_body = msgspec.json.Decoder(CleanupBody)
+        self._data = data
 
-    def endpoints(self, prefix: str) -> list[Endpoint]:
+    def calls(self) -> list[Call]:
+        """What is served to admins."""
+        queue = "/admin/queues/{command}"
         return [
-            Endpoint("GET", f"{prefix}/admin/queues", self.queues),
-            Endpoint("GET", f"{prefix}/admin/queues/{{command}}", self.queue),
-            Endpoint("POST", f"{prefix}/admin/tasks/cleanup", self.cleanup),
-            Endpoint("GET", "/healthz", self.healthz),
-            Endpoint("GET", "/metrics", self.metrics),
+            Call(
+                "GET",
+                "/admin/queues",
+                "Depths per tenant and command.",
+                self.queues,
+                answers={200: QueuePage},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "GET",
+                queue,
+                "Depths of one command over the tenants that the caller serves.",
+                self.queue,
+                answers={200: QueueView},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "GET",
+                f"{queue}/dlq",
+                "Dead letters.",
+                self.dead,
+                given=PageQuery,
+                answers={200: TaskPage},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "POST",
+                f"{queue}/redrive",
+                "Dead letters begin anew; with a rate one after the other.",
+                self.redrive,
+                given=RedriveBody,
+                optional=True,
+                answers={200: Count},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "POST",
+                f"{queue}/purge",
+                "Delete ended tasks of this command, with their results and keys.",
+                self.purge,
+                given=PurgeBody,
+                optional=True,
+                answers={200: Count},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "POST",
+                "/admin/tasks/cleanup",
+                "Delete what ended before a time, and mend what contradicts itself.",
+                self.cleanup,
+                given=CleanupBody,
+                optional=True,
+                answers={200: Cleaned},
+                rate=("admin", "cleanup"),
+                scopes=_ADMINS,
+            ),
+            Call(
+                "POST",
+                "/admin/audit",
+                "What contradicts itself in the store, mended on request.",
+                self.audit,
+                given=AuditBody,
+                optional=True,
+                answers={200: Audited},
+                scopes=_ADMINS,
+            ),
+            Call(
+                "POST",
+                "/admin/backup",
+                "A consistent copy of the store in the data folder's backups/.",
+                self.backup,
+                answers={200: BackedUp},
+                scopes=_ADMINS,
+            ),
             *(
-                Endpoint(method, f"{prefix}{path}", _refusing(feature, instead))
+                Call(
+                    method,
+                    path,
+                    f"Not served: {feature}.",
+                    _refusing(feature, instead),
+                    scopes=_ADMINS,
+                )
                 for method, path, feature, instead in _REFUSED
             ),
         ]
 
     async def queues(self, request: Request) -> Response:
-        """Depths per tenant and command."""
-        require(request.ctx.principal, ADMIN)
         found = [self._view([stats]) for stats in await self._seen(request, None)]
-        return json_response(listed(found, len(found), ""))
+        return json_response(QueuePage(found, pagination(len(found), "")))
 
     async def queue(self, request: Request) -> Response:
-        """Depths of one command over the tenants that the caller serves."""
-        require(request.ctx.principal, ADMIN)
         command = request.params["command"]
         seen = await self._seen(request, command)
         blank = QueueStats("", command, 0, 0, 0, 0)
         return json_response(self._view(seen or [blank]))
 
-    async def cleanup(self, request: Request) -> Response:
-        """Delete ended tasks (`command` empty: of all) that ended before `before`, and mend what
-        contradicts itself. Pending and running tasks, and ends that a reader has not
-        acknowledged, stay (Q30)."""
-        require(request.ctx.principal, ADMIN)
-        body = decode_json(request, self._cleanup_body) if request.body else CleanupBody()
+    async def dead(self, request: Request, query: PageQuery) -> Response:
+        tenant = tenant_served(request.ctx.principal)
+        found = TaskQuery(
+            tenant=None if tenant == ANY_TENANT else tenant,
+            command=request.params["command"],
+            states=_DEAD,
+            newest_first=query.order == "newest",
+            after=query.cursor,
+            limit=query.limit,
+        )
+        return json_response(task_page(await self._queue.page(found), query.limit))
+
+    async def redrive(self, request: Request, body: RedriveBody) -> Response:
+        query = read_filter(body.filter, tenant_served(request.ctx.principal), _DEAD)
+        _check_ended(query.states, ENDED - {"completed"})
+        query = msgspec.structs.replace(query, command=request.params["command"])
+        done = await self._bulk.redrive(query, body.rate_per_second, body.limit)
+        return json_response(Count(done.count, done.more))
+
+    async def purge(self, request: Request, body: PurgeBody) -> Response:
+        states = read_states(body.status)
+        _check_ended(states, ENDED)
+        before = read_time(body.before, "before") if body.before else self._clock.now()
+        tenant, command = tenant_served(request.ctx.principal), request.params["command"]
+        done = await self._bulk.purge(tenant, command, states, before, body.limit)
+        return json_response(Count(done.count, done.more))
+
+    async def cleanup(self, request: Request, body: CleanupBody) -> Response:
+        """Pending and running tasks, and ends that a reader has not acknowledged, stay (Q30)."""
         limit = body.limit if 0 < body.limit <= _CLEANUP else _CLEANUP
         before = read_time(body.before, "before") if body.before else self._clock.now()
         tenant = tenant_served(request.ctx.principal)
-        deleted, mended = await self._queue.cleanup(tenant, body.command, before, limit)
-        return json_response(
-            {
-                "deleted": deleted,
-                "repaired": len(mended),
-                "before": rfc3339(before),
-                "limit": limit,
-                "command": body.command,
-            }
-        )
+        deleted, mended = await self._bulk.cleanup(tenant, body.command, before, limit)
+        return json_response(Cleaned(deleted, len(mended), rfc3339(before), limit, body.command))
 
-    async def healthz(self, _request: Request) -> Response:
-        """200 while a real write succeeds, 503 naming the store when it does not (Q10)."""
-        finding = await self._health.finding()
-        if finding.outcome == "pass":
-            return json_response({"status": "ok", "checks": {"store": "ok"}})
-        told = {"status": "unhealthy", "checks": {"store": finding.error}, **finding.facts}
-        return json_response({**told, "error": f"store: {finding.error}"}, 503)
+    async def audit(self, request: Request, body: AuditBody) -> Response:
+        require_all_tenants(request.ctx.principal, "an audit")
+        found = await self._bulk.audit(body.repair, body.command)
+        told = [Contradiction(one.kind, one.id, one.says, one.repaired) for one in found]
+        return json_response(Audited(told, sum(one.repaired for one in found)))
 
-    async def metrics(self, _request: Request) -> Response:
-        await self._gauges.refresh()
-        return Response(body=self._registry.render(), content_type=b"text/plain; version=0.0.4")
+    async def backup(self, request: Request) -> Response:
+        require_all_tenants(request.ctx.principal, "a backup")
+        moment = rfc3339(self._clock.now()).translate(_FILE_NAME)
+        path = self._data / "backups" / f"queue-{moment}.db"
+        size = await self._bulk.backup(path)
+        return json_response(BackedUp(f"backups/{path.name}", size))
 
     async def _seen(self, request: Request, command: str | None) -> list[QueueStats]:
         tenant = tenant_served(request.ctx.principal)
         found = await self._queue.stats(command)
         return [stats for stats in found if tenant in (ANY_TENANT, stats.tenant)]
 
-    def _view(self, parts: Sequence[QueueStats]) -> dict[str, object]:
+    def _view(self, parts: Sequence[QueueStats]) -> QueueView:
         now = self._clock.now()
         oldest = min((part.oldest_ready_at for part in parts if part.oldest_ready_at), default=0.0)
         waiting = self._queue.waiting(parts[0].command)
         # Who waits is asking now.
         polled = now if waiting else max(part.last_claim_at for part in parts)
-        view: dict[str, object] = {
-            "command": parts[0].command,
-            "ready": sum(part.ready for part in parts),
-            "delayed": sum(part.delayed for part in parts),
-            "inProgress": sum(part.in_progress for part in parts),
-            "dlq": sum(part.dead for part in parts),
-            "oldestReadyAgeSeconds": round(max(0.0, now - oldest), 3) if oldest else None,
-            "lastClaimAgeSeconds": round(max(0.0, now - polled), 3) if polled else None,
-            "waitingClaims": waiting,
-        }
-        if len(parts) == 1 and parts[0].tenant:
-            view["tenantId"] = parts[0].tenant
-        return view
+        return QueueView(
+            command=parts[0].command,
+            ready=sum(part.ready for part in parts),
+            delayed=sum(part.delayed for part in parts),
+            in_progress=sum(part.in_progress for part in parts),
+            dlq=sum(part.dead for part in parts),
+            oldest_ready_age_seconds=round(max(0.0, now - oldest), 3) if oldest else None,
+            last_claim_age_seconds=round(max(0.0, now - polled), 3) if polled else None,
+            waiting_claims=waiting,
+            paused=all(part.paused for part in parts),
+            tenant_id=parts[0].tenant if len(parts) == 1 else "",
+        )
+
+
+_FILE_NAME = str.maketrans("", "", "-:.")
+
+
+class Open:
+    """Routes outside the prefix that need no token: health and metrics."""
+
+    def __init__(
+        self, health: StoreHealth, gauges: Gauges, registry: Registry, document: Callable[[], bytes]
+    ) -> None:
+        self._health = health
+        self._gauges = gauges
+        self._registry = registry
+        self._document = document
+
+    def calls(self) -> list[Call]:
+        """What is served to everybody."""
+        return [
+            Call(
+                "GET",
+                "/healthz",
+                "200 while a real write succeeds, 503 naming the store when it does not (Q10).",
+                self.healthz,
+                answers={200: Healthy, 503: Healthy},
+            ),
+            Call("GET", "/metrics", "Prometheus text.", self.metrics, answers={200: str}),
+            Call("GET", "/openapi.json", "This document.", self.openapi, answers={200: dict}),
+        ]
+
+    async def healthz(self, _request: Request) -> Response:
+        finding = await self._health.finding()
+        if finding.outcome == "pass":
+            return json_response(Healthy("ok", {"store": "ok"}))
+        told = {"status": "unhealthy", "checks": {"store": finding.error}, **finding.facts}
+        return json_response({**told, "error": f"store: {finding.error}"}, 503)
+
+    async def metrics(self, _request: Request) -> Response:
+        await self._gauges.refresh()
+        return Response(body=self._registry.render(), content_type=_PLAIN)
+
+    async def openapi(self, _request: Request) -> Response:
+        return Response(body=self._document())
 
 
 class _Refusal:
@@ -146,3 +284,11 @@ class _Refusal:
 
 def _refusing(feature: str, instead: str) -> _Refusal:
     return _Refusal(feature, instead)
+
+
+def _check_ended(states: Sequence[State], allowed: frozenset[State]) -> None:
+    """Raises QUEUE018 for a status whose tasks this must not touch."""
+    for state in states:
+        if state not in allowed:
+            rule = "an end: " + ", ".join(sorted(allowed)).upper()
+            raise Fault(BAD_QUERY, name="status", value=state, rule=rule)

@@ -1,164 +1,270 @@
 """Routes of those who create tasks and read what became of them."""
 
-from typing import get_args
-
 import msgspec
 
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
-from backstay.core.web import Endpoint, Request, Response, decode_json, json_response
-from backstay.queue.api.access import ADMIN, LOOKERS, PRODUCE, require, tenant_served
-from backstay.queue.api.reading import (
-    LONGEST_WAIT,
-    Limits,
-    query_number,
-    query_text,
-    read_task,
-)
-from backstay.queue.api.wire import (
-    STATUS,
+from backstay.core.web import Request, Response, json_response
+from backstay.queue.api.access import ADMIN, LOOKERS, PRODUCE, tenant_served
+from backstay.queue.api.bodies import (
+    BATCH,
     AckBody,
     CancelBody,
+    CancelManyBody,
     NewTask,
     NewTasks,
-    listed,
+    OutcomesQuery,
+    RescheduleBody,
+    ResultQuery,
+    Search,
+)
+from backstay.queue.api.calls import Call, Limited
+from backstay.queue.api.reading import (
+    LONGEST_RESULT_WAIT,
+    Limits,
+    read_due,
+    read_filter,
+    read_states,
+    read_task,
+    read_wait,
+)
+from backstay.queue.api.wire import (
+    Acknowledged,
+    Attempts,
+    Count,
+    Item,
+    Items,
+    Outcomes,
+    TaskAndResult,
+    TaskPage,
+    TaskView,
+    attempt_view,
     outcome_view,
     refused,
     result_view,
+    task_page,
     task_view,
 )
-from backstay.queue.errors import BAD_QUERY, BATCH_SIZE
-from backstay.queue.model import ANY_TENANT, Create, State, Task, TaskQuery
-from backstay.queue.service import Queue
+from backstay.queue.errors import BATCH_SIZE, EMPTY_FILTER
+from backstay.queue.model import ANY_TENANT, Create, State, Task
+from backstay.queue.service import Bulk, Queue
 
-_BATCH = 100
-_PAGE = 200
-_OUTCOMES = 100
 # Room for the fields around the payload: the payload's own limit is judged after decoding.
-_ENVELOPE = 4096
+_ENVELOPE = 16_384
+_CHANGE = (PRODUCE, ADMIN)
+_UNFINISHED: tuple[State, ...] = ("ready", "delayed", "leased")
+_CREATE: Limited = ("producer", "create_task")
 
 
 class Producers:
     """Handlers over one queue."""
 
-    def __init__(self, queue: Queue, clock: Clock, ids: Ids, limits: Limits) -> None:
+    def __init__(self, queue: Queue, bulk: Bulk, clock: Clock, ids: Ids, limits: Limits) -> None:
         self._queue = queue
+        self._bulk = bulk
         self._clock = clock
         self._ids = ids
         self._limits = limits
-        self._task = msgspec.json.Decoder(NewTask)
-        self._tasks = msgspec.json.Decoder(NewTasks)
-        self._cancel_body = msgspec.json.Decoder(CancelBody)
-        self._ack_body = msgspec.json.Decoder(AckBody)
 
-    def endpoints(self, prefix: str) -> list[Endpoint]:
+    def calls(self) -> list[Call]:
+        """What is served to producers."""
         one = self._limits.max_payload_bytes + _ENVELOPE
         return [
-            Endpoint("POST", f"{prefix}/tasks", self.create, max_body=one),
-            Endpoint("POST", f"{prefix}/tasks/batch", self.create_batch, max_body=one * 8),
-            Endpoint("GET", f"{prefix}/tasks", self.page),
-            Endpoint("GET", f"{prefix}/tasks/{{id}}", self.get),
-            Endpoint("GET", f"{prefix}/tasks/{{id}}/result", self.result, kind="long"),
-            Endpoint("POST", f"{prefix}/tasks/{{id}}/cancel", self.cancel),
-            Endpoint("GET", f"{prefix}/replies/{{name}}", self.outcomes, kind="long"),
-            Endpoint("POST", f"{prefix}/replies/{{name}}/ack", self.ack),
+            Call(
+                "POST",
+                "/tasks",
+                "Create a task; 202 once it is durable. The same idempotency key gives it again.",
+                self.create,
+                (PRODUCE,),
+                NewTask,
+                answers={202: TaskView},
+                max_body=one,
+                rate=_CREATE,
+            ),
+            Call(
+                "POST",
+                "/tasks/batch",
+                f"Create up to {BATCH} tasks; items stand and fail alone, in their order.",
+                self.create_batch,
+                (PRODUCE,),
+                NewTasks,
+                answers={200: Items},
+                max_body=one * 8,
+                rate=_CREATE,
+            ),
+            Call(
+                "GET",
+                "/tasks",
+                "Search, in the order of arrival.",
+                self.page,
+                given=Search,
+                answers={200: TaskPage},
+                scopes=LOOKERS,
+            ),
+            Call(
+                "GET", "/tasks/{id}", "One task.", self.get, answers={200: TaskView}, scopes=LOOKERS
+            ),
+            Call(
+                "GET",
+                "/tasks/{id}/result",
+                "The task and its result; waits for it up to waitSeconds (60 at most).",
+                self.result,
+                given=ResultQuery,
+                answers={200: TaskAndResult},
+                kind="long",
+                scopes=LOOKERS,
+            ),
+            Call(
+                "GET",
+                "/tasks/{id}/attempts",
+                "The deliveries of a task, first to last.",
+                self.attempts,
+                answers={200: Attempts},
+                scopes=LOOKERS,
+            ),
+            Call(
+                "POST",
+                "/tasks/{id}/cancel",
+                "End a task before a worker does. Cancelling twice is fine.",
+                self.cancel,
+                given=CancelBody,
+                optional=True,
+                scopes=_CHANGE,
+                answers={200: TaskView},
+            ),
+            Call(
+                "POST",
+                "/tasks/cancel",
+                "End every unfinished task that a filter finds.",
+                self.cancel_many,
+                _CHANGE,
+                CancelManyBody,
+                answers={200: Count},
+            ),
+            Call(
+                "POST",
+                "/tasks/{id}/retry",
+                "A waiting task becomes due now; a failed, dead or cancelled one begins anew.",
+                self.retry,
+                scopes=_CHANGE,
+                answers={200: TaskView},
+            ),
+            Call(
+                "POST",
+                "/tasks/{id}/reschedule",
+                "A waiting task becomes due at another time.",
+                self.reschedule,
+                given=RescheduleBody,
+                optional=True,
+                scopes=_CHANGE,
+                answers={200: TaskView},
+            ),
+            Call(
+                "GET",
+                "/replies/{name}",
+                "Ended tasks with replyTo `name`, at least once, until acknowledged.",
+                self.outcomes,
+                (PRODUCE,),
+                OutcomesQuery,
+                answers={200: Outcomes},
+                kind="long",
+            ),
+            Call(
+                "POST",
+                "/replies/{name}/ack",
+                "These outcomes are stored; they are not shown again.",
+                self.ack,
+                (PRODUCE,),
+                AckBody,
+                answers={200: Acknowledged},
+            ),
         ]
 
-    async def create(self, request: Request) -> Response:
-        """202 only after it is durable; the same idempotency key gives the first task again."""
-        require(request.ctx.principal, PRODUCE)
-        body = decode_json(request, self._task)
-        [result] = await self._queue.create([self._read(request, body)])
+    async def create(self, request: Request, body: NewTask) -> Response:
+        op = read_task(body, request.ctx, self._ids.new(), self._limits, self._clock.now())
+        [result] = await self._queue.create([op])
         if isinstance(result, Fault):
             raise result
         return json_response(task_view(result), 202)
 
-    async def create_batch(self, request: Request) -> Response:
-        """Items stand and fail alone, answered in their order."""
-        require(request.ctx.principal, PRODUCE)
-        bodies = decode_json(request, self._tasks).tasks
-        if not 1 <= len(bodies) <= _BATCH:
-            raise Fault(BATCH_SIZE, limit=_BATCH, what="tasks", count=len(bodies))
-        read = [self._try(request, body) for body in bodies]
+    async def create_batch(self, request: Request, body: NewTasks) -> Response:
+        bodies = body.tasks
+        if not 1 <= len(bodies) <= BATCH:
+            raise Fault(BATCH_SIZE, limit=BATCH, what="tasks", count=len(bodies))
+        now = self._clock.now()
+        read = [self._try(request, body, now) for body in bodies]
         created = iter(await self._queue.create([op for op in read if isinstance(op, Create)]))
         results = [next(created) if isinstance(op, Create) else op for op in read]
-        return json_response({"results": [_item(result) for result in results]})
+        return json_response(Items([_item(result) for result in results]))
 
     async def get(self, request: Request) -> Response:
-        require(request.ctx.principal, *LOOKERS)
         tenant = tenant_served(request.ctx.principal)
         return json_response(task_view(await self._queue.task(tenant, request.params["id"])))
 
-    async def result(self, request: Request) -> Response:
-        require(request.ctx.principal, *LOOKERS)
-        wait = query_number(request, "waitSeconds", 0.0, 0.0, 2 * LONGEST_WAIT)
+    async def result(self, request: Request, query: ResultQuery) -> Response:
+        wait = read_wait(query.wait_seconds, LONGEST_RESULT_WAIT)
         tenant = tenant_served(request.ctx.principal)
         task = await self._queue.result(tenant, request.params["id"], wait)
-        return json_response({"task": task_view(task), "result": result_view(task)})
+        return json_response(TaskAndResult(task_view(task), result_view(task)))
 
-    async def cancel(self, request: Request) -> Response:
-        require(request.ctx.principal, PRODUCE, ADMIN)
-        body = decode_json(request, self._cancel_body) if request.body else CancelBody()
+    async def attempts(self, request: Request) -> Response:
+        id_ = request.params["id"]
+        found = await self._queue.attempts(tenant_served(request.ctx.principal), id_)
+        return json_response(Attempts(id_, [attempt_view(attempt) for attempt in found]))
+
+    async def cancel(self, request: Request, body: CancelBody) -> Response:
         tenant = tenant_served(request.ctx.principal)
         task = await self._queue.cancel(tenant, request.params["id"], body.reason)
         return json_response(task_view(task))
 
-    async def page(self, request: Request) -> Response:
-        require(request.ctx.principal, *LOOKERS)
+    async def cancel_many(self, request: Request, body: CancelManyBody) -> Response:
+        if not (body.command or body.tag or body.key or body.worker):
+            raise Fault(EMPTY_FILTER)
+        query = read_filter(body, tenant_served(request.ctx.principal), _UNFINISHED)
+        done = await self._bulk.cancel(query, body.reason, body.limit)
+        return json_response(Count(done.count, done.more))
+
+    async def retry(self, request: Request) -> Response:
         tenant = tenant_served(request.ctx.principal)
-        limit = int(query_number(request, "limit", 50, 1, _PAGE))
-        query = TaskQuery(
-            tenant=None if tenant == ANY_TENANT else tenant,
-            command=query_text(request, "command"),
-            states=_states(request),
-            after=query_text(request, "cursor"),
-            limit=limit,
+        return json_response(task_view(await self._queue.retry(tenant, request.params["id"])))
+
+    async def reschedule(self, request: Request, body: RescheduleBody) -> Response:
+        due = read_due(body.run_at, body.delay_seconds, self._clock.now())
+        tenant = tenant_served(request.ctx.principal)
+        task = await self._queue.reschedule(tenant, request.params["id"], due)
+        return json_response(task_view(task))
+
+    async def page(self, request: Request, query: Search) -> Response:
+        tenant = tenant_served(request.ctx.principal)
+        if tenant == ANY_TENANT and query.tenant:
+            tenant = query.tenant
+        found = msgspec.structs.replace(
+            read_filter(query, tenant),
+            states=read_states(query.status, query.state),
+            newest_first=query.order == "newest",
+            after=query.cursor,
+            limit=query.limit,
         )
-        page = await self._queue.page(query)
-        return json_response(listed([task_view(task) for task in page.items], limit, page.next))
+        return json_response(task_page(await self._queue.page(found), query.limit))
 
-    async def outcomes(self, request: Request) -> Response:
-        """At least once, until acknowledged; oldest end first."""
-        require(request.ctx.principal, PRODUCE)
-        wait = query_number(request, "waitSeconds", 0.0, 0.0, LONGEST_WAIT)
-        limit = int(query_number(request, "limit", _OUTCOMES, 1, _OUTCOMES))
+    async def outcomes(self, request: Request, query: OutcomesQuery) -> Response:
+        wait = read_wait(query.wait_seconds)
         tenant = tenant_served(request.ctx.principal)
-        tasks = await self._queue.outcomes(tenant, request.params["name"], wait, limit)
-        return json_response({"outcomes": [outcome_view(task) for task in tasks]})
+        name = request.params["name"]
+        tasks = await self._queue.outcomes(tenant, name, wait, query.limit)
+        return json_response(Outcomes([outcome_view(task) for task in tasks]))
 
-    async def ack(self, request: Request) -> Response:
-        require(request.ctx.principal, PRODUCE)
-        ids = decode_json(request, self._ack_body).task_ids
+    async def ack(self, request: Request, body: AckBody) -> Response:
         tenant = tenant_served(request.ctx.principal)
-        count = await self._queue.ack(tenant, request.params["name"], ids)
-        return json_response({"acknowledged": count})
+        count = await self._queue.ack(tenant, request.params["name"], body.task_ids)
+        return json_response(Acknowledged(count))
 
-    def _read(self, request: Request, body: NewTask) -> Create:
-        tenant = request.ctx.principal.tenant
-        return read_task(body, tenant, self._ids.new(), self._limits, self._clock.now())
-
-    def _try(self, request: Request, body: NewTask) -> Create | Fault:
+    def _try(self, request: Request, body: NewTask, now: float) -> Create | Fault:
         try:
-            return self._read(request, body)
+            return read_task(body, request.ctx, self._ids.new(), self._limits, now)
         except Fault as fault:
             return fault
 
 
-def _item(result: Task | Fault) -> dict[str, object]:
-    return dict(refused(result)) if isinstance(result, Fault) else {"task": task_view(result)}
-
-
-def _states(request: Request) -> tuple[State, ...]:
-    """`status` in codeQ's words, `state` in the finer ones of the queue itself."""
-    status, state = query_text(request, "status").upper(), query_text(request, "state")
-    if status and status not in STATUS.values():
-        rule = "one of " + ", ".join(dict.fromkeys(STATUS.values()))
-        raise Fault(BAD_QUERY, name="status", value=status[:40], rule=rule)
-    if state and state not in get_args(State):
-        rule = "one of " + ", ".join(get_args(State))
-        raise Fault(BAD_QUERY, name="state", value=state[:40], rule=rule)
-    if not status and not state:
-        return ()
-    return tuple(
-        own for own, shown in STATUS.items() if status in ("", shown) and state in ("", own)
-    )
+def _item(result: Task | Fault) -> Item:
+    return refused(result) if isinstance(result, Fault) else Item(task=task_view(result))

@@ -1,13 +1,16 @@
 """Requests become operations, or a Fault that says which value is wrong."""
 
 import re
+from collections.abc import Mapping
+from typing import get_args
+from urllib.parse import urlsplit
 
 import msgspec
 
 from backstay.core.clock import parse_rfc3339, rfc3339
+from backstay.core.context import RequestContext
 from backstay.core.errors import Fault
-from backstay.core.web import Request
-from backstay.queue.api.wire import NewTask, ResultBody
+from backstay.queue.api.bodies import Filter, HeartbeatBody, NewTask, ResultBody, Search
 from backstay.queue.errors import (
     BAD_COMMAND,
     BAD_NAME,
@@ -17,21 +20,38 @@ from backstay.queue.errors import (
     BAD_QUERY,
     BAD_RESULT,
     BAD_RUN_AT,
+    BAD_URL,
     NOT_SUPPORTED,
     PAYLOAD_TOO_LARGE,
     TOKEN_REQUIRED,
 )
-from backstay.queue.model import Create
-from backstay.queue.service import Hold, Verdict, fingerprint
+from backstay.queue.model import ANY_TENANT, Create, State, TaskQuery
+from backstay.queue.service import Beat, Hold, Verdict, fingerprint
 
 LONGEST_WAIT = 30.0
+LONGEST_RESULT_WAIT = 60.0
 LONGEST_DELAY = 100 * 365 * 86_400.0
 _LONGEST_LEASE = 7 * 86_400.0
 _LONGEST_NAME = 128
 _LONGEST_KEY = 512
+_LONGEST_URL = 2048
 _MOST_ATTEMPTS = 1000
+_MOST_TAGS = 16
 # It becomes a segment of a path.
 _REPLY_TO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+STATES: Mapping[str, tuple[State, ...]] = {
+    "PENDING": ("ready", "delayed"),
+    "READY": ("ready",),
+    "DELAYED": ("delayed",),
+    "IN_PROGRESS": ("leased",),
+    "COMPLETED": ("completed",),
+    "FAILED": ("failed", "dead"),
+    "DEAD": ("dead",),
+    "CANCELLED": ("cancelled",),
+}
+"""What each word of `status` means."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -43,10 +63,8 @@ class Limits(msgspec.Struct, frozen=True):
     require_token: bool
 
 
-def read_task(body: NewTask, tenant: str, id: str, limits: Limits, now: float) -> Create:
+def read_task(body: NewTask, ctx: RequestContext, id: str, limits: Limits, now: float) -> Create:
     """Raises a Fault of the first field that is wrong."""
-    if body.webhook:
-        raise Fault(NOT_SUPPORTED, feature="webhook", instead="ask for the result with waitSeconds")
     command = read_command(body.command)
     payload = _payload(body, limits)
     if not 0 <= body.priority <= 9:
@@ -54,7 +72,6 @@ def read_task(body: NewTask, tenant: str, id: str, limits: Limits, now: float) -
     if body.max_attempts > _MOST_ATTEMPTS:
         rule = f"at most {_MOST_ATTEMPTS}"
         raise Fault(BAD_NUMBER, field="maxAttempts", rule=rule, value=body.max_attempts)
-    attempts = body.max_attempts if body.max_attempts > 0 else limits.max_attempts
     if len(body.idempotency_key) > _LONGEST_KEY:
         rule = f"at most {_LONGEST_KEY} characters"
         value = body.idempotency_key[:40]
@@ -62,25 +79,67 @@ def read_task(body: NewTask, tenant: str, id: str, limits: Limits, now: float) -
     if body.reply_to and not _REPLY_TO.fullmatch(body.reply_to):
         rule = "1 to 128 letters, digits, dots, colons, dashes or underscores"
         raise Fault(BAD_NAME, field="replyTo", rule=rule, value=body.reply_to[:40])
+    webhook = read_url(body.webhook or "", "webhook")
+    _check_tags(body)
     return Create(
-        id=id,
-        tenant=tenant,
-        command=command,
-        payload=payload,
-        priority=body.priority,
-        max_attempts=attempts,
-        due_at=_due(body, now),
-        idempotency_key=body.idempotency_key,
-        fingerprint=fingerprint(
-            payload,
-            body.priority,
-            body.max_attempts,
-            body.run_at,
-            body.delay_seconds,
-            body.reply_to,
-        ),
-        reply_to=body.reply_to,
+        id,
+        ctx.principal.tenant,
+        command,
+        payload,
+        body.priority,
+        body.max_attempts if body.max_attempts > 0 else limits.max_attempts,
+        read_due(body.run_at, body.delay_seconds, now),
+        body.idempotency_key,
+        _fingerprint(body, payload) if body.idempotency_key else "",
+        body.reply_to,
+        webhook,
+        tuple(dict.fromkeys(body.tags)),
+        body.key,
+        ctx.traceparent,
     )
+
+
+def _fingerprint(body: NewTask, payload: str) -> str:
+    """Fields that came after the first version count only where they are given, so that keys which
+    that version stored still fit."""
+    parts = [
+        payload,
+        body.priority,
+        body.max_attempts,
+        body.run_at,
+        body.delay_seconds,
+        body.reply_to,
+    ]
+    if body.webhook or body.tags or body.key:
+        parts += [body.webhook, "\0".join(body.tags), body.key]
+    return fingerprint(*parts)
+
+
+def _check_tags(body: NewTask) -> None:
+    """Raises QUEUE021: tags are words to find it by, `key` names what it works on."""
+    if len(body.tags) > _MOST_TAGS:
+        rule = f"at most {_MOST_TAGS}"
+        raise Fault(BAD_NAME, field="tags", rule=rule, value=len(body.tags))
+    for field, names in (("tags", body.tags), ("key", [body.key] if body.key else [])):
+        for name in names:
+            if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+                rule = f"1 to {_LONGEST_NAME} printable characters"
+                raise Fault(BAD_NAME, field=field, rule=rule, value=name[:40])
+
+
+def read_url(url: str, field: str) -> str:
+    """An http or https address with a host, or empty. Raises QUEUE022. Which addresses are really
+    called is judged at the call, on what the name then resolves to."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or len(url) > _LONGEST_URL or not url.isprintable() or " " in url:
+        raise Fault(BAD_URL, field=field, value=url[:80])
+    return url
 
 
 def read_command(name: str) -> str:
@@ -106,9 +165,18 @@ def check_delay(seconds: float) -> None:
         raise Fault(BAD_NUMBER, field="delaySeconds", rule=rule, value=seconds)
 
 
-def read_wait(seconds: float) -> float:
-    """Capped at 30 s, as in codeQ."""
-    return min(max(0.0, seconds), LONGEST_WAIT)
+def read_wait(seconds: float, longest: float = LONGEST_WAIT) -> float:
+    """Capped, as in codeQ: at 30 s for a claim."""
+    return min(max(0.0, seconds), longest)
+
+
+def read_beat(body: HeartbeatBody, hold: Hold, limits: Limits) -> Beat:
+    """Raises QUEUE014 for a lease, QUEUE020 for a progress that is too large."""
+    if len(body.progress) > limits.max_payload_bytes:
+        size = len(body.progress)
+        raise Fault(PAYLOAD_TOO_LARGE, size=size, limit=limits.max_payload_bytes)
+    seconds = read_lease(body.extend_seconds, limits, "extendSeconds")
+    return Beat(hold, seconds, _text(body.progress))
 
 
 def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
@@ -123,8 +191,7 @@ def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
     if body.status == "FAILED":
         if not (body.error or "").strip():
             raise Fault(BAD_RESULT, reason="'error' must not be blank when status is FAILED")
-        kept = "" if result == "null" else result
-        return Verdict(hold, ok=False, result=kept, error=body.error or "")
+        return Verdict(hold, ok=False, result=_text(body.result), error=body.error or "")
     reason = f"'status' must be COMPLETED or FAILED, not {body.status[:40]!r}"
     raise Fault(BAD_RESULT, reason=reason)
 
@@ -145,24 +212,59 @@ def check_token(token: str, limits: Limits, event: str) -> None:
         raise Fault(TOKEN_REQUIRED, event=event)
 
 
-def query_text(request: Request, name: str) -> str:
-    return request.query.get(name, [""])[0]
+def read_states(words: str, own: str = "") -> tuple[State, ...]:
+    """`words` of codeQ (and READY, DELAYED, DEAD), `own` those of the queue itself; several with
+    commas, empty for any. Raises QUEUE018 for an unknown one."""
+    by_word = _states(words.upper(), "status", STATES)
+    by_own = _states(own, "state", {state: (state,) for state in get_args(State)})
+    both = tuple(state for state in by_word if state in by_own)
+    if by_word and by_own and not both:
+        raise Fault(BAD_QUERY, name="state", value=own[:40], rule=f"part of status {words}")
+    return both or by_word or by_own
 
 
-def query_number(request: Request, name: str, default: float, low: float, high: float) -> float:
-    """Raises QUEUE018 when it is no number within the bounds."""
-    text = query_text(request, name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise Fault(
-            BAD_QUERY, name=name, value=text[:40], rule=f"a number from {low:g} to {high:g}"
-        )
-    return value
+def read_filter(body: Filter | Search, tenant: str, states: tuple[State, ...] = ()) -> TaskQuery:
+    """What a search or a filter asks for. `states` holds where it names none."""
+    return TaskQuery(
+        tenant=None if tenant == ANY_TENANT else tenant,
+        command=body.command,
+        states=read_states(body.status) or states,
+        tag=body.tag,
+        key=body.key,
+        worker=body.worker,
+        created_after=_moment(body.created_after, "createdAfter"),
+        created_before=_moment(body.created_before, "createdBefore"),
+    )
+
+
+def read_due(run_at: str | None, delay: float, now: float) -> float:
+    """`runAt` wins over `delaySeconds`; 0 is at once."""
+    if delay < 0:
+        raise Fault(BAD_NUMBER, field="delaySeconds", rule=">= 0", value=delay)
+    check_delay(delay)
+    if run_at:
+        return read_time(run_at, "runAt")
+    return now + delay if delay else 0.0
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """JSON text; null and nothing are the same."""
+    text = str(raw, "utf-8")
+    return "" if text == "null" else text
+
+
+def _moment(text: str, field: str) -> float:
+    return read_time(text, field) if text else 0.0
+
+
+def _states(words: str, name: str, known: Mapping[str, tuple[State, ...]]) -> tuple[State, ...]:
+    found: list[State] = []
+    for word in filter(None, (part.strip() for part in words.split(","))):
+        if word not in known:
+            rule = "one of " + ", ".join(known)
+            raise Fault(BAD_QUERY, name=name, value=word[:40], rule=rule)
+        found.extend(known[word])
+    return tuple(dict.fromkeys(found))
 
 
 def _payload(body: NewTask, limits: Limits) -> str:
@@ -172,13 +274,3 @@ def _payload(body: NewTask, limits: Limits) -> str:
     if len(raw) > limits.max_payload_bytes:
         raise Fault(PAYLOAD_TOO_LARGE, size=len(raw), limit=limits.max_payload_bytes)
     return raw.decode()
-
-
-def _due(body: NewTask, now: float) -> float:
-    """`runAt` wins over `delaySeconds`; 0 is at once."""
-    if body.delay_seconds < 0:
-        raise Fault(BAD_NUMBER, field="delaySeconds", rule=">= 0", value=body.delay_seconds)
-    check_delay(body.delay_seconds)
-    if body.run_at:
-        return read_time(body.run_at, "runAt")
-    return now + body.delay_seconds if body.delay_seconds else 0.0

@@ -1,13 +1,13 @@
-"""The JSON of the codeQ routes: what comes in, typed; what goes out, in codeQ's field names."""
+"""The JSON that the codeQ routes answer with, in codeQ's field names. What comes in: `bodies`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from backstay.core.clock import rfc3339
-from backstay.core.errors import Fault, Plain
-from backstay.queue.model import State, Task
+from backstay.core.errors import Fault
+from backstay.queue.model import Attempt, Page, State, Task
 
 STATUS: Mapping[State, str] = {
     "ready": "PENDING",
@@ -20,95 +20,13 @@ STATUS: Mapping[State, str] = {
 }
 
 
-class _In(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A request body. An unknown field is refused: a typo must not be ignored in silence."""
-
-
-class NewTask(_In, frozen=True):
-    """`webhook` is known and refused in this version. Numbers are seconds."""
-
-    command: str
-    payload: msgspec.Raw
-    priority: int = 0
-    webhook: str | None = None
-    max_attempts: int = 0
-    idempotency_key: str = ""
-    run_at: str | None = None
-    delay_seconds: float = 0
-    reply_to: str = ""
-
-
-class NewTasks(_In, frozen=True):
-    tasks: list[NewTask]
-
-
-class ClaimBody(_In, frozen=True):
-    commands: list[str] = []
-    lease_seconds: float = 0
-    wait_seconds: float = 0
-
-
-class ClaimBatchBody(_In, frozen=True):
-    count: int
-    commands: list[str] = []
-    lease_seconds: float = 0
-
-
-class HeartbeatBody(_In, frozen=True):
-    extend_seconds: float = 0
-    lease_token: str = ""
-
-
-class AbandonBody(_In, frozen=True):
-    lease_token: str = ""
-
-
-class NackBody(_In, frozen=True):
-    delay_seconds: float = 0
-    reason: str = ""
-    lease_token: str = ""
-
-
-class ResultBody(_In, frozen=True):
-    """`artifacts` are known and refused in this version."""
-
-    status: str
-    result: msgspec.Raw = msgspec.Raw(b"")
-    error: str | None = None
-    artifacts: list[msgspec.Raw] | None = None
-    lease_token: str = ""
-
-
-class BatchResult(ResultBody, frozen=True, kw_only=True):
-    task_id: str
-
-
-class ResultsBody(_In, frozen=True):
-    results: list[BatchResult]
-
-
-class CancelBody(_In, frozen=True):
-    reason: str = ""
-
-
-class CleanupBody(_In, frozen=True):
-    """`before` is RFC 3339; empty: now."""
-
-    command: str = ""
-    before: str = ""
-    limit: int = 0
-
-
-class AckBody(_In, frozen=True):
-    task_ids: list[str]
-
-
 class _Out(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     pass
 
 
 class TaskView(_Out, frozen=True):
-    """A task as codeQ shows it: `payload` is a JSON string, empty values are left out."""
+    """A task as codeQ shows it: `payload` is a JSON string, `progress` is JSON, empty values are
+    left out."""
 
     id: str
     command: str
@@ -128,6 +46,13 @@ class TaskView(_Out, frozen=True):
     run_at: str = ""
     reply_to: str = ""
     last_known_location: str = ""
+    webhook: str = ""
+    tags: tuple[str, ...] = ()
+    key: str = ""
+    progress: Any = None
+    claimed_at: str = ""
+    result_key: str = ""
+    trace_parent: str = ""
 
 
 class ResultView(_Out, frozen=True):
@@ -142,6 +67,136 @@ class ResultView(_Out, frozen=True):
     artifacts: list[str] = []
 
 
+class TaskAndResult(msgspec.Struct, frozen=True):
+    task: TaskView
+    result: ResultView
+
+
+class AttemptView(_Out, frozen=True):
+    """One delivery; `endedAt` is left out while it runs."""
+
+    number: int
+    worker_id: str
+    started_at: str
+    outcome: str
+    ended_at: str = ""
+    error: str = ""
+
+
+class Attempts(msgspec.Struct, frozen=True, rename="camel"):
+    task_id: str
+    attempts: list[AttemptView]
+
+
+class Item(_Out, frozen=True):
+    """One answer of a batch: what came of it, or `error`, `code` and `status` of a refusal."""
+
+    task_id: str = ""
+    task: TaskView | None = None
+    result: ResultView | None = None
+    ok: bool = False
+    lease_until: str = ""
+    error: str = ""
+    code: str = ""
+    status: int = 0
+
+
+class Items(msgspec.Struct, frozen=True):
+    results: list[Item]
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    tasks: list[TaskView]
+
+
+class Beaten(msgspec.Struct, frozen=True, rename="camel"):
+    ok: bool
+    lease_until: str
+
+
+class Returned(msgspec.Struct, frozen=True, rename="camel"):
+    """`status` is requeued or dlq; `delaySeconds` until it may be claimed again."""
+
+    status: str
+    delay_seconds: float = 0
+
+
+class Count(_Out, frozen=True, omit_defaults=False):
+    """What an operation over many did; `more` says that its limit left some."""
+
+    count: int
+    more: bool = False
+
+
+class Pagination(msgspec.Struct, frozen=True):
+    """Pages go by cursor, so nobody counts a total for them."""
+
+    limit: int
+    has_next: bool
+    next_cursor: str | None = None
+    page: None = None
+    total: None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    data: list[TaskView]
+    pagination: Pagination
+
+
+class QueueView(_Out, frozen=True, omit_defaults=False):
+    """The depths of one command. Ages are seconds, null when there is nothing to have one;
+    `tenantId` is empty over several tenants."""
+
+    command: str
+    ready: int
+    delayed: int
+    in_progress: int
+    dlq: int
+    oldest_ready_age_seconds: float | None
+    last_claim_age_seconds: float | None
+    waiting_claims: int
+    paused: bool
+    tenant_id: str = ""
+
+
+class QueuePage(msgspec.Struct, frozen=True):
+    data: list[QueueView]
+    pagination: Pagination
+
+
+class Cleaned(msgspec.Struct, frozen=True):
+    deleted: int
+    repaired: int
+    before: str
+    limit: int
+    command: str
+
+
+class Contradiction(msgspec.Struct, frozen=True):
+    kind: str
+    id: str
+    says: str
+    repaired: bool
+
+
+class Audited(msgspec.Struct, frozen=True):
+    inconsistencies: list[Contradiction]
+    repaired: int
+
+
+class BackedUp(msgspec.Struct, frozen=True):
+    """`file` is relative to the server's data folder."""
+
+    file: str
+    bytes: int
+
+
+class Healthy(_Out, frozen=True):
+    status: str
+    checks: dict[str, str]
+    error: str = ""
+
+
 class OutcomeView(msgspec.Struct, frozen=True, rename="camel"):
     """The end of a task, for the reader of its `replyTo`. `output` is JSON text."""
 
@@ -150,6 +205,14 @@ class OutcomeView(msgspec.Struct, frozen=True, rename="camel"):
     ok: bool
     output: str
     error: str
+
+
+class Outcomes(msgspec.Struct, frozen=True):
+    outcomes: list[OutcomeView]
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    acknowledged: int
 
 
 _LOCATION: Mapping[State, str] = {
@@ -165,36 +228,60 @@ _LOCATION: Mapping[State, str] = {
 
 def task_view(task: Task, *, with_token: bool = False) -> TaskView:
     """`with_token` only for the worker whose claim made the lease."""
-    leased = task.state == "leased"
+    state = task.state
+    leased = state == "leased"
     return TaskView(
-        id=task.id,
-        command=task.command,
-        payload=task.payload,
-        status=STATUS[task.state],
-        created_at=rfc3339(task.created_at),
-        updated_at=rfc3339(task.updated_at),
-        priority=task.priority,
-        worker_id=task.worker if leased else "",
-        lease_until=rfc3339(task.lease_until) if leased else "",
-        lease_token=task.lease_token if with_token else "",
-        attempts=task.attempts,
-        max_attempts=task.max_attempts,
-        error=task.error,
-        tenant_id=task.tenant,
-        idempotency_key=task.idempotency_key,
-        run_at=rfc3339(task.due_at) if task.state == "delayed" else "",
-        reply_to=task.reply_to,
-        last_known_location=_LOCATION[task.state],
+        task.id,
+        task.command,
+        task.payload,
+        STATUS[state],
+        rfc3339(task.created_at),
+        rfc3339(task.updated_at),
+        task.priority,
+        task.worker if leased else "",
+        rfc3339(task.lease_until) if leased else "",
+        task.lease_token if with_token else "",
+        task.attempts,
+        task.max_attempts,
+        task.error,
+        task.tenant,
+        task.idempotency_key,
+        rfc3339(task.due_at) if state == "delayed" else "",
+        task.reply_to,
+        _LOCATION[state],
+        task.webhook,
+        task.tags,
+        task.key,
+        msgspec.Raw(task.progress.encode()) if task.progress else None,
+        rfc3339(task.claimed_at) if task.claimed_at else "",
+        # codeQ's clients read from it that there is a result; it names codeQ's hash of them.
+        "codeq:results" if state in ("completed", "failed") else "",
+        task.trace,
     )
+
+
+def lease_until(task: Task) -> str:
+    return rfc3339(task.lease_until)
 
 
 def result_view(task: Task) -> ResultView:
     return ResultView(
-        task_id=task.id,
-        status=STATUS[task.state],
-        completed_at=rfc3339(task.ended_at),
-        result=msgspec.Raw(task.result.encode()) if task.result else None,
-        error=task.error,
+        task.id,
+        STATUS[task.state],
+        rfc3339(task.ended_at),
+        msgspec.Raw(task.result.encode()) if task.result else None,
+        task.error,
+    )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        attempt.number,
+        attempt.worker,
+        rfc3339(attempt.started_at),
+        attempt.outcome,
+        rfc3339(attempt.ended_at) if attempt.ended_at else "",
+        attempt.error,
     )
 
 
@@ -208,20 +295,15 @@ def outcome_view(task: Task) -> OutcomeView:
     )
 
 
-def refused(fault: Fault) -> dict[str, Plain]:
+def refused(fault: Fault, task_id: str = "") -> Item:
     """One item of a batch that failed alone."""
-    return {"error": fault.message, "code": fault.entry.code, "status": fault.entry.status}
+    entry = fault.entry
+    return Item(task_id, error=fault.message, code=entry.code, status=entry.status)
 
 
-def listed(items: Sequence[object], limit: int, next_cursor: str) -> dict[str, object]:
-    """The JSON of a page. Pages go by cursor, so nobody counts a total for them."""
-    return {
-        "data": items,
-        "pagination": {
-            "limit": limit,
-            "page": None,
-            "total": None,
-            "has_next": bool(next_cursor),
-            "next_cursor": next_cursor or None,
-        },
-    }
+def pagination(limit: int, next_cursor: str) -> Pagination:
+    return Pagination(limit, bool(next_cursor), next_cursor or None)
+
+
+def task_page(page: Page[Task], limit: int) -> TaskPage:
+    return TaskPage([task_view(task) for task in page.items], pagination(limit, page.next))

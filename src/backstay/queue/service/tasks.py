@@ -17,22 +17,24 @@ from backstay.core.errors import Fault
 from backstay.queue.errors import DRAINING, RESULT_NOT_FOUND, TASK_NOT_FOUND
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import (
+    ALLOWED,
     ANY_TENANT,
     ENDED,
     Abandon,
     Ack,
+    Attempt,
     Cancel,
     Claim,
     Create,
     Extend,
     Finish,
-    Inconsistency,
     Nack,
     Op,
     OpResult,
     Page,
-    Purge,
     QueueStats,
+    Redrive,
+    Reschedule,
     Task,
     TaskQuery,
 )
@@ -49,6 +51,14 @@ class Hold(msgspec.Struct, frozen=True):
     id: str
     worker: str
     token: str = ""
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A heartbeat for `seconds` more. `progress` is JSON text; empty keeps what was told."""
+
+    hold: Hold
+    seconds: float
+    progress: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -126,6 +136,25 @@ class Queue:
     async def page(self, query: TaskQuery) -> Page[Task]:
         return await self._engine.page(query)
 
+    async def attempts(self, tenant: str, id: str) -> list[Attempt]:
+        """Every delivery, first to last. Raises QUEUE001."""
+        task = await self.task(tenant, id)
+        return await self._engine.attempts(task.tenant, task.id)
+
+    async def retry(self, tenant: str, id: str) -> Task:
+        """At once: a waiting task is due now, an ended one begins anew. Raises QUEUE001, or
+        QUEUE003 for one that a worker holds or that was completed."""
+        task = await self.task(tenant, id)
+        waiting = task.state in ALLOWED["reschedule"]
+        op = Reschedule(task.tenant, id) if waiting else Redrive(task.tenant, id)
+        task = await self._one(op)
+        _log.info("task retried", task_id=id, command=task.command)
+        return task
+
+    async def reschedule(self, tenant: str, id: str, due_at: float) -> Task:
+        """A waiting task becomes due at `due_at`; 0 or past: now. Raises QUEUE001 or QUEUE003."""
+        return await self._one(Reschedule(tenant, id, due_at))
+
     # --- workers -----------------------------------------------------------------------------
 
     async def claim(self, want: Want, wait: float = 0.0) -> list[Task]:
@@ -145,9 +174,14 @@ class Queue:
         finally:
             self._waiters.leave(waiter)
 
-    async def extend(self, hold: Hold, seconds: float) -> Task:
+    async def extend(self, beat: Beat) -> Task:
         """A heartbeat: the lease ends `seconds` from now."""
-        return await self._one(Extend(hold.tenant, hold.id, hold.worker, hold.token, seconds))
+        return await self._one(_extension(beat))
+
+    async def extend_all(self, beats: Sequence[Beat]) -> list[Task | Fault]:
+        """Heartbeats, all in one commit; each gives its task, or its own Fault."""
+        ops = [_extension(beat) for beat in beats]
+        return cast("list[Task | Fault]", await self._engine.apply(ops, self._clock.now()))
 
     async def abandon(self, hold: Hold) -> Task:
         task = await self._one(Abandon(hold.tenant, hold.id, hold.worker, hold.token))
@@ -225,17 +259,6 @@ class Queue:
 
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._engine.stats(command)
-
-    async def cleanup(
-        self, tenant: str, command: str, before: float, limit: int
-    ) -> tuple[int, list[Inconsistency]]:
-        """Delete up to `limit` tasks that ended before the wall time `before`, and mend the store.
-        Gives how many were deleted and what was mended."""
-        purge = Purge(tenant, command, before, limit)
-        [deleted] = await self._engine.apply([purge], self._clock.now())
-        mended = await self._engine.audit(repair=True)
-        _log.info("cleaned up", command=command, deleted=deleted, repaired=len(mended))
-        return cast("int", deleted), mended
 
     def waiting(self, command: str) -> int:
         """Claims that wait for this command now."""
@@ -334,6 +357,11 @@ class Queue:
                 attempt=lost.attempts,
                 state="dead" if lost.dead else "delayed",
             )
+
+
+def _extension(beat: Beat) -> Extend:
+    hold = beat.hold
+    return Extend(hold.tenant, hold.id, hold.worker, hold.token, beat.seconds, beat.progress)
 
 
 def fingerprint(*parts: object) -> str:
