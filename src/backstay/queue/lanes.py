@@ -1,9 +1,9 @@
 """Calls to other people's servers, side by side, so that none of them holds up the rest.
 
 Each host has a lane of its own. It earns room: one call at a time until the first success, several
-after it, one again after a failure; and all lanes without a success share half of the room, so that
-any number of dead hosts leaves the other half to the living. A breaker per host (decision 12) spares
-the dead even that. What waits too long is dropped: it is stored elsewhere, or was news only.
+after it, one again after a failure; and all lanes without a success share half of the room, so
+that any number of dead hosts leaves the other half to the living. A breaker per host (decision 12)
+spares the dead even that. What waits too long is dropped: it is stored elsewhere, or was news.
 """
 
 import asyncio
@@ -80,8 +80,12 @@ class Lanes(Generic[T]):
         """How many stand in the rows of all hosts."""
         return self._waiting
 
+    def spared(self) -> list[str]:
+        """Hosts that are not called at present because they do not answer."""
+        return [lane.host for lane in self._lanes.values() if lane.breaker.state == "open"]
+
     def add(self, url: str, item: T, until: float) -> bool:
-        """Into the row of its host; dropped there at the tick `until`. False when the row is full."""
+        """Into the row of its host, dropped there at the tick `until`. False when it is full."""
         lane = self._lane(host_of(url))
         if self.closed or len(lane.row) >= self._room.waiting:
             return False

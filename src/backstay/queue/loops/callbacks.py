@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock, rfc3339
-from backstay.queue.lanes import Lanes, Tried
+from backstay.queue.lanes import Lanes, Tried, host_of
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import (
     ANY_TENANT,
@@ -134,8 +134,8 @@ class Callbacks:
         return Tried("unknown")
 
     async def _settle(self, delivery: Delivery, task: Task, sent: Sent) -> None:
-        number = delivery.attempts + 1
-        told = {"task_id": task.id, "command": task.command, "attempt": number, "url": delivery.url}
+        number, host = delivery.attempts + 1, host_of(delivery.url)
+        told = {"task_id": task.id, "command": task.command, "attempt": number, "host": host}
         if sent.how == "taken":
             await self._apply(SettleDelivery(delivery.id))
             _log.debug("callback delivered", **told)
@@ -152,7 +152,7 @@ class Callbacks:
         await self._engine.apply([op], self._clock.now())
 
     async def _meet_a_clock_set_back(self) -> None:
-        """What was put off by the clock as it was then would wait for as long as it was set back."""
+        """What was put off by the clock as it was would wait for as long as it was set back."""
         offset = self._clock.now() - self._clock.tick()
         back, self._offset = self._offset - offset, offset
         if back <= _JUMP:

@@ -1,8 +1,8 @@
 """Periodic tasks: each of their times makes one task, also with several servers and after a crash.
 
-A fire time is compared and set in the store (decision 10), and the task carries it as its idempotency
-key: the same time never makes a second one, not even when the wall clock passes it again. After a
-silence the latest missed time makes a task, the others do not.
+A fire time is compared and set in the store (decision 10), and the task carries it as its
+idempotency key: the same time never makes a second one, not even when the wall clock passes it
+again. After a silence the latest missed time makes a task, the others do not.
 """
 
 import asyncio

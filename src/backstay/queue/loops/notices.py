@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock, Ids, rfc3339
-from backstay.queue.lanes import Lanes, Room, Tried
+from backstay.queue.lanes import Lanes, Room, Tried, host_of
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import ANY_TENANT, Subscribe, Subscription, TakeNotices
 from backstay.queue.outgoing import Outgoing
@@ -136,9 +136,9 @@ class Notices:
             self._news[queue] = self._clock.tick() + min(waiting)
 
     def _add(self, notice: _Notice) -> None:
-        url = notice.subscription.url
-        if not self.lanes.add(url, notice, self._clock.tick() + self._outgoing.seconds):
-            _log.info("notice dropped", subscription=notice.subscription.id, url=url)
+        one, until = notice.subscription, self._clock.tick() + self._outgoing.seconds
+        if not self.lanes.add(one.url, notice, until):
+            _log.info("notice dropped", subscription=one.id, host=host_of(one.url))
 
     async def _call(self, notice: _Notice) -> Tried:
         """One try: the next task makes the next notice."""

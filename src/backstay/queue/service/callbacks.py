@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from backstay.core.clock import Clock
@@ -37,5 +38,5 @@ class CallbackAdmin:
                     await self._engine.apply([SettleDelivery(id, one.error, now)], now)
                     self._due()
                     _log.info("callback retried", delivery=id, task_id=one.task_id)
-                    return one
+                    return msgspec.structs.replace(one, due_at=now, given_up=False)
         raise Fault(DELIVERY_NOT_FOUND, id=id)

@@ -12,11 +12,12 @@ _log = structlog.get_logger("queue.policies")
 
 class InForce(msgspec.Struct, frozen=True):
     """What holds for a queue. `inherited`: it has no policy of its own, that of every tenant holds.
-    `paused` says that it is paused, by its own policy or by that one."""
+    `paused` says that it is paused, by its own policy or, `paused_for_all`, by that one."""
 
     policy: Policy
     inherited: bool
     paused: bool
+    paused_for_all: bool
 
 
 class Policies:
@@ -29,10 +30,13 @@ class Policies:
     async def of(self, tenant: str, command: str) -> InForce:
         """Never fails: what was never bounded has no bounds."""
         own, shared = await self._find(tenant, command)
-        paused = own.paused or shared.paused
-        if own == Policy(tenant, command) and shared != Policy(ANY_TENANT, command):
-            return InForce(shared, inherited=tenant != ANY_TENANT, paused=paused)
-        return InForce(own, inherited=False, paused=paused)
+        inherited = own == Policy(tenant, command) and shared != Policy(ANY_TENANT, command)
+        return InForce(
+            shared if inherited else own,
+            inherited=inherited,
+            paused=own.paused or shared.paused,
+            paused_for_all=shared.paused,
+        )
 
     async def put(self, policy: Policy) -> InForce:
         """Replace it; one without bounds takes the queue's own policy away."""

@@ -17,7 +17,7 @@ MOST = 1000
 
 
 class Subscriptions:
-    """The use cases. `changed` is awaited after each change, so that the next notice knows of it."""
+    """The use cases. `changed` is awaited after each change: the next notice knows of it."""
 
     def __init__(
         self, engine: Engine, clock: Clock, changed: Callable[[], Awaitable[None]]
@@ -37,9 +37,7 @@ class Subscriptions:
         if len(await self.page(wanted.tenant)) >= MOST:
             raise Fault(TOO_MANY_SUBSCRIPTIONS, limit=MOST)
         await self._apply(Subscribe(wanted))
-        _log.info(
-            "subscribed", subscription=wanted.id, url=wanted.url, commands=list(wanted.commands)
-        )
+        _log.info("subscribed", subscription=wanted.id, commands=list(wanted.commands))
         return wanted
 
     async def renew(self, tenant: str, id: str, seconds: float) -> Subscription:
