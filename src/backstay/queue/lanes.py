@@ -1,9 +1,10 @@
 """Calls to other people's servers, side by side, so that none of them holds up the rest.
 
 Each host has a lane of its own. It earns room: one call at a time until the first success, several
-after it, one again after a failure; and all lanes without a success share half of the room, so
-that any number of dead hosts leaves the other half to the living. A breaker per host (decision 12)
-spares the dead even that. What waits too long is dropped: it is stored elsewhere, or was news.
+after it, one again after a failure. All lanes that nobody knows yet share half of the room and all
+that fail a quarter, so that any number of dead hosts leaves a quarter to the living. A breaker per
+host (decision 12) spares the dead even that. What waits too long is dropped: it is stored
+elsewhere, or was news.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from backstay.core.errors import Fault
 T = TypeVar("T")
 Ended = Literal["works", "broken", "unknown"]
 """What a call says about its host; `unknown` when it was not called after all."""
+Known = Literal["new", "works", "fails"]
+"""What is known of a host: by its last call."""
 
 _log = structlog.get_logger("queue.calls")
 _REMEMBERED = 10_000
@@ -47,7 +50,7 @@ class _Lane(Generic[T]):
         self.breaker = breaker
         self.row: deque[tuple[T, float]] = deque()
         self.running = 0
-        self.proven = False
+        self.known: Known = "new"
 
 
 class Lanes(Generic[T]):
@@ -71,7 +74,9 @@ class Lanes(Generic[T]):
         # Those with somebody in the row; whose turn it is stands in front.
         self._rows: dict[str, _Lane[T]] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._unproven = 0
+        self._of: dict[Known, int] = {"new": 0, "works": 0, "fails": 0}
+        total = self._room.total
+        self._most: dict[Known, int] = {"new": total // 2, "works": total, "fails": total // 4}
         self._waiting = 0
         self.closed = False
 
@@ -139,9 +144,8 @@ class Lanes(Generic[T]):
             self._rows[lane.host] = self._rows.pop(lane.host)
         self._lanes.move_to_end(lane.host)
         lane.running += 1
-        counted = not lane.proven
-        self._unproven += counted
-        task = asyncio.create_task(self._run(lane, item, ticket, counted=counted))
+        self._of[lane.known] += 1
+        task = asyncio.create_task(self._run(lane, item, ticket, lane.known))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return True
@@ -156,11 +160,10 @@ class Lanes(Generic[T]):
     def _may_run(self, lane: _Lane[T]) -> bool:
         if len(self._running) >= self._room.total:
             return False
-        if lane.proven:
-            return lane.running < self._room.host
-        return lane.running < 1 and self._unproven < self._room.total // 2
+        at_once = self._room.host if lane.known == "works" else 1
+        return lane.running < at_once and self._of[lane.known] < self._most[lane.known]
 
-    async def _run(self, lane: _Lane[T], item: T, ticket: int, *, counted: bool) -> None:
+    async def _run(self, lane: _Lane[T], item: T, ticket: int, known: Known) -> None:
         tried = Tried("unknown")
         try:
             tried = await self._call(item)
@@ -168,16 +171,16 @@ class Lanes(Generic[T]):
             _log.exception("a call could not be made or settled", host=lane.host)
         finally:
             lane.running -= 1
-            self._unproven -= counted
+            self._of[known] -= 1
             self._judge(lane, ticket, tried)
             self._wake()
 
     def _judge(self, lane: _Lane[T], ticket: int, tried: Tried) -> None:
         if tried.ended == "works":
-            lane.proven = True
+            lane.known = "works"
             lane.breaker.succeed(ticket)
         elif tried.ended == "broken":
-            lane.proven = False
+            lane.known = "fails"
             lane.breaker.fail(ticket, tried.reason)
         else:
             lane.breaker.abandon(ticket)
