@@ -106,12 +106,12 @@ def _sick(server: Server) -> dict[str, object] | None:
 
 
 def rows(data: Path) -> int:
-    """How much is in the store: tasks, payloads and results."""
+    """How much is in the store: tasks and all that belongs to one."""
     store = apsw.Connection(str(data / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         return sum(
             store.execute(f"SELECT count(*) FROM {table}").get
-            for table in ("task", "payload", "result")
+            for table in ("task", "payload", "result", "attempt", "delivery", "tag")
         )
     finally:
         store.close()
@@ -119,10 +119,11 @@ def rows(data: Path) -> int:
 
 def worked(server: Server, **changes: object) -> str:
     """A task with an idempotency key, created and ended; gives its id."""
-    server.create("A", idempotencyKey="k")
+    server.create("A", idempotencyKey="k", payload="p" * 1000)
     task = server.claim("A")
     assert task is not None
-    body = {"status": "COMPLETED", "result": {}, "leaseToken": task["leaseToken"], **changes}
+    result = {"r": "r" * 1000}
+    body = {"status": "COMPLETED", "result": result, "leaseToken": task["leaseToken"], **changes}
     assert server.post(f"/tasks/{task['id']}/result", body).status == 200
     return str(task["id"])
 
@@ -134,12 +135,13 @@ def test_ended_tasks_go_with_their_results_and_keys(tmp_path: Path, how: str):
     config.write_text("retentionSeconds: 1\n" if how == "retention" else "retentionSeconds: 900\n")
     with serving(tmp_path / "data", "--config", str(config)) as server:
         for changes in ({}, {"status": "FAILED", "result": {"why": 1}, "error": "no"}):
+            before = rows(tmp_path / "data")
             first = worked(server, **changes)
             server.create("OPEN")
-            before = rows(tmp_path / "data")
             if how == "cleanup":
+                assert rows(tmp_path / "data") > before + 2
                 assert server.post("/admin/tasks/cleanup", {"command": "A"}).json["deleted"] == 1
-            until(lambda: rows(tmp_path / "data") == before - 3)  # noqa: B023
+            until(lambda: rows(tmp_path / "data") == before + 1)  # noqa: B023
             assert server.get(f"/tasks/{first}").status == 404
             assert server.get(f"/tasks/{first}/result").status == 404
         # the idempotency entry is gone with the task

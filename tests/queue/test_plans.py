@@ -11,7 +11,7 @@ DAILY = [
     name
     for name, text in SQL.items()
     if text.startswith(("SELECT", "UPDATE", "DELETE"))
-    and not name.startswith(("audit_", "count_", "repair_", "recompute_"))
+    and not name.startswith(("all_", "audit_", "count_", "repair_", "recompute_"))
 ]
 
 
@@ -19,7 +19,8 @@ DAILY = [
 def empty(tmp_path_factory: pytest.TempPathFactory) -> apsw.Connection:
     folder: Path = tmp_path_factory.mktemp("plans")
     connection = apsw.Connection(str(folder / "queue.db"))
-    connection.execute(MIGRATIONS[0])
+    for migration in MIGRATIONS:
+        connection.execute(migration)
     return connection
 
 

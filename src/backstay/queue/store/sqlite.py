@@ -9,21 +9,29 @@ import apsw
 from backstay.core.clock import Clock, Dice
 from backstay.core.sqlite import Database, Durability, Schema, Stats
 from backstay.queue.model import (
-    ANY_TENANT,
+    Attempt,
     Claim,
+    Delivery,
     Inconsistency,
     Op,
     OpResult,
     Page,
+    Periodic,
+    Policy,
     QueueStats,
     Rules,
+    Subscription,
     Task,
     TaskQuery,
 )
 from backstay.queue.store import Happened, Listener
+from backstay.queue.store import sqlite_reads as reads
 from backstay.queue.store.sql import MIGRATIONS, SQL
-from backstay.queue.store.sqlite_operations import Operations, read_row
-from backstay.queue.store.sqlite_reads import audit, read_page, read_stats
+from backstay.queue.store.sqlite_audit import audit
+from backstay.queue.store.sqlite_bounds import Bounds
+from backstay.queue.store.sqlite_operations import apply
+from backstay.queue.store.sqlite_rows import Queues
+from backstay.queue.store.sqlite_step import Known, Step
 from backstay.queue.store.turns import Turns
 
 _POLLED = 10_000
@@ -48,15 +56,15 @@ class SqliteEngine:
         self._clock = clock
         self._dice = dice
         self._db = Database(path, SCHEMA, durability, clock=clock)
-        self._turns = Turns()
-        self._turns_as_of = -1
+        self._known = Known(Queues(), Turns(), Bounds())
+        self._known_as_of = -1
         self._polled: dict[str, float] = {}
         self._listeners: list[Listener] = []
 
     async def open(self) -> None:
         """Raises a Fault (CORE010, CORE040 to CORE048) naming the file."""
         await self._db.open()
-        await self._db.write(self._adopt_leases)
+        await self._db.write(self._adopt)
 
     def listen(self, tell: Listener) -> None:
         self._listeners.append(tell)
@@ -76,32 +84,55 @@ class SqliteEngine:
 
     async def task(self, tenant: str, id: str) -> Task | None:
         """`tenant` may be `ANY_TENANT`."""
-
-        def find(db: apsw.Connection) -> Task | None:
-            values = db.execute(SQL["by_id"], (id,)).fetchone()
-            return read_row(values).task if values else None
-
-        found = await self._db.read(find)
-        return found if found and tenant in (ANY_TENANT, found.tenant) else None
+        row = await self._db.read(lambda db: reads.read_task(db, self._known.queues, tenant, id))
+        return row.task if row else None
 
     async def page(self, query: TaskQuery) -> Page[Task]:
-        return await self._db.read(lambda db: read_page(db, query))
+        return await self._db.read(lambda db: reads.read_page(db, self._known.queues, query))
 
     async def stats(self, command: str | None) -> list[QueueStats]:
-        return await self._db.read(lambda db: read_stats(db, command, self._polled))
+        return await self._db.read(
+            lambda db: reads.read_stats(db, self._known.queues, command, self._polled)
+        )
+
+    async def attempts(self, tenant: str, id: str) -> list[Attempt]:
+        return await self._db.read(
+            lambda db: reads.read_attempts(db, self._known.queues, tenant, id)
+        )
+
+    async def policies(self, tenant: str | None) -> list[Policy]:
+        return await self._db.read(lambda db: reads.read_policies(db, tenant))
+
+    async def periodics(self, tenant: str | None) -> list[Periodic]:
+        return await self._db.read(lambda db: reads.read_periodics(db, tenant))
+
+    async def subscriptions(self, tenant: str | None) -> list[Subscription]:
+        return await self._db.read(
+            lambda db: reads.read_all(db, "all_subscriptions", Subscription, tenant)
+        )
+
+    async def deliveries(self, tenant: str | None, *, given_up: bool, limit: int) -> list[Delivery]:
+        queues = self._known.queues
+        return await self._db.read(
+            lambda db: reads.read_deliveries(db, queues, tenant, given_up=given_up, limit=limit)
+        )
+
+    async def delivery_due(self) -> float | None:
+        due: float | None = await self._db.read(lambda db: db.execute(SQL["next_delivery"]).get)
+        return due
 
     async def audit(self, repair: bool, command: str = "") -> list[Inconsistency]:
         now = self._clock.now()
         if repair:
-            return await self._db.write(lambda db: audit(db, now, repair=True))
-        return await self._db.read(lambda db: audit(db, now, repair=False))
+            return await self._db.write(lambda db: audit(db, now, command, repair=True))
+        return await self._db.read(lambda db: audit(db, now, command, repair=False))
 
     async def close(self) -> None:
         await self._db.close()
 
-    async def backup(self, target: Path) -> None:
+    async def backup(self, path: Path) -> None:
         """A consistent copy while in use."""
-        await self._db.backup(target)
+        await self._db.backup(path)
 
     async def touch(self) -> None:
         """A real, durable, tiny write: the only honest answer to "is it writable?"."""
@@ -128,37 +159,28 @@ class SqliteEngine:
     def _run(
         self, db: apsw.Connection, ops: Sequence[Op], now: float
     ) -> tuple[list[OpResult], Happened]:
+        step = Step(db, self._known, self._rules, self._clock, self._dice, now)
         failures = self._db.stats().failures
-        if failures != self._turns_as_of:
-            # The turns may remember a commit that never was.
-            self._turns = _turns_of(db)
-            self._turns_as_of = failures
-        operations = Operations(db, self._rules, self._turns, self._clock, self._dice, now)
-        return [operations.apply(op) for op in ops], operations.happened()
+        if failures != self._known_as_of:
+            # What is known may come of a commit that never was.
+            step.recall()
+            self._known_as_of = failures
+        results = [apply(step, op) for op in ops]
+        return results, step.happened()
 
-    def _adopt_leases(self, db: apsw.Connection) -> None:
+    def _adopt(self, db: apsw.Connection) -> None:
         db.execute(SQL["recompute_leases"], {"tick": self._clock.tick(), "now": self._clock.now()})
+        self._run(db, (), self._clock.now())
 
     def _due(self, db: apsw.Connection, now: float) -> float | None:
         due, lease, ended = (
             db.execute(SQL[name]).get for name in ("next_due", "next_lease", "next_retention")
         )
+        gate = self._known.bounds.next_gate
         wishes = (
             math.inf if due is None else due,
             math.inf if lease is None else now + lease - self._clock.tick(),
             math.inf if ended is None else ended + self._rules.retention,
+            now + gate - self._clock.tick(),
         )
         return None if min(wishes) == math.inf else min(wishes)
-
-
-def _turns_of(db: apsw.Connection) -> Turns:
-    """What has ready tasks, by one seek per queue instead of a scan over tasks."""
-    turns = Turns()
-    command = db.execute(SQL["next_command"], ("",)).get
-    while command is not None:
-        tenant = db.execute(SQL["next_tenant"], (command, "")).get
-        while tenant is not None:
-            turns.add(command, tenant)
-            tenant = db.execute(SQL["next_tenant"], (command, tenant)).get
-        command = db.execute(SQL["next_command"], (command,)).get
-    return turns

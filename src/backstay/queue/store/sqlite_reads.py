@@ -1,77 +1,146 @@
-"""Questions to the SQLite store that change nothing: pages, depths, contradictions."""
+"""Questions to the SQLite store that change nothing: pages, depths, histories."""
 
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
+import msgspec
 
 from backstay.core.errors import Fault
 from backstay.queue.errors import BAD_QUERY
-from backstay.queue.model import Inconsistency, Page, QueueStats, State, Task, TaskQuery
-from backstay.queue.store.sql import COLUMNS, SQL
-from backstay.queue.store.sqlite_operations import Row, read_row
-
-_FROM = (
-    f"SELECT {COLUMNS} FROM task t CROSS JOIN payload p USING (seq)"  # noqa: S608 - a constant
-    " LEFT JOIN result r USING (seq) WHERE "
+from backstay.queue.model import (
+    ANY_TENANT,
+    Attempt,
+    Delivery,
+    Page,
+    Periodic,
+    Policy,
+    QueueStats,
+    State,
+    Subscription,
+    Task,
+    TaskQuery,
 )
-_STATES = frozenset(get_args(State))
+from backstay.queue.store.sql import COLUMNS, SQL
+from backstay.queue.store.sqlite_beside import read_delivery
+from backstay.queue.store.sqlite_operations import last_outcome
+from backstay.queue.store.sqlite_rows import CODES, STATES, Queues, Row
 
-_COUNTS = ("ready", "delayed", "leased", "dead")
+Values = list[str | int | float]
 
-_AUDITS: Mapping[str, str] = {
-    "audit_no_payload": "the task has no payload",
-    "audit_orphan_payload": "a payload without a task",
-    "audit_orphan_result": "a result without a task",
-    "audit_ended_state": "state and time of ending contradict each other",
-    "audit_leaseless": "the task is in progress without a lease",
-}
-_REPAIRS: Mapping[str, tuple[str, ...]] = {
-    "audit_no_payload": ("delete_task", "delete_result"),
-    "audit_orphan_payload": ("delete_payload",),
-    "audit_orphan_result": ("delete_result",),
-}
+_COUNTS = ("ready", "aside", "delayed", "leased", "dead")
 
 
-def read_page(db: apsw.Connection, query: TaskQuery) -> Page[Task]:
+# --- tasks -----------------------------------------------------------------------------------
+
+
+def read_task(db: apsw.Connection, queues: Queues, tenant: str, id: str) -> Row | None:
+    """One task of that tenant, or of any for `ANY_TENANT`."""
+    values = db.execute(SQL["by_id"], (id,)).fetchone()
+    row = queues.read(values) if values else None
+    return row if row and tenant in (ANY_TENANT, row.task.tenant) else None
+
+
+def read_attempts(db: apsw.Connection, queues: Queues, tenant: str, id: str) -> list[Attempt]:
+    """The history, and the delivery that the task's own row tells of."""
+    row = read_task(db, queues, tenant, id)
+    if row is None:
+        return []
+    past = [Attempt(*values) for values in db.execute(SQL["attempts_of"], (row.seq,))]
+    task, outcome = row.task, last_outcome(row.task)
+    if outcome is None:
+        return past
+    # While it runs, the row still shows the error of the delivery before.
+    error = "" if outcome == "leased" else task.error
+    number = past[-1].number + 1 if past else 1
+    return [*past, Attempt(number, task.worker, task.claimed_at, task.ended_at, outcome, error)]
+
+
+def read_page(db: apsw.Connection, queues: Queues, query: TaskQuery) -> Page[Task]:
     """Raises QUEUE018 for a cursor that no page gave."""
-    conditions, values = _conditions(query)
-    order = "t.ended_at, t.seq" if query.reply_to else "t.seq"
-    sql = f"{_FROM}{' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
-    rows = [read_row(found) for found in db.execute(sql, (*values, query.limit + 1))]
+    sql, values = page_sql(query)
+    rows = [queues.read(found) for found in db.execute(sql, values)]
     shown = rows[: query.limit]
     more = len(rows) > query.limit
     return Page([row.task for row in shown], _cursor(query, shown[-1]) if more else "")
 
 
-def _conditions(query: TaskQuery) -> tuple[list[str], list[str | int | float]]:
-    conditions, values = ["t.seq > 0"], list[str | int | float]()
+class _Where(NamedTuple):
+    conditions: list[str]
+    values: Values
+
+    def add(self, condition: str, *values: str | float) -> None:
+        self.conditions.append(condition)
+        self.values.extend(values)
+
+
+def page_sql(query: TaskQuery) -> tuple[str, Values]:
+    """The statement of a page, and what is bound to it."""
+    where = _Where([], [])
+    source = "task t"
+    if query.tag:
+        source = "tag g CROSS JOIN task t USING (seq)"
+        where.add("g.name = ?", query.tag)
+    _of_queue(where, query)
+    _of_task(where, query)
+    _after(where, query)
+    place = ("t.ended_at", "t.seq") if query.reply_to else ("g.seq" if query.tag else "t.seq",)
+    down = " DESC" if query.newest_first else ""
+    order = ", ".join(column + down for column in place)
+    # Every part is a constant of this file; what somebody sent is bound.
+    sql = (
+        f"SELECT {COLUMNS} FROM {source} WHERE {' AND '.join(where.conditions or ['t.seq > 0'])}"  # noqa: S608
+        f" ORDER BY {order} LIMIT ?"
+    )
+    return sql, [*where.values, query.limit + 1]
+
+
+def _of_queue(where: _Where, query: TaskQuery) -> None:
+    if query.tenant is not None and query.command:
+        where.add(
+            "t.queue = (SELECT q.id FROM queue q WHERE q.command = ? AND q.tenant = ?)",
+            query.command,
+            query.tenant,
+        )
+    elif query.command:
+        where.add("t.queue IN (SELECT q.id FROM queue q WHERE q.command = ?)", query.command)
+    elif query.tenant is not None:
+        where.add("t.queue IN (SELECT q.id FROM queue q WHERE q.tenant = ?)", query.tenant)
+
+
+def _of_task(where: _Where, query: TaskQuery) -> None:
+    # Literals, where a partial index must be recognised.
     if query.reply_to:
-        # Written out, not bound: a partial index is only used for its own literal condition.
-        conditions += ["t.unacked = 1", "t.reply_to = ?"]
-        values.append(query.reply_to)
-    if query.tenant is not None:
-        conditions.append("t.tenant = ?")
-        values.append(query.tenant)
-    if query.command:
-        conditions.append("t.command = ?")
-        values.append(query.command)
+        where.add("t.unacked = 1 AND t.reply_to = ?", query.reply_to)
     if query.states:
-        named = ", ".join(f"'{state}'" for state in query.states if state in _STATES)
-        conditions.append(f"t.state IN ({named})")
-    if query.after:
-        condition, after = _after(query)
-        conditions.append(condition)
-        values += after
-    return conditions, values
+        where.add(_in_states(query.states))
+    if query.key:
+        where.add("t.key = ? AND t.key <> ''", query.key)
+    if query.worker:
+        where.add("t.worker = ?", query.worker)
+    if query.created_after:
+        where.add("t.created_at > ?", query.created_after)
+    if query.created_before:
+        where.add("t.created_at < ?", query.created_before)
 
 
-def _after(query: TaskQuery) -> tuple[str, list[str | int | float]]:
+def _in_states(states: tuple[State, ...]) -> str:
+    codes = sorted(code for code, state in enumerate(STATES) if state in states)
+    if codes == [CODES["dead"]]:
+        return f"t.state = {codes[0]}"
+    return f"t.state IN ({', '.join(map(str, codes))})"
+
+
+def _after(where: _Where, query: TaskQuery) -> None:
+    if not query.after:
+        return
+    then = "<" if query.newest_first else ">"
     try:
         if query.reply_to:
             ended, _, seq = query.after.partition(":")
-            return "(t.ended_at, t.seq) > (?, ?)", [float(ended), _seq(seq)]
-        return "t.seq > ?", [_seq(query.after)]
+            where.add(f"(t.ended_at, t.seq) {then} (?, ?)", float(ended), _seq(seq))
+        else:
+            where.add(f"{'g' if query.tag else 't'}.seq {then} ?", _seq(query.after))
     except ValueError as bad:
         raise Fault(
             BAD_QUERY, name="cursor", value=query.after[:40], rule="the next_cursor of another page"
@@ -89,46 +158,73 @@ def _cursor(query: TaskQuery, row: Row) -> str:
     return f"{row.task.ended_at!r}:{row.seq}" if query.reply_to else str(row.seq)
 
 
+# --- queues ----------------------------------------------------------------------------------
+
+
 def read_stats(
-    db: apsw.Connection, command: str | None, polled: Mapping[str, float]
+    db: apsw.Connection, queues: Queues, command: str | None, polled: Mapping[str, float]
 ) -> list[QueueStats]:
     """Counted from the indexes, never kept beside them: a count cannot be wrong."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     oldest: dict[tuple[str, str], float] = {}
     for state in _COUNTS:
-        rows = db.execute(SQL[f"count_{state}"], {"command": command or ""})
-        for tenant, name, count, since in rows:
-            found.setdefault((tenant, name), {})[state] = count
-            if state == "ready":
-                oldest[tenant, name] = since
+        for queue, count, since in db.execute(SQL[f"count_{state}"]):
+            name = queues.names[queue]
+            if command not in (None, name[1]):
+                continue
+            counts = found.setdefault(name, dict.fromkeys(_COUNTS, 0))
+            counts[state] = count
+            if state in ("ready", "aside"):
+                oldest[name] = min(oldest.get(name, since), since)
+    held = _paused(read_all(db, "all_policies", Policy, None))
     return [
         QueueStats(
-            tenant=tenant,
-            command=name,
-            ready=counts.get("ready", 0),
-            delayed=counts.get("delayed", 0),
-            in_progress=counts.get("leased", 0),
-            dead=counts.get("dead", 0),
-            oldest_ready_at=oldest.get((tenant, name), 0.0),
-            last_claim_at=polled.get(name, 0.0),
+            tenant=name[0],
+            command=name[1],
+            ready=counts["ready"] + counts["aside"],
+            delayed=counts["delayed"],
+            in_progress=counts["leased"],
+            dead=counts["dead"],
+            oldest_ready_at=oldest.get(name, 0.0),
+            last_claim_at=polled.get(name[1], 0.0),
+            paused=name in held or (ANY_TENANT, name[1]) in held,
         )
-        for (tenant, name), counts in sorted(found.items())
+        for name, counts in sorted(found.items())
     ]
 
 
-def audit(db: apsw.Connection, now: float, *, repair: bool) -> list[Inconsistency]:
-    """What contradicts itself. A task without a lease is left to the next start, which gives it
-    one that has ended."""
-    found: list[Inconsistency] = []
-    for kind, says in _AUDITS.items():
-        for seq, task_id in db.execute(SQL[kind]).fetchall():
-            if repair:
-                for statement in _REPAIRS.get(kind, ()):
-                    db.execute(SQL[statement], (seq,))
-                if kind == "audit_ended_state":
-                    db.execute(SQL["repair_ended"], {"now": now, "seq": seq})
-            mended = repair and kind != "audit_leaseless"
-            found.append(
-                Inconsistency(kind.removeprefix("audit_"), str(task_id or seq), says, mended)
-            )
-    return found
+def _paused(policies: list[Policy]) -> set[tuple[str, str]]:
+    return {(policy.tenant, policy.command) for policy in policies if policy.paused}
+
+
+# --- what is kept beside tasks ---------------------------------------------------------------
+
+T = TypeVar("T", Policy, Periodic, Subscription)
+
+
+def read_all(db: apsw.Connection, table: str, kind: type[T], tenant: str | None) -> list[T]:
+    """All of a small table, or one tenant's; in the order of their names."""
+    found: list[T] = [msgspec.json.decode(body, type=kind) for (body,) in db.execute(SQL[table])]
+    return [each for each in found if tenant in (None, each.tenant)]
+
+
+def read_policies(db: apsw.Connection, tenant: str | None) -> list[Policy]:
+    """One tenant's and those that hold for every tenant."""
+    found = read_all(db, "all_policies", Policy, None)
+    return [each for each in found if tenant is None or each.tenant in (tenant, ANY_TENANT)]
+
+
+def read_periodics(db: apsw.Connection, tenant: str | None) -> list[Periodic]:
+    found = read_all(db, "all_periodics", Periodic, tenant)
+    return sorted(found, key=lambda each: (each.name, each.tenant))
+
+
+def read_deliveries(
+    db: apsw.Connection, queues: Queues, tenant: str | None, *, given_up: bool, limit: int
+) -> list[Delivery]:
+    named: dict[str, Any] = {
+        "tenant": ANY_TENANT if tenant is None else tenant,
+        "given_up": int(given_up),
+        "limit": limit,
+    }
+    return [read_delivery(queues, values) for values in db.execute(SQL["deliveries"], named)]

@@ -6,6 +6,7 @@ plain turns: who was served goes to the end.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 
 class Turns:
@@ -16,7 +17,11 @@ class Turns:
 
     def add(self, command: str, tenant: str) -> None:
         """There is work here; a newcomer waits for its turn."""
-        self._tenants.setdefault(command, {}).setdefault(tenant)
+        waiting = self._tenants.get(command)
+        if waiting is None:
+            self._tenants[command] = {tenant: None}
+        else:
+            waiting.setdefault(tenant)
 
     def drop(self, command: str, tenant: str) -> None:
         """There is no work here any more."""
@@ -25,14 +30,25 @@ class Turns:
         if not waiting:
             self._tenants.pop(command, None)
 
+    def clear(self) -> None:
+        """Nothing is known any more."""
+        self._tenants.clear()
+
     def commands(self) -> list[str]:
         """All commands with work, the longest unserved first."""
         return list(self._tenants)
 
-    def tenants(self, command: str, among: Sequence[str]) -> list[str]:
-        """Tenants with work of that command, in turn; `among` empty means all."""
-        waiting = self._tenants.get(command, {})
-        return [tenant for tenant in waiting if not among or tenant in among]
+    def tenants(self, command: str, among: Sequence[str], count: int) -> list[str]:
+        """Up to `count` tenants with work of that command, in turn; `among` empty means all."""
+        waiting = self._tenants.get(command)
+        if waiting is None:
+            return []
+        if not among:
+            return list(islice(waiting, count))
+        if len(among) == 1:
+            return [among[0]] if among[0] in waiting else []
+        wanted = frozenset(among)
+        return list(islice((tenant for tenant in waiting if tenant in wanted), count))
 
     def served(self, command: str, tenant: str) -> None:
         """To the end of the row, both the tenant and the command."""

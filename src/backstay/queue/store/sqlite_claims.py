@@ -1,0 +1,111 @@
+"""The claim: whose turn it is, what the bounds allow, and in which order."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from backstay.queue.model import Claim, Policy, Task
+from backstay.queue.store.sql import SQL
+from backstay.queue.store.sqlite_rows import Row
+from backstay.queue.store.sqlite_step import Step
+
+
+def claim(step: Step, op: Claim) -> list[Task]:
+    """Up to `count` tasks, leased."""
+    step.open_gates()
+    taken: list[Task] = []
+    tokens = iter(op.tokens)
+    for command in op.commands or step.turns.commands():
+        while len(taken) < op.count:
+            left = op.count - len(taken)
+            tenants = step.turns.tenants(command, op.tenants, left)
+            if not tenants:
+                break
+            share = max(1, left // len(tenants))
+            for tenant in tenants:
+                wanted = min(share, op.count - len(taken))
+                taken += _serve(step, op, (tenant, command), wanted, tokens)
+    return taken
+
+
+def _serve(
+    step: Step, op: Claim, name: tuple[str, str], wanted: int, tokens: Iterator[str]
+) -> list[Task]:
+    """Of one queue. One that gives less than is wanted has no work any more, until it hears of
+    some: by a task, or by a bound that was lifted."""
+    tenant, command = name
+    queue = step.queues.numbers[name]
+    policy = step.bounds.policy(tenant, command)
+    if policy is None:
+        tasks = [_lease(step, op, row, next(tokens)) for row in _pick(step, queue, wanted)]
+    else:
+        tasks = _bounded(step, op, queue, policy, wanted, tokens)
+    if len(tasks) < wanted:
+        step.turns.drop(command, tenant)
+    else:
+        step.turns.served(command, tenant)
+    return tasks
+
+
+def _pick(step: Step, queue: int, count: int) -> list[Row]:
+    rows = step.db.execute(SQL["pick"], (queue, count)).fetchall()
+    return [step.queues.read(values) for values in rows]
+
+
+def _bounded(
+    step: Step, op: Claim, queue: int, policy: Policy, wanted: int, tokens: Iterator[str]
+) -> list[Task]:
+    """As many as the queue's bounds leave room for. A key that is at its bound must not hold up
+    those behind it: its tasks are set aside, each of them once, until its bound is lifted."""
+    room = min(wanted, step.room(queue, policy))
+    taken: list[Task] = []
+    while len(taken) < room:
+        rows = _pick(step, queue, room - len(taken))
+        if not rows:
+            break
+        full: set[str] = set()
+        for row in rows:
+            key = row.task.key
+            if key in full or not step.key_free(queue, key, policy):
+                full.add(key)
+                continue
+            taken.append(_lease(step, op, row, next(tokens)))
+            _spend(step, queue, key, policy)
+        for key in full:
+            step.db.execute(SQL["set_aside"], (key, queue))
+    if taken:
+        # What it could not have now is told when the rate lets it through.
+        step.room(queue, policy)
+    return taken
+
+
+def _spend(step: Step, queue: int, key: str, policy: Policy) -> None:
+    step.bounds.count(queue, 1)
+    if policy.rate:
+        step.bounds.spend((queue, ""), policy.rate, policy.burst, step.tick)
+    if key:
+        if policy.key_rate:
+            step.bounds.spend((queue, key), policy.key_rate, policy.burst, step.tick)
+        step.next_of_key(queue, key, policy)
+
+
+def _lease(step: Step, op: Claim, row: Row, token: str) -> Task:
+    now = step.now
+    seconds = op.lease_seconds
+    until = now + seconds
+    attempts = row.task.attempts + 1
+    step.db.execute(
+        SQL["lease"],
+        (now, attempts, op.worker, token, until, seconds, step.tick + seconds, now, row.seq),
+    )
+    step.wish(until)
+    return msgspec.structs.replace(
+        row.task,
+        state="leased",
+        attempts=attempts,
+        worker=op.worker,
+        lease_token=token,
+        lease_until=until,
+        claimed_at=now,
+        updated_at=now,
+    )
