@@ -24,7 +24,9 @@ class Call:
 class Receiver:
     """`behave(handler, call)` answers; without one everything is 204. Use as a context manager."""
 
-    def __init__(self, behave: Callable[[BaseHTTPRequestHandler, Call], None] | None = None) -> None:
+    def __init__(
+        self, behave: Callable[[BaseHTTPRequestHandler, Call], None] | None = None
+    ) -> None:
         self.behave = behave or status(204)
         self.calls: list[Call] = []
         self.released = threading.Event()

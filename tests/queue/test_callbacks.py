@@ -54,7 +54,9 @@ def test_a_malformed_timestamp_is_no_signature(timestamp: str):
 
 
 def test_an_empty_secret_verifies_nothing():
-    assert not verify("", "0", b"", "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad", 0.0)
+    assert not verify(
+        "", "0", b"", "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad", 0.0
+    )
 
 
 async def test_without_a_secret_calls_are_not_signed():
