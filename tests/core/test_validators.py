@@ -145,3 +145,15 @@ def test_any_published_text_is_a_set_or_refused(body):
 def test_any_published_keys_are_usable_or_left_out(given_keys):
     for key in read_set(msgspec.json.encode({"keys": given_keys})):
         assert not any(key.fits(algorithm) for algorithm in ALGORITHMS)
+
+
+async def test_a_judge_that_never_saw_the_key_says_less_than_one_that_found_the_signature_wrong():
+    static = Static({Secret("dev-token"): {"sub": "dev"}})
+    knows = Jwt(SharedSecret(ONE), "identity", "codeq", CLOCK, blame_bearer=True)
+    keys = issuer_keys(Secret(""), "http://127.0.0.1:9/", CLOCK)
+    strange = Jwt(keys, "w", "w", CLOCK)
+    blames = Jwt(keys, "w", "w", CLOCK, blame_bearer=True)
+    token = minted(Secret("c" * 32), "identity", "codeq")
+    for order in ([knows, static], [static, knows], [knows, strange, static], [blames, knows]):
+        refusal = await refused(FirstOf(order), token)
+        assert refusal.values == {"reason": "invalid signature"}

@@ -18,6 +18,7 @@ from backstay.core.clock import Clock, SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
 from backstay.core.health import Board, Check
 from backstay.core.metrics import Registry
+from backstay.core.profiling.api import Profiles
 from backstay.gateway.build import Parts, assemble
 from backstay.gateway.metrics import METRICS
 from backstay.gateway.settings import GatewaySettings, RouteSpec, Upstream
@@ -301,7 +302,8 @@ async def proxy(folder: Path) -> AsyncIterator[StartGateway]:
         table = upstreams if upstreams is not None else (upstream_at(address),)
         checks: list[Check] = []
         board = Board(clock, "1.0", checks)
-        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry, board)
+        seen = Profiles("gateway", clock)
+        parts = assemble(given, table, judge or Allow(), clock, Uuid7(clock), registry, board, seen)
         checks.extend(parts.checks)
         await parts.gateway.start()
         made.append(Running(parts, registry, board))

@@ -124,7 +124,10 @@ class Server:
 
 def clean_env() -> dict[str, str]:
     """This process's environment without what would steer the queue."""
-    names = ("CODEQ_", "BACKSTAY_", "LOG_", "JWT_", "REDIS_", "BACKOFF_")
+    names = (
+        *("CODEQ_", "BACKSTAY_", "LOG_", "JWT_", "REDIS_", "BACKOFF_", "ENV"),
+        *("WORKER_", "PRODUCER_", "IDENTITY_", "WEBHOOK_", "ALLOW"),
+    )
     kept = {name: text for name, text in os.environ.items() if not name.startswith(names)}
     return kept | {"NO_COLOR": "1"}
 

@@ -4,6 +4,7 @@ Each is absent loudly (`require.absent`) and registers itself, so that the confo
 name what a statement was proved against.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,24 @@ def kubectl() -> str:
         absent("kubectl", PEERS)
     subprocess.run([found, "version", "--client"], capture_output=True, check=True)
     return found
+
+
+@pytest.fixture(scope="session")
+def pprof(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """`pprof("-top", file)`: what the real `go tool pprof` says."""
+    go = shutil.which("go")
+    if go is None:
+        absent("go tool pprof", "Debian: sudo apt-get install golang-go")
+    home = str(tmp_path_factory.mktemp("pprof"))
+    env = {**os.environ, "PPROF_TMPDIR": home, "HOME": home}
+
+    def run(*words: object) -> str:
+        command = [go, "tool", "pprof", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 def _redis(binary: str, folder: Path, register: Register) -> Iterator[RedisServer]:

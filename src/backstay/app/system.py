@@ -68,6 +68,7 @@ async def build(
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
+    routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
         routes += native_routes(process.board, process.registry)
     app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))

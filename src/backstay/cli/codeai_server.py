@@ -24,6 +24,7 @@ def command(
     port: str | None,
     data: str | None,
     config: Path | None,
+    debug: bool | None,
     durability: str | None,
 ) -> int:
     """Serve a program: its endpoints, workflows, jobs and integrations.
@@ -39,6 +40,7 @@ def command(
         "--listen": listen,
         "--port": port,
         "--data": data,
+        "--debug": debug,
         "--durability": durability,
     }
     loaded = load(AppSettings, Given(flags=flags, env=os.environ, file=config))

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from backstay.cli import face
+from backstay.core.errors import Plain
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,6 +21,7 @@ def command(
     listen: str | None,
     data: str | None,
     config: Path | None,
+    debug: bool | None,
     durability: str | None,
     print_config: bool,
 ) -> int:
@@ -32,8 +34,13 @@ def command(
     from backstay.queue.settings import QueueSettings
     from backstay.queue.system import build
 
-    flags = {"--listen": listen, "--data": data, "--durability": durability}
-    loaded = load(QueueSettings, Given(flags=dict(flags), env=os.environ, file=config))
+    flags: dict[str, Plain] = {
+        "--listen": listen,
+        "--data": data,
+        "--debug": debug,
+        "--durability": durability,
+    }
+    loaded = load(QueueSettings, Given(flags=flags, env=os.environ, file=config))
     return run_process("queue", loaded, build)
 
 

@@ -110,8 +110,8 @@ def data_option(command: F) -> F:
 
 
 def server_options(*file_env: str) -> Callable[[F], F]:
-    """`--listen`, `--data` and `--config` of a server; its settings know their defaults. The
-    variables in `file_env` can name the file, too."""
+    """`--listen`, `--data`, `--config` and `--debug` of a server; its settings know their defaults.
+    The variables in `file_env` can name the file, too."""
     options = (
         click.option(
             "--listen",
@@ -125,6 +125,9 @@ def server_options(*file_env: str) -> Callable[[F], F]:
             type=click.Path(dir_okay=False, path_type=Path),
             envvar=file_env,
             help="Settings; the environment beats them.",
+        ),
+        click.option(
+            "--debug", is_flag=True, default=None, help="Profiles at 127.0.0.1:6060/debug/pprof/."
         ),
     )
 

@@ -34,14 +34,14 @@ def _reaching(asked: F) -> F:
 
 @command.command()
 @server_options()
-def serve(listen: str | None, data: str | None, config: Path | None) -> int:
+def serve(listen: str | None, data: str | None, config: Path | None, debug: bool | None) -> int:
     """Serve until told to stop: SIGTERM or Ctrl-C drains, a second one ends at once."""
     from backstay.core.process import run_process
     from backstay.core.settings import Given, load
     from backstay.gateway.settings import GatewaySettings
     from backstay.gateway.system import build
 
-    flags: dict[str, Plain] = {"--listen": listen, "--data": data}
+    flags: dict[str, Plain] = {"--listen": listen, "--data": data, "--debug": debug}
     loaded = load(GatewaySettings, Given(flags=flags, env=os.environ, file=config))
     return run_process("gateway", loaded, build)
 

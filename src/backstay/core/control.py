@@ -37,7 +37,8 @@ CONTROL_REFUSED = ErrorEntry(
     code="CORE061",
     message="{socket} answered {route} with {status}: {detail}",
     cause="the process is alive and did not do what was asked",
-    fix="ask for what it has: /live /checks /metrics /settings /breakers /probe/ID /drain",
+    fix="ask for what it has: /live /checks /metrics /settings /breakers /probe/ID /profile/KIND"
+    " /drain",
     status=502,
 )
 CONTROL_TAKEN = ErrorEntry(
@@ -155,6 +156,16 @@ async def ask(
 
     Raises `ControlSilent` when nobody answers within `deadline` seconds, CORE061 on a refusal.
     """
+    reply = await ask_raw(socket, route, deadline, body=body, method=method)
+    if reply.content_type == "application/json":
+        return msgspec.json.decode(reply.body)
+    return reply.body.decode()
+
+
+async def ask_raw(
+    socket: Path, route: str, deadline: float = 1.0, *, body: bytes = b"", method: str = ""
+) -> Reply:
+    """As `ask`, for an answer that is no text."""
     verb, _, path = route.rpartition(" ")
     verb = method or verb or ("POST" if body else "GET")
     try:
@@ -184,18 +195,25 @@ async def _exchange(socket: Path, verb: str, path: str, body: bytes) -> bytes:
         writer.close()
 
 
-def _decode(socket: Path, route: str, raw: bytes) -> Any:
+def _decode(socket: Path, route: str, raw: bytes) -> Reply:
     head, found, body = raw.partition(b"\r\n\r\n")
     if not found:
         raise ControlSilent(socket, "refused", "the connection was closed without an answer")
     lines = head.decode("latin-1").split("\r\n")
     status = int(lines[0].split(" ")[1])
-    is_json = any(line.lower() == "content-type: application/json" for line in lines)
-    value = msgspec.json.decode(body) if is_json else body.decode()
+    fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+    reply = Reply(body, fields.get("content-type", ""), status)
     if status >= HTTPStatus.BAD_REQUEST:
-        detail = value.get("detail", "") if isinstance(value, dict) else str(value)[:200]
+        detail = _detail(reply)
         raise Fault(CONTROL_REFUSED, socket=str(socket), route=route, status=status, detail=detail)
-    return value
+    return reply
+
+
+def _detail(reply: Reply) -> str:
+    if reply.content_type == "application/json":
+        value = msgspec.json.decode(reply.body)
+        return str(value.get("detail", "")) if isinstance(value, dict) else ""
+    return reply.body[:200].decode("utf-8", "replace")
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, bytes]:

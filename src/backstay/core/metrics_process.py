@@ -20,7 +20,7 @@ def process_samples(started: float) -> Iterator[tuple[Metric, float]]:
     spent = os.times()
     yield _CPU, spent.user + spent.system
     yield _START, started
-    yield _RSS, float(_resident())
+    yield _RSS, float(resident_bytes())
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
             yield _FDS, float(len(os.listdir(folder)) - 1)  # noqa: PTH208 - counts, no paths
@@ -31,7 +31,8 @@ def process_samples(started: float) -> Iterator[tuple[Metric, float]]:
     yield _MAX_FDS, float("inf") if limit == resource.RLIM_INFINITY else float(limit)
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
+    """What this process holds of the machine's memory."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
         return pages * resource.getpagesize()

@@ -29,6 +29,7 @@ from backstay.core.logs import configure
 from backstay.core.metrics import Registry
 from backstay.core.process_errors import INTERNAL, NO_PROBE, NOTHING_TO_RESET
 from backstay.core.process_settings import ProcessSettings
+from backstay.core.profiling.api import Profiles
 from backstay.core.runtime import ExitReason, make_folder, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
 from backstay.core.settings import Loaded, Value
@@ -56,6 +57,7 @@ class Process(msgspec.Struct, Generic[S]):
     probes: dict[str, Probe] = {}
     backups: dict[str, Backup] = {}
     _board: Board | None = None
+    _profiles: Profiles | None = None
 
     @property
     def board(self) -> Board:
@@ -64,6 +66,14 @@ class Process(msgspec.Struct, Generic[S]):
         if self._board is None:
             self._board = Board(self.clock, __version__, self.board_checks)
         return self._board
+
+    @property
+    def profiles(self) -> Profiles:
+        """What it is doing, for its own HTTP face: `process.profiles.endpoints(access)`; the
+        control socket has them anyway."""
+        if self._profiles is None:
+            self._profiles = Profiles(self.name, self.clock)
+        return self._profiles
 
     @property
     def socket(self) -> Path:
@@ -104,7 +114,7 @@ def run_process(
 async def _live(process: Process[S], build: Build[S]) -> str:
     stopping = _Stopping(process.name)
     stopping.listen()
-    parts = await build(process)
+    parts = [*await build(process), *_debug_port(process)]
     services = [part for part in parts if not isinstance(part, Loop)]
     stage = _Stage(process, services)
     routes = _routes(process, stage, stopping)
@@ -112,6 +122,15 @@ async def _live(process: Process[S], build: Build[S]) -> str:
     # First in, last out: the control socket answers while the rest starts and drains.
     await run([control, *parts, process.board, stage], process.clock, stopping.event)
     return stopping.why
+
+
+def _debug_port(process: Process[S]) -> Sequence[Service]:
+    if not process.loaded.settings.debug:
+        return ()
+    # Imported here: without --debug nobody pays for a second server.
+    from backstay.core.profiling.port import debug_server
+
+    return [debug_server(process.name, process.profiles, process.clock, process.ids)]
 
 
 class _Stopping:
@@ -209,6 +228,7 @@ def _routes(process: Process[S], stage: _Stage, stopping: _Stopping) -> Routes:
         "GET /settings": settings,
         "POST /drain": drain,
         **_system_routes(process),
+        **process.profiles.control(),
     }
 
 

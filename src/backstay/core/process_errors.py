@@ -1,6 +1,6 @@
 """What a process as such can fail with, and what its control socket refuses."""
 
-from backstay.core.errors import ErrorEntry
+from backstay.core.errors import ErrorEntry, Exit
 
 INTERNAL = ErrorEntry(
     code="CORE065",
@@ -21,4 +21,20 @@ NO_PROBE = ErrorEntry(
     cause="it has {known}",
     fix="name one of these",
     status=404,
+)
+PROFILE_RUNS = ErrorEntry(
+    code="CORE068",
+    message="a CPU profile of {name} is being made already",
+    cause="two at once would measure each other",
+    fix="fetch it again once the other has ended",
+    status=409,
+    retryable=True,
+)
+BAD_PROFILE = ErrorEntry(
+    code="CORE069",
+    message="{name}={given!r} cannot be used for a profile",
+    cause="{expected}",
+    fix="correct it, or leave it out",
+    status=400,
+    exit=Exit.USAGE,
 )

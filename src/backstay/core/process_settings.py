@@ -1,7 +1,7 @@
 """What every process of Backstay can be told, whichever system it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from backstay.core.logs import LogSettings
 from backstay.core.settings import Option
@@ -13,3 +13,10 @@ class ProcessSettings(LogSettings, frozen=True):
     data: Annotated[Path, Option("the data folder", ("BACKSTAY_DATA",), "data", "--data")] = Path(
         ".backstay"
     )
+    profiling: Annotated[
+        Literal["off", "admin", "open"],
+        Option("who may fetch /debug/pprof: nobody, admins, anybody", ("PROFILING",), "profiling"),
+    ] = "admin"
+    debug: Annotated[
+        bool, Option("serve /debug/pprof on 127.0.0.1:6060, too", (), "debug", "--debug")
+    ] = False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CACHE_LIMIT = 10_000
 _TOKEN_LIMIT = 16_384
 _SHOWN = 100
+_NOT_STATIC = "it is none of the configured tokens"
 # What parsing a hostile text can raise; deep nesting ends in a RecursionError.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
 
@@ -115,10 +116,14 @@ class Jwt:
 
     def _unsupported(self, algorithm: str) -> Fault:
         supported = ", ".join(self._keys.algorithms)
-        if self._blame_bearer:
-            reason = f"signed with {algorithm}, not with one of: {supported}"
-            return Fault(faults.AUTH_INVALID, reason=reason)
-        return Fault(faults.AUTH_ALGORITHM, algorithm=algorithm, supported=supported)
+        refusal = Fault(faults.AUTH_ALGORITHM, algorithm=algorithm, supported=supported)
+        if not self._blame_bearer:
+            return refusal
+        blaming = Fault(
+            faults.AUTH_INVALID, reason=f"signed with {algorithm}, not with one of: {supported}"
+        )
+        blaming.__cause__ = refusal
+        return blaming
 
     async def _key(self, kid: str, algorithm: str) -> "Key":
         try:
@@ -174,7 +179,7 @@ class Static:
             if hmac.compare_digest(digest, given):
                 found = bearer
         if found is None:
-            raise Fault(faults.AUTH_INVALID, reason="it is none of the configured tokens")
+            raise Fault(faults.AUTH_INVALID, reason=_NOT_STATIC)
         return found
 
 
@@ -197,7 +202,12 @@ class FirstOf:
                 return await validator.validate(token)
             except Fault as refusal:
                 refusals.append(refusal)
-        raise min(reversed(refusals), key=_telling)
+        raise most_telling(refusals)
+
+
+def most_telling(refusals: Sequence[Fault]) -> Fault:
+    """Of several validators' refusals of one token the one that says most; of equals the last."""
+    return min(reversed(refusals), key=_telling)
 
 
 # Only a token with a good signature gets as far as these; after them, what may be our own fault.
@@ -214,7 +224,11 @@ _TELLING = (
 
 
 def _telling(refusal: Fault) -> int:
-    entry = refusal.entry
+    if refusal.values.get("reason") == _NOT_STATIC:
+        return len(_TELLING)  # true of every token that was meant for somebody else
+    # Blaming the bearer does not make an unknown key say more than a wrong signature.
+    cause = refusal.__cause__
+    entry = cause.entry if isinstance(cause, Fault) else refusal.entry
     return _TELLING.index(entry) if entry in _TELLING else 0
 
 

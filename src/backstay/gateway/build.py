@@ -10,6 +10,7 @@ from backstay.core.breaker import Breaker, State
 from backstay.core.clock import Clock, Ids
 from backstay.core.health import Board, Check
 from backstay.core.metrics import Registry
+from backstay.core.profiling.api import Profiles
 from backstay.core.server import Listen
 from backstay.core.service import Loop, Service
 from backstay.gateway.exchange import Exchange, Observer, Stage
@@ -19,6 +20,7 @@ from backstay.gateway.loops import Housekeeping
 from backstay.gateway.observers import AccessLog, Counting
 from backstay.gateway.own import OwnRoutes
 from backstay.gateway.pool import Pool, PoolLimits
+from backstay.gateway.profiles import SystemProfiles
 from backstay.gateway.relay import Timeouts
 from backstay.gateway.service import Gateway
 from backstay.gateway.settings import GatewaySettings, Upstream
@@ -53,6 +55,7 @@ def assemble(
     ids: Ids,
     registry: Registry,
     board: Board,
+    profiles: Profiles,
 ) -> Parts:
     """Needs a running event loop; opens nothing. `board` is the process's, read for `/health`."""
     pools = _pools(settings, upstreams)
@@ -65,7 +68,8 @@ def assemble(
     parts: list[Parts] = []
     health = Health(board, systems, breakers)
     ready = lambda: parts[0].gateway.ready() and board.ready()  # noqa: E731
-    own = OwnRoutes(health, breakers, upstreams, registry, ready)
+    shown = SystemProfiles(profiles, upstreams, settings.profiling)
+    own = OwnRoutes(health, breakers, upstreams, registry, ready, shown)
     stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard)
     observers: list[Observer] = [guard.observe, Counting(registry), access]
     timeouts = Timeouts(total=settings.unary_timeout, idle=settings.idle_timeout)

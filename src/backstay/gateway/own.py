@@ -15,6 +15,7 @@ from backstay.core.metrics import Registry, merge
 from backstay.gateway.errors import NO_BREAKER, WRONG_METHOD
 from backstay.gateway.exchange import Answer, Decision, Exchange
 from backstay.gateway.health import Health
+from backstay.gateway.profiles import SystemProfiles
 from backstay.gateway.settings import RouteSpec, Upstream
 
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +38,7 @@ class OwnRoutes:
         upstreams: Sequence[Upstream],
         registry: Registry,
         ready: Callable[[], bool],
+        profiles: SystemProfiles,
     ) -> None:
         self._health = health
         self._breakers = breakers
@@ -54,8 +56,9 @@ class OwnRoutes:
             "/startupz": self._readiness,
             "/metrics": self._metrics,
             _BREAKERS: self._list,
+            **profiles.handlers(),
         }
-        self._specs = {path: RouteSpec(path) for path in self._get}
+        self._specs = {path: RouteSpec(path) for path in self._get} | dict(profiles.specs())
         self._reset_spec = RouteSpec(f"{_BREAKERS}/{{target}}/reset", auth="admin")
 
     @property

@@ -24,7 +24,14 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
     trust = trust_of(settings, process.clock)
     process.registry.declare(METRICS)
     parts = assemble(
-        settings, upstreams, trust, process.clock, process.ids, process.registry, process.board
+        settings,
+        upstreams,
+        trust,
+        process.clock,
+        process.ids,
+        process.registry,
+        process.board,
+        process.profiles,
     )
     process.board_checks.extend(parts.checks)
     process.breakers.update(parts.breakers)

@@ -8,14 +8,14 @@ import msgspec
 
 from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
-from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
 from backstay.queue.api.rates import Rate
+from backstay.queue.auth_settings import AuthSettings
 from backstay.queue.errors import NO_REDIS_YET
 from backstay.queue.model import Rules
 
 
-class QueueSettings(ProcessSettings, frozen=True):
+class QueueSettings(AuthSettings, frozen=True):
     """Seconds are numbers, as in codeQ's own files."""
 
     listen: Annotated[
@@ -71,15 +71,6 @@ class QueueSettings(ProcessSettings, frozen=True):
         Option("how long ended tasks are kept", ("RETENTION_SECONDS",), "retentionSeconds"),
         msgspec.Meta(gt=0),
     ] = 86_400.0
-    jwt_secret: Annotated[
-        Secret, Option("HS256 secret; unset: loopback only", ("JWT_SECRET",), "jwtSecret")
-    ] = Secret("")
-    jwt_issuer: Annotated[
-        str, Option("issuer that tokens must name", ("JWT_ISSUER",), "jwtIssuer")
-    ] = "backstay"
-    jwt_audience: Annotated[
-        str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
-    ] = "backstay"
     producer_requests_per_minute: Annotated[
         float,
         Option(
@@ -187,12 +178,18 @@ class QueueSettings(ProcessSettings, frozen=True):
                 f"backoffBaseSeconds {self.backoff_base_seconds:g} is above"
                 f" backoffMaxSeconds {self.backoff_max_seconds:g}"
             )
-
         if self.result_webhook_base_backoff_seconds > self.result_webhook_max_backoff_seconds:
             yield (
                 f"resultWebhookBaseBackoffSeconds {self.result_webhook_base_backoff_seconds:g} is"
                 f" above resultWebhookMaxBackoffSeconds {self.result_webhook_max_backoff_seconds:g}"
             )
+        yield from self.auth_problems()
+        # On a Unix socket it is a part of something that was configured as a whole.
+        if not self.dev and not self.address.startswith("unix:"):
+            if not self.jwt_secret:
+                yield from self.missing()
+            if not self.webhook_hmac_secret:
+                yield self.required("WEBHOOK_HMAC_SECRET", "webhookHmacSecret")
 
     @property
     def address(self) -> str:

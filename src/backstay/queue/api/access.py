@@ -16,7 +16,8 @@ CLAIM, HEARTBEAT, ABANDON, NACK, RESULT = (
     "codeq:nack",
     "codeq:result",
 )
-SUBSCRIBE = "codeq:subscribe"
+WORKER_SCOPES = (CLAIM, HEARTBEAT, ABANDON, NACK, RESULT, SUBSCRIBE)
+"""What a worker's token can hold."""
 LOOKERS = (PRODUCE, CLAIM, RESULT, ADMIN)
 
 
