@@ -46,7 +46,14 @@ class Response(msgspec.Struct, frozen=True):
     headers: Headers = ()
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+class Later(msgspec.Struct, frozen=True):
+    """In place of an answer: `wait` gives it in a while, and is cancelled when the client goes away
+    before. What can be answered at once is a Response: watching a client costs more than that."""
+
+    wait: Callable[[], Awaitable[Response]]
+
+
+Handler = Callable[[Request], Awaitable[Response | Later]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -54,7 +61,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     logs and metrics (bounded cardinality), the path template unless given.
 
     `scope` is what a principal must hold ("" for public); handlers judge anything finer.
-    A `long` endpoint is cancelled when its client goes away.
+    `long` ones may answer `Later`.
     """
 
     method: str

@@ -43,6 +43,7 @@ class Beside:
             settings.webhook_hmac_secret,
             settings.webhook_timeout_seconds,
             process.breakers,
+            process.tracer,
         )
         tries = Tries(
             settings.result_webhook_max_attempts,

@@ -16,6 +16,7 @@ from backstay.core.egress import EgressRules
 from backstay.core.http import Client, Limits
 from backstay.core.http_errors import CallFailed, EgressError
 from backstay.core.settings import Secret
+from backstay.core.tracing import OFF, Tracer
 from backstay.queue.lanes import Ended, Tried
 from backstay.queue.webhooks import DELIVERY, SIGNATURE, TIMESTAMP, sign
 
@@ -23,6 +24,9 @@ _CONNECT = 5.0
 _CONNECTIONS = 100
 _GOOD = range(200, 300)
 _WORTH_WAITING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+Kind = Literal["task_result", "queue_ready"]
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -46,9 +50,11 @@ class Outgoing:
         secret: Secret,
         seconds: float,
         breakers: MutableMapping[str, Breaker],
+        tracer: Tracer = OFF,
     ) -> None:
         self.seconds = seconds
         self.breakers = breakers
+        self._tracer = tracer
         self._clock = clock
         self._secret = secret
         self._callers: list[Callable[[float], Awaitable[None]]] = []
@@ -74,8 +80,16 @@ class Outgoing:
         await self.drain(0.0)
         await self._client.close()
 
-    async def post(self, url: str, id: str, body: bytes, trace: str = "") -> Sent:
-        """Never raises for what the receiver does."""
+    async def post(self, kind: Kind, url: str, id: str, body: bytes, trace: str = "") -> Sent:
+        """Never raises for what the receiver does. `trace` is the traceparent of whoever caused
+        the call."""
+        with self._tracer.span(f"codeq.webhook.{kind}", trace, "client") as span:
+            sent = await self._post(url, id, body, span.traceparent)
+            if sent.error:
+                span.fail(sent.error)
+            return sent
+
+    async def _post(self, url: str, id: str, body: bytes, trace: str) -> Sent:
         timestamp = str(int(self._clock.now()))
         headers = {"Content-Type": "application/json", TIMESTAMP: timestamp, DELIVERY: id}
         if secret := self._secret.reveal():

@@ -122,7 +122,7 @@ class Callbacks:
         if task is None or task.state not in ENDED:
             return await self._drop(delivery, task)
         body = msgspec.json.encode(body_of(task))
-        sent = await self._outgoing.post(delivery.url, delivery.id, body, task.trace)
+        sent = await self._outgoing.post("task_result", delivery.url, delivery.id, body, task.trace)
         await self._settle(delivery, task, sent)
         return sent.host
 

@@ -154,7 +154,9 @@ class Notices:
             tenant_id=tenant,
         )
         body = msgspec.json.encode(told)
-        sent = await self._outgoing.post(subscription.url, told.notification_id, body)
+        sent = await self._outgoing.post(
+            "queue_ready", subscription.url, told.notification_id, body
+        )
         outcome = "success" if sent.how == "taken" else "failure"
         self._metrics.called("queue_ready", command, outcome)
         if sent.error:
