@@ -12,6 +12,7 @@ from backstay.core.egress import EgressRules
 from backstay.core.metrics import Registry
 from backstay.core.service import Loop, Service, run
 from backstay.core.settings import Secret
+from backstay.core.tracing import OFF, Tracer
 from backstay.queue.loops.callbacks import Callbacks, Tries
 from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
@@ -38,6 +39,7 @@ class Yard:
         secret: str = "",
         seconds: float = 5.0,
         tries: Tries = FAST,
+        tracer: Tracer = OFF,
     ) -> None:
         self.clock = clock or SystemClock()
         self.engine = engine or MemoryEngine(RULES, self.clock, SystemDice())
@@ -46,7 +48,7 @@ class Yard:
         self.registry = Registry((), self.clock)
         metrics = QueueMetrics(self.registry, self.clock)
         self.outgoing = Outgoing(
-            self.clock, EgressRules(allow), Secret(secret), seconds, self.breakers
+            self.clock, EgressRules(allow), Secret(secret), seconds, self.breakers, tracer
         )
         self.callbacks = Callbacks(self.engine, self.outgoing, self.clock, metrics, tries)
         self.notices = Notices(self.engine, self.outgoing, self.clock, self.ids, metrics)

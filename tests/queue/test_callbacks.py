@@ -15,10 +15,12 @@ from tests.queue.test_auth import KEY, minted
 
 from backstay.core.control import ask
 from backstay.core.runtime import find_runtime
+from backstay.core.tracing import TracingSettings, make_tracer
 from backstay.queue.loops.callbacks import Tries
 from backstay.queue.model import Cancel, Nack, Redrive, Task
 from backstay.queue.webhooks import verify
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CLOSED = "http://127.0.0.1:9/closed"
 
 
@@ -28,8 +30,7 @@ CLOSED = "http://127.0.0.1:9/closed"
 async def test_a_result_is_told_with_all_fields_and_a_signature_that_verifies():
     with Receiver() as receiver:
         async with Yard(secret="s3cret").running() as yard:
-            trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-            task = await yard.end(f"{receiver.url}/hook?a=1", trace=trace)
+            task = await yard.end(f"{receiver.url}/hook?a=1", trace=TRACE)
             await until(lambda: receiver.calls)
             now = yard.clock.now()
             await until(lambda: _none(yard.waiting()))
@@ -45,7 +46,7 @@ async def test_a_result_is_told_with_all_fields_and_a_signature_that_verifies():
         "completedAt": call.json["completedAt"],
     }
     assert call.headers["content-type"] == "application/json"
-    assert call.headers["traceparent"] == trace
+    assert call.headers["traceparent"] == TRACE
     timestamp, signature = call.headers["x-codeq-timestamp"], call.headers["x-codeq-signature"]
     assert verify("s3cret", timestamp, call.body, signature, now)
     assert not verify("other", timestamp, call.body, signature, now)
@@ -71,6 +72,18 @@ async def test_without_a_secret_calls_are_not_signed():
             await yard.end(receiver.url)
             await until(lambda: receiver.calls)
     assert "x-codeq-signature" not in receiver.calls[0].headers
+
+
+async def test_with_tracing_on_the_call_is_a_span_of_the_creators_trace():
+    settings = TracingSettings(tracing_enabled=True, tracing_otlp_endpoint="http://127.0.0.1:9")
+    tracer = make_tracer(settings, "queue")
+    with Receiver() as receiver:
+        async with Yard(tracer=tracer).running() as yard:
+            await yard.end(receiver.url, trace=TRACE)
+            await until(lambda: receiver.calls)
+    version, trace, span, _ = receiver.calls[0].headers["traceparent"].split("-")
+    assert [version, trace] == TRACE.split("-")[:2]
+    assert span != TRACE.split("-")[2]
 
 
 async def test_weakness_11_every_way_to_end_is_told():
