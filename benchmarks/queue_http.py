@@ -14,7 +14,7 @@ import sys
 import time
 
 import uvloop
-from queue_load import Connection, connect, get, median, post, run, serving, status
+from queue_load import Connection, connect, median, post, run, serving, status
 
 RUNS = int(os.environ.get("RUNS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
@@ -64,7 +64,10 @@ async def batch(connection: Connection) -> int:
 
 
 def throughput() -> None:
-    for name, cycle, connections in (("batches of 100", batch, 4), ("single operations", single, 64)):
+    for name, cycle, connections in (
+        ("batches of 100", batch, 8),
+        ("single operations", single, 64),
+    ):
         if not wanted("batch" if cycle is batch else "single"):
             continue
         found = []
@@ -76,12 +79,18 @@ def throughput() -> None:
         print(f"{name}, {connections} connections, median of {RUNS} runs of {SECONDS:g} s")
         print(f"  cycles/s          {median([f.rate for f, _ in found]):10,.0f}")
         print(f"  requests/s        {median([f.asked for f, _ in found]):10,.0f}")
-        print(f"  request p50, p99  {median([f.percentile(0.5) for f, _ in found]):10.2f} ms,"
-              f" {median([f.percentile(0.99) for f, _ in found]):.2f} ms")
+        print(
+            f"  request p50, p99  {median([f.percentile(0.5) for f, _ in found]):10.2f} ms,"
+            f" {median([f.percentile(0.99) for f, _ in found]):.2f} ms"
+        )
         per = [1e6 * cpu * f.took / max(1, f.done) for f, cpu in found]
-        print(f"  server CPU        {median([cpu for _, cpu in found]):10.2f} cores,"
-              f" {median(per):.0f} µs per cycle")
-        print(f"  own CPU           {median([f.own_cpu for f, _ in found]):10.2f} cores", flush=True)
+        print(
+            f"  server CPU        {median([cpu for _, cpu in found]):10.2f} cores,"
+            f" {median(per):.0f} µs per cycle"
+        )
+        print(
+            f"  own CPU           {median([f.own_cpu for f, _ in found]):10.2f} cores", flush=True
+        )
 
 
 async def wake_ups(port: int, idle: int, samples: int = 400) -> list[float]:
@@ -130,7 +139,9 @@ def wakes(idle: int) -> None:
     print(f"wake-up of a long poll{beside}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     if idle:
         memory = median([more for _, more in found])
-        print(f"  memory of the server: {memory:,.0f} MB more, {memory * 1024 / idle:.1f} KB a poll")
+        print(
+            f"  memory of the server: {memory:,.0f} MB more, {memory * 1024 / idle:.1f} KB a poll"
+        )
 
 
 async def _fill(port: int, count: int) -> None:

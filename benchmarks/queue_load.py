@@ -1,4 +1,4 @@
-"""The load tool of the queue's benchmarks: HTTP/1.1 written and read by hand on raw sockets, so that
+"""The load tool of the queue benchmarks: HTTP/1.1 written and read by hand on raw sockets, so that
 what is measured is the server. Bodies are prepared bytes; of an answer only its end is looked for.
 
     fast = Load("127.0.0.1:8080")

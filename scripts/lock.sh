@@ -24,7 +24,7 @@ compile() {
 	echo "$file"
 }
 
-compile dev pyproject.toml --group dev
+compile dev pyproject.toml --group dev --extra otel
 compile runtime pyproject.toml --constraint requirements/dev.txt
 compile build --group build --constraint requirements/dev.txt
 compile peers --group peers --constraint requirements/dev.txt

@@ -1,6 +1,10 @@
 """Ids are ordered and unique whatever the clock does; times are written one way."""
 
+from datetime import UTC, datetime
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backstay.core.clock import Uuid7, parse_rfc3339, rfc3339
 from backstay.core.virtual import VirtualClock
@@ -33,3 +37,15 @@ def test_times_are_written_in_utc_with_microseconds() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         parse_rfc3339("2025-06-15T15:06:40")
+
+
+@given(st.floats(-6e10, 2.5e11))
+def test_a_time_is_written_as_datetime_rounds_it(epoch):
+    expected = datetime.fromtimestamp(epoch, UTC).strftime("%H:%M:%S.%fZ")
+    assert rfc3339(epoch).endswith(expected)
+
+
+@pytest.mark.parametrize("epoch", [0.9999996, -0.0000004, 1.5e-6, 2.5e-6, -1.25, 1e9 + 0.1])
+def test_a_time_at_the_edge_of_a_second_is_written_as_datetime_rounds_it(epoch):
+    text = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert rfc3339(epoch) == text

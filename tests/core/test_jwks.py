@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from structlog.testing import capture_logs
 from tests.servers.issuer import JwksIssuer
+from tests.servers.oidc import CLIENT
 
 from backstay.core.clock import SystemClock
 from backstay.core.context import Principal
@@ -348,6 +349,16 @@ async def test_a_key_that_is_not_for_this_is_no_key(issuer, judge, spoilt):
 async def test_a_key_published_with_its_private_part_is_everybodys_and_so_nobodys(issuer, judge):
     issuer.published[0] = issuer.private_members(issuer.published[0]["kid"])
     assert await code(judge, issuer.mint()) == "AUTH006"
+
+
+@pytest.mark.peer
+async def test_a_provider_of_somebody_else_is_understood(oidc_provider, clock):
+    keys = Jwks(oidc_provider.jwks_url, clock)
+    judge = Jwt(keys, oidc_provider.issuer, CLIENT, clock)
+    token = oidc_provider.id_token("ada")
+    assert (await judge.validate(token)).sub == "ada"
+    assert await code(Jwt(keys, oidc_provider.issuer, "others", clock), token) == "AUTH004"
+    assert await code(judge, f"{token[:-8]}AAAAAAAA") == "AUTH001"
 
 
 @pytest.mark.filterwarnings("ignore:Key size")

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -11,7 +13,7 @@ import structlog
 from backstay.core.breaker import Breaker, BreakerSettings
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
-from backstay.core.logs import LogSettings, configure, request_debug
+from backstay.core.logs import LogSettings, configure, debugs, request_debug
 from backstay.core.settings import Given, Secret, load
 from backstay.core.virtual import VirtualClock
 
@@ -190,3 +192,70 @@ def test_the_settings_come_from_the_four_variables():
     assert load(LogSettings, Given(env=env)).settings == LogSettings(
         log_level="debug", log_format="text", log_output="stderr", log_add_source=True
     )
+
+
+async def test_lines_of_one_turn_are_written_together_and_in_order(log):
+    logger = log.start()
+    logger.info("first")
+    logger.info("second")
+    assert log.text == ""
+    await asyncio.sleep(0)
+    assert [line["msg"] for line in log.lines] == ["first", "second"]
+    logger.info("third")
+    logger.warning("fourth")
+    # What a person looks for after a crash does not wait, and does not overtake.
+    assert [line["msg"] for line in log.lines][2:] == ["third", "fourth"]
+
+
+async def test_more_than_a_pipe_takes_at_once_does_not_wait_for_the_turn(log):
+    logger = log.start()
+    for n in range(100):
+        logger.info("line", n=n)
+    assert [line["n"] for line in log.lines] == list(range(len(log.lines)))
+    assert len(log.lines) > 50
+    await asyncio.sleep(0)
+    assert len(log.lines) == 100
+
+
+def test_a_normal_end_of_the_process_loses_no_line(tmp_path):
+    path = tmp_path / "end.log"
+    program = (
+        "import asyncio, structlog\n"
+        "from backstay.core.logs import LogSettings, configure\n"
+        f"configure(LogSettings(log_output={str(path)!r}), 'x')\n"
+        "async def main():\n"
+        "    structlog.get_logger('x').info('the last words')\n"
+        "    asyncio.get_running_loop().stop()\n"
+        "loop = asyncio.new_event_loop()\n"
+        "task = loop.create_task(main())\n"
+        "loop.run_forever()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert json.loads(path.read_text())["msg"] == "the last words"
+
+
+def test_lines_of_threads_are_whole(log):
+    logger = log.start()
+
+    async def many():
+        await asyncio.gather(
+            *(asyncio.to_thread(lambda: [logger.info("t", n=n) for n in range(50)]) for _ in "abc"),
+            _some(logger),
+        )
+
+    async def _some(logger):
+        for n in range(50):
+            logger.info("loop", n=n)
+            await asyncio.sleep(0)
+
+    asyncio.run(many())
+    assert sorted(line["msg"] for line in log.lines) == ["loop"] * 50 + ["t"] * 150
+
+
+def test_whether_debug_lines_are_written_can_be_asked(log):
+    log.start(log_level="info")
+    assert not debugs()
+    with request_debug(on=True):
+        assert debugs()
+    log.start(log_level="debug")
+    assert debugs()

@@ -151,3 +151,42 @@ def test_no_text_from_outside_takes_long(text):
     began = time.process_time()
     redactor.redact(text)
     assert time.process_time() - began < 0.5
+
+
+PIECES = st.sampled_from(
+    [
+        "token",
+        "Bearer ",
+        "a-known-secret",
+        "eyJhbGciOi.abc.def",
+        "://u:p@h",
+        "x",
+        '"',
+        " = ",
+        "é",
+        "K",
+    ]
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.lists(PIECES, max_size=4).map("".join), max_size=4))
+def test_a_line_that_is_called_harmless_has_nothing_to_mask(event):
+    known = Redactor()
+    known.learn("a-known-secret")
+    if known.harmless(json.dumps(event, ensure_ascii=False).encode()):
+        assert known.redact_plain(event) == event
+
+
+def test_lines_with_secrets_are_never_called_harmless():
+    known = Redactor()
+    known.learn("a-known-secret")
+    for event in (
+        {"path": "/a-known-secret"},
+        {"dbPassword": "x"},
+        {"x": "Authorization: Bearer abcdefgh12345678"},
+        {"x": "eyJhbGciOiJIUzI1NiJ9.e30.abcd"},
+        {"x": "postgres://u:p@host/db"},
+        {"apiKey": 1},
+    ):
+        assert not known.harmless(json.dumps(event).encode())
+    assert known.harmless(b'{"msg":"http request","path":"/v1/codeq/tasks","status":200}')

@@ -14,7 +14,7 @@ from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
 from backstay.core.errors import Fault
 from backstay.core.server import HttpServer, Listen
-from backstay.core.web import Endpoint, Request, Response, decode_json, json_response
+from backstay.core.web import Endpoint, Later, Request, Response, decode_json, json_response
 from backstay.core.web_errors import DRAINING
 
 
@@ -76,7 +76,10 @@ class Face:
     async def busy(self, request: Request) -> Response:
         raise Fault(DRAINING, service="x", retry_after=7)
 
-    async def wait(self, request: Request) -> Response:
+    async def wait(self, request: Request) -> Later:
+        return Later(self._waiting)
+
+    async def _waiting(self) -> Response:
         self.entered.set()
         try:
             await asyncio.sleep(30)

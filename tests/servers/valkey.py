@@ -2,11 +2,13 @@
 
 import importlib.util
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers.running import Running
+from tests.servers.running import Running, until
 
 from backstay.up.ports import free_port
 
@@ -31,26 +33,35 @@ def system_binary() -> str | None:
 
 
 class RedisServer:
-    """One server on a free loopback port, its appendonly file in `folder`, synced at every write."""
+    """One server on a free loopback port, its appendonly file in `folder`, synced at every write.
 
-    def __init__(self, binary: str, folder: Path) -> None:
+    `options` are written as on its command line and win over these.
+    """
+
+    def __init__(self, binary: str, folder: Path, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.host = "127.0.0.1"
         self.port = free_port()
         self.name = Path(binary).name
-        options = f"--port {self.port} --bind {self.host} --appendonly yes --appendfsync always"
-        command = [
-            binary,
-            *options.split(),
-            "--daemonize",
-            "no",
-            "--save",
-            "",
-            "--dir",
-            str(folder),
-        ]
-        self.running = Running(command, folder / "server.log")
-        self.running.wait_until(lambda: self.ask("PING") == "+PONG")
+        given = f"--port {self.port} --bind {self.host} --appendonly yes --appendfsync always"
+        folders = ["--daemonize", "no", "--save", "", "--dir", str(folder)]
+        self._command = [binary, *given.split(), *folders, *options]
+        self._log = folder / "server.log"
+        self.running = self._start()
+
+    def _start(self) -> Running:
+        running = Running(self._command, self._log)
+        # One that wants a password answers, too.
+        running.wait_until(lambda: self.ask("PING").startswith(("+PONG", "-NOAUTH")))
+        return running
+
+    def kill(self) -> None:
+        """kill -9, as a crash of the machine would look to everybody else."""
+        self.running.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Again on the same port and folder; returns once it has read its file."""
+        self.running = self._start()
 
     @property
     def address(self) -> str:
@@ -67,5 +78,55 @@ class RedisServer:
         except OSError:
             return ""
 
+    def bulk(self, *words: str) -> str:
+        """The text of an answer that has several lines."""
+        parts = [f"*{len(words)}\r\n", *(f"${len(word)}\r\n{word}\r\n" for word in words)]
+        with socket.create_connection((self.host, self.port), timeout=2) as peer:
+            peer.sendall("".join(parts).encode())
+            stream = peer.makefile("rb")
+            size = int(stream.readline()[1:])
+            return stream.read(size).decode()
+
     def stop(self) -> None:
         self.running.stop()
+
+
+class RedisNodes:
+    """A cluster of three nodes without replicas, on free loopback ports."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+        self.nodes: list[RedisServer] = []
+        try:
+            for number in range(3):
+                bus = ("--cluster-port", str(free_port()))
+                self.nodes.append(RedisServer(binary, folder / str(number), *options, *bus))
+            self._join()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def name(self) -> str:
+        return f"{self.nodes[0].name} x 3"
+
+    @property
+    def address(self) -> str:
+        """As in REDIS_ADDR."""
+        return ",".join(node.address for node in self.nodes)
+
+    def _join(self) -> None:
+        create = ["redis-cli", "--cluster", "create", *(node.address for node in self.nodes)]
+        done = subprocess.run(
+            [*create, "--cluster-replicas", "0", "--cluster-yes"], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"redis-cli --cluster create failed: {done.stdout}{done.stderr}")
+        until(lambda: all(self._whole(node) for node in self.nodes), "the cluster is whole")
+
+    def _whole(self, node: RedisServer) -> bool:
+        return "cluster_state:ok" in node.bulk("CLUSTER", "INFO")
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()

@@ -54,12 +54,12 @@ async def queue(socket: Path) -> AsyncIterator[QueueForApp]:
 async def work(socket: Path, error: str = "", **result: object) -> TaskView:
     """What an outside worker does: claim one task and end it."""
     client = QueueClient(f"unix:{socket}")
-    task = await client.claim(["PACK"], wait=5)
+    task = await client.claim_task(["PACK"], wait=5)
     assert task is not None
     if error:
-        await client.fail(task.id, task.lease_token, error)
+        await client.submit_result(task.id, task.lease_token, error=error)
     else:
-        await client.complete(task.id, task.lease_token, result)
+        await client.submit_result(task.id, task.lease_token, result)
     await client.close()
     return task
 

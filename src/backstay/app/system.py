@@ -71,7 +71,8 @@ async def build(
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
         routes += native_routes(process.board, process.registry)
-    app = App("app", routes, trust, clock, process.ids, RequestMeter(process.registry))
+    meter = RequestMeter(process.registry)
+    app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     store = Store(pool, program, clock, process.ids, env, [opened])
     return [store, flow, *flow.loops, HttpServer(app, listen)]
 

@@ -1,35 +1,35 @@
 """`codeq worker start`: the SDK's worker around a program, or around nothing but a look."""
 
-import asyncio
+import logging
 import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
-import msgspec
 
-from backstay.queue.client import QueueClient
+from backstay.cli.codeq_face import Given, client_of
+from backstay.cli.codeq_program import run_program
 from backstay.queue.worker import ANY, Job, Release, Retry, Worker, WorkerSettings
-
-_TAIL = 500
 
 
 def serve(
-    connect: Callable[[], QueueClient],
+    given: Given,
     events: Sequence[str],
     program: str,
     ack: str,
     nack_delay: float,
     settings: WorkerSettings,
 ) -> None:
-    """Until SIGTERM or SIGINT; then finish what runs."""
-    worker = Worker(connect, settings)
+    """Until SIGTERM or SIGINT; then finish what runs. Raises what the first question is refused
+    with."""
+    logging.addLevelName(logging.WARNING, "WARN")
+    logging.basicConfig(level=logging.INFO, format="[%(levelname)s] %(message)s")
+    worker = Worker(lambda: client_of(given), settings)
 
-    async def run(payload: Any, job: Job) -> dict[str, Any]:
+    async def run(_payload: Any, job: Job) -> Any:
         click.echo(f"[OK] Task claimed: {job.id} ({job.command})")
         if program:
-            return await _execute(program, payload, job)
+            return await run_program(program, job)
         return _acknowledge(ack, nack_delay, job)
 
     for event in events or (ANY,):
@@ -48,41 +48,3 @@ def _acknowledge(ack: str, nack_delay: float, job: Job) -> dict[str, Any]:
     if ack == "nack":
         raise Retry("nacked by codeq worker start --ack nack", nack_delay)
     return {"handledBy": f"codeq worker {os.getpid()}", "task": job.id}
-
-
-async def _execute(program: str, payload: Any, job: Job) -> dict[str, Any]:
-    child = await asyncio.create_subprocess_exec(
-        "sh",
-        "-c",
-        program,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={
-            **os.environ,
-            "CODEQ_TASK_ID": job.id,
-            "CODEQ_TASK_COMMAND": job.command,
-            "CODEQ_TASK_ATTEMPT": str(job.attempt),
-        },
-        # Ctrl-C is for the worker, which lets the program finish.
-        start_new_session=True,
-    )
-    try:
-        printed, complained = await child.communicate(msgspec.json.encode(payload))
-    except asyncio.CancelledError:
-        if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
-        raise
-    if child.returncode:
-        last = complained.decode(errors="replace").strip()[-_TAIL:]
-        raise Retry(f"exit code {child.returncode}: {last}")
-    return _result(printed)
-
-
-def _result(printed: bytes) -> dict[str, Any]:
-    """The JSON object that was printed, or the text as it is."""
-    try:
-        value = msgspec.json.decode(printed)
-    except msgspec.DecodeError:
-        value = None
-    return value if isinstance(value, dict) else {"output": printed.decode(errors="replace")}

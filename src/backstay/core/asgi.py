@@ -17,9 +17,10 @@ from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
 from backstay.core.faults import AUTH_MISSING
-from backstay.core.logs import request_debug
+from backstay.core.logs import debugs, request_debug
 from backstay.core.system import Metric
-from backstay.core.web import Endpoint, Refusal, Request, Response, Routes
+from backstay.core.tracing import OFF, Attribute, NoSpan, Span, Tracer
+from backstay.core.web import Endpoint, Later, Refusal, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
 
 Scope = MutableMapping[str, Any]
@@ -30,6 +31,7 @@ _log = structlog.get_logger("http")
 _ID_LIMIT = 128
 _SPILL_BYTES = 32 * 1024 * 1024
 _SPILL_SECONDS = 2.0
+_NO_SPAN = NoSpan("")
 
 METRICS: Sequence[Metric] = (
     Metric("http_requests_total", "counter", "Requests answered", ("method", "path", "status")),
@@ -74,6 +76,7 @@ class App:
         meter: Meter,
         *,
         peers_may_debug: bool = True,
+        tracer: Tracer = OFF,
     ) -> None:
         self.name = name
         self.draining = False
@@ -83,6 +86,7 @@ class App:
         self._ids = ids
         self._meter = meter
         self._may_debug = peers_may_debug
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,9 +100,13 @@ class App:
         debug = self._may_debug and headers.get("x-debug", "").lower() == "true"
         known = _Known(request_id, debug=debug)
         try:
-            with request_debug(on=debug):
+            if debug:
+                with request_debug(on=True):
+                    response = await self._answer(scope, headers, receive, known)
+            else:
                 response = await self._answer(scope, headers, receive, known)
         except _ClientGoneError:
+            known.span.end()
             return
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
@@ -138,13 +146,16 @@ class App:
         endpoint, params = self._routes.find(method, path, self.name)
         known.route = endpoint.route
         known.refusal = endpoint.refusal
+        traceparent = headers.get("traceparent", "")
+        if self._tracer.on:
+            known.span = self._span(known, method, path, traceparent)
+            traceparent = known.span.traceparent
         client = scope.get("client")
         principal = await self._trust.judge(client[0] if client else "", method, headers)
         known.judged = True
-        _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
-        known.ctx = msgspec.structs.replace(
-            known.ctx, principal=principal, traceparent=headers.get("traceparent", "")
-        )
+        if debugs():
+            _log.debug("request accepted", method=method, path=path, user_id=principal.sub)
+        known.ctx = msgspec.structs.replace(known.ctx, principal=principal, traceparent=traceparent)
         if endpoint.scope and not principal.may(endpoint.scope):
             if principal.kind == "anonymous":
                 raise Fault(AUTH_MISSING)
@@ -154,9 +165,17 @@ class App:
         body = await _body(receive, headers, endpoint, path)
         known.read = True
         request = Request(known.ctx, method, path, params, query, headers, body)
-        if endpoint.kind == "unary":
-            return await endpoint.handler(request)
-        return await _while_connected(endpoint, request, receive)
+        answer = await endpoint.handler(request)
+        return answer if isinstance(answer, Response) else await _while_connected(answer, receive)
+
+    def _span(self, known: "_Known", method: str, path: str, parent: str) -> Span:
+        about: dict[str, Attribute] = {
+            "http.request.method": method,
+            "http.route": known.route,
+            "url.path": path,
+            "backstay.request_id": known.ctx.request_id,
+        }
+        return self._tracer.span(f"HTTP {method} {known.route}", parent, "server", **about)
 
     def _record(self, scope: Scope, known: "_Known", status: int, seconds: float) -> None:
         method = scope["method"]
@@ -172,6 +191,8 @@ class App:
             facts["user_id"] = known.ctx.principal.sub
         if known.code:
             facts["code"] = known.code
+        if self._tracer.on:
+            facts["trace_id"] = _end_span(known, status)
         if status >= 500:
             _log.error("http request", **facts)
         else:
@@ -181,7 +202,7 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "judged", "read", "refusal", "route")
+    __slots__ = ("code", "ctx", "judged", "read", "refusal", "route", "span")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
@@ -190,6 +211,19 @@ class _Known:
         self.judged = False
         self.read = False
         self.refusal: Refusal | None = None
+        self.span: Span = _NO_SPAN
+
+
+def _end_span(known: _Known, status: int) -> str:
+    """The id of its trace, "" without one."""
+    about: dict[str, Attribute] = {"http.response.status_code": status}
+    if known.code:
+        about["error.type"] = known.code
+    known.span.set(**about)
+    if status >= 500:
+        known.span.fail(known.code)
+    known.span.end()
+    return known.span.traceparent[3:35]
 
 
 def _clean_id(text: str) -> str:
@@ -243,9 +277,9 @@ async def _spill(receive: Receive, headers: Mapping[str, str]) -> None:
                 left -= len(message.get("body", b""))
 
 
-async def _while_connected(endpoint: Endpoint, request: Request, receive: Receive) -> Response:
-    """Run a waiting handler, but not for a client that has left: it must not be given a lease."""
-    work = asyncio.ensure_future(endpoint.handler(request))
+async def _while_connected(later: Later, receive: Receive) -> Response:
+    """Wait for the answer, but not for a client that has left: it must not be given a lease."""
+    work = asyncio.ensure_future(later.wait())
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)

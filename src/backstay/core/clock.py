@@ -5,12 +5,16 @@ that owns these three owns the run.
 """
 
 import asyncio
+import math
 import os
 import random
 import sys
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
+
+_RANDOM = 1024
 
 
 class Clock(Protocol):
@@ -86,16 +90,26 @@ class Uuid7:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0
+        self._random = b""
+        self._used = 0
 
     def new(self) -> str:
         millis = int(self._clock.now() * 1000)
         # 12 bits of counter live in rand_a; a clock that stands or jumps back only counts on.
         self._last = max(self._last + 1, millis << 12)
         stamp, counter = self._last >> 12, self._last & 0xFFF
-        tail = int.from_bytes(os.urandom(8), "big") & (2**62 - 1)
+        tail = self._chance() & (2**62 - 1)
         value = (stamp & (2**48 - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def _chance(self) -> int:
+        """64 random bits; the machine is asked for many at once: asking costs more than using."""
+        start = self._used
+        if start >= len(self._random):
+            self._random, start = os.urandom(_RANDOM), 0
+        self._used = start + 8
+        return int.from_bytes(self._random[start : start + 8], "big")
 
 
 class SystemDice:
@@ -110,7 +124,18 @@ class SystemDice:
 
 def rfc3339(epoch: float) -> str:
     """UTC with microseconds and `Z`: `2026-03-01T12:00:00.000000Z` (decision 7)."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Rounded as datetime does it; most times that are written are of the same few seconds.
+    fraction, second = math.modf(epoch)
+    micros = round(fraction * 1e6)
+    if not 0 <= micros < 1_000_000:
+        step = 1 if micros > 0 else -1
+        second, micros = second + step, micros - step * 1_000_000
+    return f"{_to_the_second(int(second))}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> float:

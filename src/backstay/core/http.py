@@ -21,6 +21,7 @@ from backstay.core import http_errors as failed
 from backstay.core.clock import Clock
 from backstay.core.context import RequestContext
 from backstay.core.egress import EgressRules
+from backstay.core.tracing import OFF, Attribute, Tracer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -65,11 +66,13 @@ class Client:
         egress: EgressRules,
         limits: Limits | None = None,
         unix: Path | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         self._clock = clock
         self._egress = egress
         self._limits = limits or Limits()
         self._unix = unix
+        self._tracer = tracer
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
@@ -92,6 +95,19 @@ class Client:
         Raises a `CallFailed`: CORE030 to CORE038.
         """
         call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout, unread)
+        if not self._tracer.on:
+            return await self._following(call, redirects)
+        parent = ctx.traceparent if ctx else ""
+        about: dict[str, Attribute] = {"http.request.method": method}
+        with self._tracer.span(f"HTTP {method}", parent, "client", **about) as span:
+            traced = msgspec.structs.replace(
+                call, headers={**call.headers, "traceparent": span.traceparent}
+            )
+            answer = await self._following(traced, redirects)
+            span.set(**{"http.response.status_code": answer.status})
+            return answer
+
+    async def _following(self, call: _Call, redirects: int) -> Answer:
         began = self._clock.tick()
         answer = await self._once(call, began)
         while answer.status in _REDIRECTS and redirects > 0 and "location" in answer.headers:

@@ -65,6 +65,7 @@ def configure(settings: LogSettings, service: str, clock: Clock | None = None) -
         logger_factory=lambda *names: _Named(sink, str(names[0]) if names else ""),
         cache_logger_on_first_use=False,
     )
+    _configured.threshold = _RANK[settings.log_level]
     root = logging.getLogger()
     root.handlers[:] = [_Bridge()]
     root.setLevel(_RANK[settings.log_level])
@@ -89,6 +90,24 @@ class _Named:
 
     def write(self, line: bytes) -> None:
         self.sink.write(line)
+
+    def later(self, line: bytes) -> None:
+        self.sink.later(line)
+
+
+def debugs() -> bool:
+    """Whether a debug line would be written now. For places that would log each of many things:
+    asking once costs less than saying nothing a hundred times."""
+    return _configured.threshold <= _RANK["debug"] or debug_request.get()
+
+
+class _Configured:
+    """What `configure` set last, for `debugs`; before it structlog's defaults hold."""
+
+    threshold = _RANK["debug"]
+
+
+_configured = _Configured()
 
 
 def _wrapper(threshold: int) -> type[structlog.BoundLoggerBase]:
@@ -134,7 +153,10 @@ def _emit(
             line = processor(logger._logger, level, line)
     except structlog.DropEvent:
         return
-    logger._logger.write(line)
+    if _RANK[level] >= _RANK["warn"]:
+        logger._logger.write(line)
+    else:
+        logger._logger.later(line)
 
 
 class _Pipeline:
@@ -151,7 +173,7 @@ class _Pipeline:
         head = {
             "ts": rfc3339(self._clock.now()),
             "level": level,
-            "msg": redactor().redact(str(event.pop("event", ""))),
+            "msg": str(event.pop("event", "")),
         }
         trace = _trace(event.pop("exc_info", None))
         # The caller's values come first and in their order: a text line continues its message.
@@ -163,17 +185,21 @@ class _Pipeline:
         if self._source:
             tail["source"] = _caller()
         about = {"service": self._service} | ({"logger": logger.name} if logger.name else {})
-        return self._line(head, about, redactor().redact_plain(_plain(tail)))
+        return self._line(head, about, tail)
 
     def _line(
         self, head: Mapping[str, str], about: Mapping[str, str], tail: Mapping[str, Any]
     ) -> bytes:
         if not self._text:
-            return msgspec.json.encode({**head, **about, **tail}) + b"\n"
-        line = as_text(
-            head["ts"], head["level"], head["msg"], {**tail, **about}, colour=self._colour
-        )
-        return line.encode("utf-8", "backslashreplace")
+            line = _as_json({**head, **about, **tail})
+            if line is not None and redactor().harmless(line):
+                return line + b"\n"
+        tail = redactor().redact_plain(_plain(tail))
+        message = redactor().redact(head["msg"])
+        if not self._text:
+            return msgspec.json.encode({**head, "msg": message, **about, **tail}) + b"\n"
+        text = as_text(head["ts"], head["level"], message, {**tail, **about}, colour=self._colour)
+        return text.encode("utf-8", "backslashreplace")
 
 
 class _Bridge(logging.Handler):
@@ -183,6 +209,14 @@ class _Bridge(logging.Handler):
         level = next((name for name, rank in _RANK.items() if record.levelno <= rank), "error")
         log = structlog.get_logger(record.name)
         getattr(log, level)(record.getMessage(), exc_info=record.exc_info)
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes | None:
+    """None for what only the slow way can write."""
+    try:
+        return msgspec.json.encode(value, enc_hook=str)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return None
 
 
 def _plain(value: object) -> Any:

@@ -33,6 +33,7 @@ from backstay.core.profiling.api import Profiles
 from backstay.core.runtime import ExitReason, make_folder, make_runtime, write_exit
 from backstay.core.service import Loop, Service, run
 from backstay.core.settings import Loaded, Value
+from backstay.core.tracing import OFF, Tracer, make_tracer
 
 S = TypeVar("S", bound=ProcessSettings)
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -52,6 +53,7 @@ class Process(msgspec.Struct, Generic[S]):
     ids: Ids
     dice: Dice
     registry: Registry
+    tracer: Tracer = OFF
     board_checks: list[Check] = []
     breakers: dict[str, Breaker] = {}
     probes: dict[str, Probe] = {}
@@ -119,8 +121,9 @@ async def _live(process: Process[S], build: Build[S]) -> str:
     stage = _Stage(process, services)
     routes = _routes(process, stage, stopping)
     control = ControlServer(process.runtime / f"{process.name}.ctl", routes)
+    traces = [process.tracer] if isinstance(process.tracer, Service) else []
     # First in, last out: the control socket answers while the rest starts and drains.
-    await run([control, *parts, process.board, stage], process.clock, stopping.event)
+    await run([control, *traces, *parts, process.board, stage], process.clock, stopping.event)
     return stopping.why
 
 
@@ -284,6 +287,7 @@ def _process(name: str, loaded: Loaded[S], clock: SystemClock, runtime: Path) ->
         ids=Uuid7(clock),
         dice=SystemDice(),
         registry=Registry((), clock),
+        tracer=make_tracer(loaded.settings, name),
     )
 
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from backstay.core.logs import LogSettings
 from backstay.core.settings import Option
+from backstay.core.tracing import TracingSettings
 
 
-class ProcessSettings(LogSettings, frozen=True):
-    """The base of each system's own settings: its data folder and its logs."""
+class ProcessSettings(TracingSettings, frozen=True):
+    """The base of each system's own settings: its data folder, logs, traces and profiles."""
 
     data: Annotated[Path, Option("the data folder", ("BACKSTAY_DATA",), "data", "--data")] = Path(
         ".backstay"

@@ -8,6 +8,7 @@ Behind it, systems listen on Unix sockets of mode 0600 and believe the judgement
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import structlog
@@ -112,6 +113,7 @@ def require_auth_for(address: str, validator: Validator | None) -> None:
         raise Fault(faults.AUTH_REQUIRED_OUTSIDE, address=address)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(peer: str) -> bool:
     """Whether an IP address, IPv4 in IPv6 form included, is this machine."""
     try:

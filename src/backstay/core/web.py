@@ -46,7 +46,14 @@ class Response(msgspec.Struct, frozen=True):
     headers: Headers = ()
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+class Later(msgspec.Struct, frozen=True):
+    """In place of an answer: `wait` gives it in a while, and is cancelled when the client goes away
+    before. What can be answered at once is a Response: watching a client costs more than that."""
+
+    wait: Callable[[], Awaitable[Response]]
+
+
+Handler = Callable[[Request], Awaitable[Response | Later]]
 Refusal = Callable[[Fault, Response], Response]
 """What a route makes of a refusal: the fault, and the answer that it would get."""
 
@@ -56,8 +63,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     logs and metrics (bounded cardinality), the path template unless given.
 
     `scope` is what a principal must hold ("" for public); handlers judge anything finer.
-    A `long` endpoint is cancelled when its client goes away. `refusal` words every refusal of this
-    route, also those before the handler, where its clients know other words.
+    `long` ones may answer `Later`. `refusal` words every refusal of this route, also those before
+    the handler, where its clients know other words.
     """
 
     method: str

@@ -181,11 +181,50 @@ RATE_LIMITED = ErrorEntry(
     status=429,
     retryable=True,
 )
-NO_REDIS_YET = ErrorEntry(
-    code="QUEUE030",
-    message="REDIS_ADDR is set to {address}, but the redis engine comes with the next version",
-    cause="this version keeps its tasks in SQLite",
-    fix="unset REDIS_ADDR (or redisAddr in the file) to use the SQLite engine",
+STORE_UNREACHABLE = ErrorEntry(
+    code="QUEUE031",
+    message="cannot connect to the store at {address}: {reason}",
+    cause="nothing answers at REDIS_ADDR, or the connection broke; what was accepted is kept there",
+    fix="start the store, or name its address: REDIS_ADDR=HOST:PORT; then try again",
+    status=503,
+    exit=Exit.UNREACHABLE,
+    retryable=True,
+)
+STORE_PASSWORD = ErrorEntry(
+    code="QUEUE032",
+    message="the store at {address} refuses the password: {reason}",
+    cause="REDIS_PASSWORD (or KVROCKS_PASSWORD) is missing, or is not the store's",
+    fix="set REDIS_PASSWORD to the store's requirepass",
+    status=503,
+    exit=Exit.AUTH,
+)
+STORE_REFUSES = ErrorEntry(
+    code="QUEUE033",
+    message="the store at {address} refuses to write: {reason}",
+    cause="it is full, its disk is, or it may not be written to by this user",
+    fix="make room, or let this user run scripts; accepted tasks are kept",
+    status=503,
+    retryable=True,
+)
+NEWER_STORE = ErrorEntry(
+    code="QUEUE034",
+    message="the store at {address} has schema {found}; this version knows {known}",
+    cause="a newer version of Backstay has written to it",
+    fix="run that version, or use a store of its own",
+    exit=Exit.USAGE,
+)
+STORE_BACKUP = ErrorEntry(
+    code="QUEUE035",
+    message="the store at {address} is backed up with its own tools",
+    cause="its data lies on its own machine",
+    fix="BGSAVE or BGREWRITEAOF, then copy the files; or use a replica",
+    status=501,
+)
+BAD_STORE_ADDRESS = ErrorEntry(
+    code="QUEUE036",
+    message="REDIS_ADDR cannot be used: {reason}",
+    cause="the address of the store does not parse",
+    fix="write HOST:PORT, a list of them for nodes of a cluster, or rediss://HOST:PORT for TLS",
     exit=Exit.USAGE,
 )
 SERVER_UNREACHABLE = ErrorEntry(

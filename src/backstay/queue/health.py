@@ -3,14 +3,14 @@
 import asyncio
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.core.health import Check, Finding
 from backstay.queue.service import Queue
-from backstay.queue.store.sqlite import SqliteEngine
+from backstay.queue.settings import QueueSettings
+from backstay.queue.store import ServedEngine
 
 _DEADLINE = 2.0
 _FRESH = 1.0
@@ -19,7 +19,7 @@ _FRESH = 1.0
 class StoreHealth:
     """Asked by the board every few seconds and by `/healthz`; one write at a time at most."""
 
-    def __init__(self, engine: SqliteEngine, clock: Clock) -> None:
+    def __init__(self, engine: ServedEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
         self._at = float("-inf")
@@ -38,12 +38,19 @@ class StoreHealth:
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> Finding:
-        facts = {"path": str(self._engine.path)}
+        doubts = self._engine.doubts()
+        facts: dict[str, Any] = {"path": self._engine.where}
         try:
             await asyncio.wait_for(self._engine.touch(), _DEADLINE)
             found = Finding("pass", facts)
+            if doubts:
+                found = Finding("warn", {**facts, "doubts": list(doubts)}, "; ".join(doubts))
         except TimeoutError:
-            found = Finding("fail", facts, f"no answer to a write within {_DEADLINE:g} s")
+            found = Finding(
+                "fail",
+                facts,
+                f"{self._engine.where} gave no answer to a write within {_DEADLINE:g} s",
+            )
         except Fault as fault:
             found = Finding("fail", {**facts, "code": fault.entry.code}, fault.message)
         except Exception as failure:  # noqa: BLE001 - a broken check is a finding
@@ -52,7 +59,7 @@ class StoreHealth:
         return found
 
 
-async def commands_probe(queue: Queue, engine: SqliteEngine, clock: Clock) -> dict[str, Any]:
+async def commands_probe(queue: Queue, engine: ServedEngine, clock: Clock) -> dict[str, Any]:
     """Per command over all tenants: depths, ages in seconds (-1: never), waiting claims."""
     now = clock.now()
     polled = engine.polled()
@@ -81,19 +88,22 @@ def _blank() -> dict[str, Any]:
     return {"ready": 0, "delayed": 0, "in_progress": 0, "dead": 0, "oldest_ready_age": -1.0}
 
 
-async def store_probe(health: StoreHealth, path: Path) -> dict[str, Any]:
-    """Where the store is, whether a real write worked, what room is left."""
+async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str, Any]:
+    """Where the store is, whether a real write worked, what room is left (-1: it is not here)."""
     finding = await health.finding()
-    folder = path.parent
+    here = not settings.redis_addr
+    folder = settings.store.parent
     try:
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(folder).free if here else -1
     except OSError:
         free = -1
+    failed = finding.outcome not in ("pass", "warn")
     return {
-        "path": str(path),
-        "writable": finding.outcome == "pass",
-        "error": finding.error,
+        "path": finding.facts.get("path", ""),
+        "writable": not failed,
+        "error": finding.error if failed else "",
         "code": finding.facts.get("code", ""),
+        "doubts": finding.facts.get("doubts", []),
         "free_bytes": free,
-        "folder_writable": os.access(folder, os.W_OK),
+        "folder_writable": os.access(folder, os.W_OK) if here else True,
     }

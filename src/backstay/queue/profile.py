@@ -25,6 +25,7 @@ class Profile(msgspec.Struct, frozen=True):
     base_url: str = ""
     producer_token: Secret = Secret("")
     worker_token: Secret = Secret("")
+    admin_token: Secret = Secret("")
     token: Secret = Secret("")
 
 
@@ -32,6 +33,7 @@ _FIELDS = {
     "base_url": "baseUrl",
     "producer_token": "producerToken",
     "worker_token": "workerToken",
+    "admin_token": "adminToken",
     "token": "token",
 }
 
@@ -53,6 +55,7 @@ class Profiles:
             base_url=str(kept.get("baseUrl") or ""),
             producer_token=Secret(str(kept.get("producerToken") or "")),
             worker_token=Secret(str(kept.get("workerToken") or "")),
+            admin_token=Secret(str(kept.get("adminToken") or "")),
             token=Secret(str(kept.get("token") or "")),
         )
 

@@ -11,8 +11,9 @@ from backstay.core.errors import Fault
 from backstay.core.settings import Option, Secret
 from backstay.queue.api.rates import Rate
 from backstay.queue.auth_settings import AuthSettings
-from backstay.queue.errors import NO_REDIS_YET
+from backstay.queue.errors import BAD_STORE_ADDRESS
 from backstay.queue.model import Rules
+from backstay.queue.store.redis_address import RedisAddress, RedisStore
 
 
 class QueueSettings(AuthSettings, frozen=True):
@@ -108,8 +109,22 @@ class QueueSettings(AuthSettings, frozen=True):
         Option("signs the calls to webhooks", ("WEBHOOK_HMAC_SECRET",), "webhookHmacSecret"),
     ] = Secret("")
     redis_addr: Annotated[
-        str, Option("address of the redis engine", ("REDIS_ADDR",), "redisAddr")
+        str,
+        Option(
+            "HOST:PORT of a Redis, Valkey or KVRocks that holds the tasks; unset: SQLite",
+            ("REDIS_ADDR",),
+            "redisAddr",
+        ),
     ] = ""
+    redis_password: Annotated[
+        Secret,
+        Option("its password", ("REDIS_PASSWORD", "KVROCKS_PASSWORD"), "redisPassword"),
+    ] = Secret("")
+    redis_pool_size: Annotated[
+        int,
+        Option("connections to it at most", ("REDIS_POOL_SIZE",), "redisPoolSize"),
+        msgspec.Meta(ge=2, le=1000),
+    ] = 10
 
     def problems(self) -> Iterable[str]:
         """Fields that contradict each other."""
@@ -143,10 +158,18 @@ class QueueSettings(AuthSettings, frozen=True):
             "admin": Rate(self.admin_requests_per_minute, self.admin_burst),
         }
 
+    def redis(self) -> RedisStore | None:
+        """How to reach the store of the redis engine, None without one. Raises QUEUE036."""
+        if not self.redis_addr:
+            return None
+        try:
+            address = RedisAddress.parse(self.redis_addr)
+        except ValueError as bad:
+            raise Fault(BAD_STORE_ADDRESS, reason=str(bad)) from bad
+        return RedisStore(address, self.redis_password, self.redis_pool_size)
+
     def rules(self) -> Rules:
-        """Raises QUEUE030 when the redis engine is asked for (decision 6)."""
-        if self.redis_addr:
-            raise Fault(NO_REDIS_YET, address=self.redis_addr)
+        """What the engine needs to know."""
         return Rules(
             backoff=Backoff(
                 self.backoff_policy, self.backoff_base_seconds, self.backoff_max_seconds

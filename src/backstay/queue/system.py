@@ -25,7 +25,8 @@ from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.openapi import document
 from backstay.queue.service import Bulk, Queue
 from backstay.queue.settings import QueueSettings
-from backstay.queue.store.sqlite import SqliteEngine
+from backstay.queue.store import ServedEngine
+from backstay.queue.store.choose import engine_of
 
 
 class Store:
@@ -33,7 +34,7 @@ class Store:
 
     name = "store"
 
-    def __init__(self, engine: SqliteEngine) -> None:
+    def __init__(self, engine: ServedEngine) -> None:
         self._engine = engine
         self._open = False
 
@@ -80,9 +81,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     clock = process.clock
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, listen, clock)
-    engine = SqliteEngine(
-        settings.store, settings.rules(), clock, process.dice, settings.durability
-    )
+    engine = engine_of(settings, clock, process.dice, process.ids)
     process.registry.declare(HTTP_METRICS)
     metrics = QueueMetrics(process.registry, clock)
     queue = Queue(engine, clock, process.ids, metrics)
@@ -97,7 +96,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     bulk = Bulk(engine, clock)
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
-        *Workers(queue, limits).calls(),
+        *Workers(queue, clock, limits).calls(),
         *Admin(queue, bulk, clock, settings.data).calls(),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
@@ -108,11 +107,12 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         *process.profiles.endpoints(settings.profiling),
     ]
     meter = RequestMeter(process.registry)
-    app = App("queue", endpoints, trust, clock, process.ids, meter)
+    app = App("queue", endpoints, trust, clock, process.ids, meter, tracer=process.tracer)
     process.board_checks.append(health.check())
     process.probes["queue.commands"] = lambda: commands_probe(queue, engine, clock)
-    process.probes["queue.store"] = lambda: store_probe(health, settings.store)
-    process.backups["queue.db"] = engine.backup
+    process.probes["queue.store"] = lambda: store_probe(health, settings)
+    if not settings.redis_addr:
+        process.backups["queue.db"] = engine.backup
     return [
         Store(engine),
         Mover(engine, clock),

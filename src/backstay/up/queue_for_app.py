@@ -38,7 +38,7 @@ class QueueForApp:
         """Durable with the queue on return; the same key twice is one task."""
         for start in range(0, len(calls), _BATCH):
             batch = calls[start : start + _BATCH]
-            results = await self._client.create_many([self._task(call) for call in batch])
+            results = await self._client.batch_create_tasks([self._task(call) for call in batch])
             for call, result in zip(batch, results, strict=True):
                 if isinstance(result, Refused):
                     self._note(call, result)
@@ -75,7 +75,7 @@ class QueueForApp:
             if key not in self._ids:
                 continue
             try:
-                await self._client.cancel(self._ids[key], "nobody waits for it")
+                await self._client.cancel_task(self._ids[key], "nobody waits for it")
             except Refused as ended:
                 if not _final(ended):
                     raise

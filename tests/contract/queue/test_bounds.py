@@ -156,6 +156,18 @@ async def test_leases_of_before_the_restart_and_of_before_the_policy_count(bench
     assert len(await bench.claim(count=5)) == 2
 
 
+async def test_a_bound_that_was_lifted_for_a_while_counts_the_leases_anew(bench: Bench):
+    await bound(bench, concurrency=2)
+    await fill(bench, "", "", "", "")
+    held = await bench.claim(count=2)
+    await bound(bench)
+    for task in held:
+        await bench.finish(task)
+    await bench.claim_one()
+    await bound(bench, concurrency=2)
+    assert len(await bench.claim(count=9)) == 1
+
+
 async def test_a_full_queue_does_not_hold_up_the_others(bench: Bench):
     await bound(bench, "A", concurrency=1)
     for command in ("A", "B"):

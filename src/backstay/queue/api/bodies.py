@@ -11,6 +11,7 @@ import msgspec
 BATCH = 100
 PAGE = 200
 
+Given = msgspec.Raw | msgspec.UnsetType
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE)]
 Many = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="0: the most, 10,000")]
 Time = Annotated[str, msgspec.Meta(description="RFC 3339, with its zone")]
@@ -128,7 +129,7 @@ class HeartbeatBody(In, frozen=True):
 
     extend_seconds: float = 0
     lease_token: str = ""
-    progress: msgspec.Raw = msgspec.Raw(b"")
+    progress: Given = msgspec.UNSET
 
 
 class BatchBeat(HeartbeatBody, frozen=True, kw_only=True):
@@ -155,7 +156,7 @@ class ResultBody(In, frozen=True):
     """`artifacts` are known and refused in this version."""
 
     status: str
-    result: msgspec.Raw = msgspec.Raw(b"")
+    result: Given = msgspec.UNSET
     error: str | None = None
     artifacts: list[msgspec.Raw] | None = None
     lease_token: str = ""

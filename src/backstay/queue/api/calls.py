@@ -12,7 +12,7 @@ import msgspec
 
 from backstay.core.errors import Fault
 from backstay.core.system import RouteKind
-from backstay.core.web import Endpoint, Handler, Request, Response, decode_json
+from backstay.core.web import Endpoint, Handler, Later, Request, Response, decode_json
 from backstay.queue.api.access import require
 from backstay.queue.api.rates import RateLimits
 from backstay.queue.errors import BAD_QUERY
@@ -33,7 +33,7 @@ class Call(msgspec.Struct, frozen=True):
     method: str
     path: str
     says: str
-    handler: Callable[..., Awaitable[Response]]
+    handler: Callable[..., Awaitable[Response | Later]]
     scopes: tuple[str, ...] = ()
     given: Any = None
     optional: bool = False
@@ -65,7 +65,7 @@ def _handler(call: Call, rates: RateLimits) -> Handler:
     handler, scopes, rate = call.handler, call.scopes, call.rate
     read = _reader(call)
 
-    async def handle(request: Request) -> Response:
+    async def handle(request: Request) -> Response | Later:
         principal = request.ctx.principal
         if scopes:
             require(principal, *scopes)

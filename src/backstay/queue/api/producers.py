@@ -4,7 +4,7 @@ import msgspec
 
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
-from backstay.core.web import Request, Response, json_response
+from backstay.core.web import Later, Request, Response, json_response
 from backstay.queue.api.access import ADMIN, LOOKERS, PRODUCE, tenant_served
 from backstay.queue.api.bodies import (
     BATCH,
@@ -201,11 +201,15 @@ class Producers:
         tenant = tenant_served(request.ctx.principal)
         return json_response(task_view(await self._queue.task(tenant, request.params["id"])))
 
-    async def result(self, request: Request, query: ResultQuery) -> Response:
+    async def result(self, request: Request, query: ResultQuery) -> Later:
         wait = read_wait(query.wait_seconds, LONGEST_RESULT_WAIT)
-        tenant = tenant_served(request.ctx.principal)
-        task = await self._queue.result(tenant, request.params["id"], wait)
-        return json_response(TaskAndResult(task_view(task), result_view(task)))
+        tenant, id_ = tenant_served(request.ctx.principal), request.params["id"]
+
+        async def waiting() -> Response:
+            task = await self._queue.result(tenant, id_, wait)
+            return json_response(TaskAndResult(task_view(task), result_view(task)))
+
+        return Later(waiting)
 
     async def attempts(self, request: Request) -> Response:
         id_ = request.params["id"]
@@ -247,12 +251,15 @@ class Producers:
         )
         return json_response(task_page(await self._queue.page(found), query.limit))
 
-    async def outcomes(self, request: Request, query: OutcomesQuery) -> Response:
+    async def outcomes(self, request: Request, query: OutcomesQuery) -> Later:
         wait = read_wait(query.wait_seconds)
-        tenant = tenant_served(request.ctx.principal)
-        name = request.params["name"]
-        tasks = await self._queue.outcomes(tenant, name, wait, query.limit)
-        return json_response(Outcomes([outcome_view(task) for task in tasks]))
+        tenant, name = tenant_served(request.ctx.principal), request.params["name"]
+
+        async def waiting() -> Response:
+            tasks = await self._queue.outcomes(tenant, name, wait, query.limit)
+            return json_response(Outcomes([outcome_view(task) for task in tasks]))
+
+        return Later(waiting)
 
     async def ack(self, request: Request, body: AckBody) -> Response:
         tenant = tenant_served(request.ctx.principal)

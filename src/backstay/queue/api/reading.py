@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import msgspec
 from backstay.core.clock import parse_rfc3339, rfc3339
 from backstay.core.context import RequestContext
 from backstay.core.errors import Fault
-from backstay.queue.api.bodies import Filter, HeartbeatBody, NewTask, ResultBody, Search
+from backstay.queue.api.bodies import Filter, Given, HeartbeatBody, NewTask, ResultBody, Search
 from backstay.queue.errors import (
     BAD_COMMAND,
     BAD_NAME,
@@ -142,6 +143,7 @@ def read_url(url: str, field: str) -> str:
     return url
 
 
+@lru_cache(maxsize=4096)
 def read_command(name: str) -> str:
     """A command keeps its case (decision 5). Raises QUEUE010."""
     plain = name.isprintable() and not any(sign in name for sign in " ,/")
@@ -172,18 +174,17 @@ def read_wait(seconds: float, longest: float = LONGEST_WAIT) -> float:
 
 def read_beat(body: HeartbeatBody, hold: Hold, limits: Limits) -> Beat:
     """Raises QUEUE014 for a lease, QUEUE020 for a progress that is too large."""
-    if len(body.progress) > limits.max_payload_bytes:
-        size = len(body.progress)
-        raise Fault(PAYLOAD_TOO_LARGE, size=size, limit=limits.max_payload_bytes)
-    seconds = read_lease(body.extend_seconds, limits, "extendSeconds")
-    return Beat(hold, seconds, _text(body.progress))
+    progress = _text(body.progress)
+    if len(progress) > limits.max_payload_bytes:
+        raise Fault(PAYLOAD_TOO_LARGE, size=len(progress), limit=limits.max_payload_bytes)
+    return Beat(hold, read_lease(body.extend_seconds, limits, "extendSeconds"), progress)
 
 
 def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
     """Raises QUEUE016 when status, result and error do not belong together."""
     if body.artifacts:
         raise Fault(NOT_SUPPORTED, feature="artifacts", instead="store them elsewhere, send a link")
-    result = bytes(body.result).decode()
+    result = _text(body.result)
     if body.status == "COMPLETED":
         if not result.startswith("{"):
             raise Fault(BAD_RESULT, reason="'result' must be an object when status is COMPLETED")
@@ -191,7 +192,7 @@ def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
     if body.status == "FAILED":
         if not (body.error or "").strip():
             raise Fault(BAD_RESULT, reason="'error' must not be blank when status is FAILED")
-        return Verdict(hold, ok=False, result=_text(body.result), error=body.error or "")
+        return Verdict(hold, ok=False, result=result, error=body.error or "")
     reason = f"'status' must be COMPLETED or FAILED, not {body.status[:40]!r}"
     raise Fault(BAD_RESULT, reason=reason)
 
@@ -247,9 +248,9 @@ def read_due(run_at: str | None, delay: float, now: float) -> float:
     return now + delay if delay else 0.0
 
 
-def _text(raw: msgspec.Raw) -> str:
+def _text(given: Given) -> str:
     """JSON text; null and nothing are the same."""
-    text = str(raw, "utf-8")
+    text = "" if given is msgspec.UNSET else str(given, "utf-8")
     return "" if text == "null" else text
 
 

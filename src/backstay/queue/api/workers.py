@@ -1,7 +1,10 @@
 """Routes of those who do the work."""
 
+from collections.abc import Callable, Sequence
+
+from backstay.core.clock import Clock
 from backstay.core.errors import Fault
-from backstay.core.web import Request, Response, json_response
+from backstay.core.web import Later, Request, Response, json_response
 from backstay.queue.api.access import (
     ABANDON,
     CLAIM,
@@ -52,15 +55,18 @@ from backstay.queue.errors import BATCH_SIZE
 from backstay.queue.model import Task
 from backstay.queue.service import Beat, Hold, Queue, Verdict, Want
 
+Told = Callable[[Sequence[Task]], Response]
 _CLAIM: Limited = ("worker", "claim")
 _ENVELOPE = 16_384
+_SLOW = 0.25
 
 
 class Workers:
     """Handlers over one queue."""
 
-    def __init__(self, queue: Queue, limits: Limits) -> None:
+    def __init__(self, queue: Queue, clock: Clock, limits: Limits) -> None:
         self._queue = queue
+        self._clock = clock
         self._limits = limits
 
     def calls(self) -> list[Call]:
@@ -153,21 +159,31 @@ class Workers:
             ),
         ]
 
-    async def claim(self, request: Request, body: ClaimBody) -> Response:
-        want = self._want(request, body, 1)
-        tasks = await self._queue.claim(want, read_wait(body.wait_seconds))
-        if not tasks:
-            return Response(204)
-        return json_response(task_view(tasks[0], with_token=True))
+    async def claim(self, request: Request, body: ClaimBody) -> Response | Later:
+        return await self._leased(self._want(request, body, 1), body.wait_seconds, _one)
 
-    async def claim_batch(self, request: Request, body: ClaimBatchBody) -> Response:
-        if not 1 <= body.count <= BATCH:
-            raise Fault(BATCH_SIZE, limit=BATCH, what="claims", count=body.count)
-        want = self._want(request, body, body.count)
-        tasks = await self._queue.claim(want, read_wait(body.wait_seconds))
-        if not tasks:
-            return Response(204)
-        return json_response(Claimed([task_view(task, with_token=True) for task in tasks]))
+    async def claim_batch(self, request: Request, body: ClaimBatchBody) -> Response | Later:
+        _check_size(body.count, "claims")
+        return await self._leased(self._want(request, body, body.count), body.wait_seconds, _all)
+
+    async def _leased(self, want: Want, wait_seconds: float, told: Told) -> Response | Later:
+        """At once where there is work or no wish to wait: a client is watched only while it
+        waits (decision 16)."""
+        began = self._clock.tick()
+        tasks = await self._queue.claim_now(want)
+        wait = read_wait(wait_seconds)
+        slow = self._clock.tick() - began > _SLOW
+
+        async def waiting() -> Response:
+            return told(await self._queue.claim(want, wait))
+
+        async def still_there() -> Response:
+            return told(await self._queue.handed(tasks))
+
+        if tasks and slow:
+            # Its client may have given up meanwhile.
+            return Later(still_there)
+        return told(tasks) if tasks or not wait else Later(waiting)
 
     async def heartbeat(self, request: Request, body: HeartbeatBody) -> Response:
         task = await self._queue.extend(self._beat(request, request.params["id"], body))
@@ -245,6 +261,16 @@ class Workers:
             return self._beat(request, body.task_id, body)
         except Fault as fault:
             return fault
+
+
+def _one(tasks: Sequence[Task]) -> Response:
+    return json_response(task_view(tasks[0], with_token=True)) if tasks else Response(204)
+
+
+def _all(tasks: Sequence[Task]) -> Response:
+    if not tasks:
+        return Response(204)
+    return json_response(Claimed([task_view(task, with_token=True) for task in tasks]))
 
 
 def _check_size(count: int, what: str) -> None:

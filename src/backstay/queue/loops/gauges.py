@@ -5,7 +5,7 @@ import asyncio
 from backstay.core.clock import Clock
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.service import Queue
-from backstay.queue.store.sqlite import SqliteEngine
+from backstay.queue.store import ServedEngine
 
 _EVERY = 5.0
 
@@ -16,7 +16,7 @@ class Gauges:
     name = "gauges"
 
     def __init__(
-        self, engine: SqliteEngine, queue: Queue, metrics: QueueMetrics, clock: Clock
+        self, engine: ServedEngine, queue: Queue, metrics: QueueMetrics, clock: Clock
     ) -> None:
         self.wake = asyncio.Event()
         self._engine = engine

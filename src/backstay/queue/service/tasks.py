@@ -14,6 +14,7 @@ import structlog
 
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
+from backstay.core.logs import debugs
 from backstay.queue.errors import DRAINING, RESULT_NOT_FOUND, TASK_NOT_FOUND
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import (
@@ -42,6 +43,7 @@ from backstay.queue.store import Engine, Happened
 from backstay.queue.waiting import Bells, Waiters, heard
 
 _log = structlog.get_logger("queue")
+_MOMENT = 0.01
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -99,10 +101,12 @@ class Queue:
     async def create(self, tasks: Sequence[Create]) -> list[Task | Fault]:
         """All in one commit; each gives its task, or its own Fault."""
         results = await self._engine.apply(tasks, self._clock.now())
+        telling = debugs()
         for result in results:
             if isinstance(result, Task):
                 self._metrics.created(result.command)
-                _log.debug("task accepted", task_id=result.id, command=result.command)
+                if telling:
+                    _log.debug("task accepted", task_id=result.id, command=result.command)
         return cast("list[Task | Fault]", results)
 
     async def cancel(self, tenant: str, id: str, reason: str) -> Task:
@@ -158,21 +162,35 @@ class Queue:
     # --- workers -----------------------------------------------------------------------------
 
     async def claim(self, want: Want, wait: float = 0.0) -> list[Task]:
-        """Up to `count` tasks, leased; waits up to `wait` seconds for the first."""
-        tenants = () if want.tenant == ANY_TENANT else (want.tenant,)
+        """Up to `count` tasks, leased; waits up to `wait` seconds for the first. When the caller
+        is cancelled meanwhile, a lease that was just made is given back."""
         until = self._clock.tick() + wait
-        waiter = self._waiters.stand(want.commands, tenants)
+        waiter = self._waiters.stand(want.commands, _tenants(want))
         try:
             while True:
                 waiter.hush()
-                self._refuse_while_draining()
-                tasks = await self._lease(want, tenants)
+                tasks = await self._lease_or_return(want)
                 if tasks or not await heard(waiter.bell, self._clock, until):
                     return tasks
                 if self._draining:
                     return []
         finally:
             self._waiters.leave(waiter)
+
+    async def claim_now(self, want: Want) -> list[Task]:
+        """Up to `count` tasks, leased; an empty list when there are none now."""
+        self._refuse_while_draining()
+        [tasks] = await self._engine.apply([self._claim(want)], self._clock.now())
+        return self._claimed(want, tasks)
+
+    async def handed(self, tasks: list[Task]) -> list[Task]:
+        """The same tasks after a moment; given back when the caller is cancelled in it."""
+        try:
+            await self._clock.sleep(self._clock.tick() + _MOMENT)
+        except asyncio.CancelledError:
+            self._give_back(tasks)
+            raise
+        return tasks
 
     async def extend(self, beat: Beat) -> Task:
         """A heartbeat: the lease ends `seconds` from now."""
@@ -282,15 +300,19 @@ class Queue:
             raise result
         return cast("Task", result)
 
-    async def _lease(self, want: Want, tenants: tuple[str, ...]) -> list[Task]:
-        claim = Claim(
-            worker=want.worker,
-            tokens=tuple(self._ids.new() for _ in range(want.count)),
-            lease_seconds=want.lease_seconds,
-            commands=want.commands,
-            tenants=tenants,
-            count=want.count,
+    def _claim(self, want: Want) -> Claim:
+        return Claim(
+            want.worker,
+            tuple(self._ids.new() for _ in range(want.count)),
+            want.lease_seconds,
+            want.commands,
+            _tenants(want),
+            want.count,
         )
+
+    async def _lease_or_return(self, want: Want) -> list[Task]:
+        self._refuse_while_draining()
+        claim = self._claim(want)
         work = asyncio.ensure_future(self._engine.apply([claim], self._clock.now()))
         try:
             [tasks] = await asyncio.shield(work)
@@ -299,28 +321,35 @@ class Queue:
             self._returning.add(work)
             work.add_done_callback(self._hand_back)
             raise
-        if isinstance(tasks, Fault):
-            raise tasks
-        for task in cast("list[Task]", tasks):
+        return self._claimed(want, tasks)
+
+    def _claimed(self, want: Want, result: OpResult) -> list[Task]:
+        if isinstance(result, Fault):
+            raise result
+        tasks = cast("list[Task]", result)
+        telling = debugs()
+        for task in tasks:
             self._metrics.claimed(task.command)
-            _log.debug(
-                "task claimed",
-                task_id=task.id,
-                command=task.command,
-                worker=want.worker,
-                attempt=task.attempts,
-            )
-        return cast("list[Task]", tasks)
+            if telling:
+                _log.debug(
+                    "task claimed",
+                    task_id=task.id,
+                    command=task.command,
+                    worker=want.worker,
+                    attempt=task.attempts,
+                )
+        return tasks
 
     def _hand_back(self, work: "asyncio.Future[list[OpResult]]") -> None:
         self._returning.discard(work)
         if work.cancelled() or work.exception() is not None:
             return
         [tasks] = work.result()
-        ops = [
-            Abandon(task.tenant, task.id, task.worker, task.lease_token)
-            for task in cast("list[Task]", tasks)
-        ]
+        if not isinstance(tasks, Fault):
+            self._give_back(cast("list[Task]", tasks))
+
+    def _give_back(self, tasks: Sequence[Task]) -> None:
+        ops = [Abandon(task.tenant, task.id, task.worker, task.lease_token) for task in tasks]
         if ops:
             returning = asyncio.ensure_future(self._engine.apply(ops, self._clock.now()))
             self._returning.add(returning)
@@ -334,7 +363,8 @@ class Queue:
         status = "COMPLETED" if task.state == "completed" else "FAILED"
         self._metrics.completed(task.command, status, max(0.0, task.ended_at - task.created_at))
         if task.state == "completed":
-            _log.debug("task completed", task_id=task.id, command=task.command)
+            if debugs():
+                _log.debug("task completed", task_id=task.id, command=task.command)
         else:
             _log.warning("task failed", task_id=task.id, command=task.command, error=task.error)
 
@@ -357,6 +387,10 @@ class Queue:
                 attempt=lost.attempts,
                 state="dead" if lost.dead else "delayed",
             )
+
+
+def _tenants(want: Want) -> tuple[str, ...]:
+    return () if want.tenant == ANY_TENANT else (want.tenant,)
 
 
 def _extension(beat: Beat) -> Extend:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from backstay.core.sqlite import Stats
 from backstay.queue.model import (
     Attempt,
     Delivery,
@@ -118,4 +119,29 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Idempotent."""
+        ...
+
+
+class ServedEngine(Engine, Protocol):
+    """What a server wants of its engine besides: to show where and how it is."""
+
+    @property
+    def where(self) -> str:
+        """The file or the address, for people."""
+        ...
+
+    async def touch(self) -> None:
+        """A real, durable, tiny write: the only honest answer to "is it writable?"."""
+        ...
+
+    def write_stats(self) -> Stats:
+        """Totals since opening, for metrics."""
+        ...
+
+    def polled(self) -> dict[str, float]:
+        """Wall time of the last claim per command; "" is a claim of any."""
+        ...
+
+    def doubts(self) -> Sequence[str]:
+        """What of the store's own settings can cost accepted tasks; empty is well."""
         ...

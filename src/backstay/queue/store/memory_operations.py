@@ -118,7 +118,8 @@ class Operations(TaskOperations):
         if op.error or op.due_at is not None:
             self._world.deliveries[op.id] = msgspec.structs.replace(
                 kept,
-                attempts=0 if kept.given_up else kept.attempts + 1,
+                # A person who lets a given-up one wait again begins anew.
+                attempts=0 if kept.given_up and op.due_at is not None else kept.attempts + 1,
                 error=op.error,
                 given_up=op.due_at is None,
                 due_at=kept.due_at if op.due_at is None else op.due_at,

@@ -65,15 +65,18 @@ class TaskOperations(Steps):
 
     def _next(self, op: Claim) -> Entry | None:
         """Of the command, then the tenant, whose turn it is: the first in the order of service."""
+        return min(self._wanted(op), key=lambda entry: self._turn(op, entry), default=None)
+
+    def _wanted(self, op: Claim) -> list[Entry]:
+        """All that this claim could be given now, in the order of service inside each queue."""
         claimable = self._bounds.claimable(self._tick)
         self._turns.update(claimable)
-        wanted = [
+        return [
             entry
             for entry in claimable
             if (not op.commands or entry.task.command in op.commands)
             and (not op.tenants or entry.task.tenant in op.tenants)
         ]
-        return min(wanted, key=lambda entry: self._turn(op, entry), default=None)
 
     def _turn(self, op: Claim, entry: Entry) -> tuple[int, int]:
         command = entry.task.command
@@ -83,6 +86,7 @@ class TaskOperations(Steps):
     def _lease(self, op: Claim, entry: Entry, token: str) -> Task:
         self._bounds.spend(entry, self._tick)
         self._turns.serve(entry.queue)
+        entry.delivered += 1
         entry.lease_seconds = op.lease_seconds
         entry.lease_tick = self._tick + op.lease_seconds
         return entry.become(
@@ -119,14 +123,14 @@ class TaskOperations(Steps):
         entry = self._held(op, "nack")
         if not tries_left(entry.task):
             return self._end(entry, "dead", op.reason or MAX_ATTEMPTS)
-        entry.history.append(self._world.attempt(entry, "nacked", self._now, op.reason))
+        entry.remember(self._world.attempt(entry, "nacked", self._now, op.reason))
         delay = self._backoff(entry) if op.delay is None else op.delay
         return self._put_off(entry, delay, op.reason)
 
     def abandon(self, op: Abandon) -> Task:
         entry = self._held(op, "abandon")
         before = entry.task.error
-        entry.history.append(self._world.attempt(entry, "abandoned", self._now))
+        entry.remember(self._world.attempt(entry, "abandoned", self._now))
         entry.become(attempts=max(0, entry.task.attempts - 1))
         return self._put_off(entry, self._rules.abandon_delay, before)
 
@@ -151,7 +155,7 @@ class TaskOperations(Steps):
         entry = self._allowed(self._entry(op.tenant, op.id), "redrive")
         last = self._world.last_attempt(entry)
         if last is not None:
-            entry.history.append(last)
+            entry.remember(last)
         entry.unacked = False
         state, due_at = self._when(op.due_at)
         return entry.become(
@@ -227,6 +231,6 @@ class TaskOperations(Steps):
         if dead:
             self._end(entry, "dead", LEASE_EXPIRED)
         else:
-            entry.history.append(self._world.attempt(entry, "expired", self._now, LEASE_EXPIRED))
+            entry.remember(self._world.attempt(entry, "expired", self._now, LEASE_EXPIRED))
             self._put_off(entry, self._backoff(entry), LEASE_EXPIRED)
         self.expired.append(Expired(task.id, task.command, task.worker, task.attempts, dead))

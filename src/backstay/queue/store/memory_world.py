@@ -23,13 +23,16 @@ Name = tuple[str, str]
 """(tenant, command) of a queue or policy, (tenant, name) or (tenant, id) of what else is kept."""
 
 LEASE_EXPIRED = "LEASE_EXPIRED"
+HISTORY = 100
+"""So many deliveries of a task are remembered, the newest: one can be abandoned for ever."""
 
 
 class Entry(msgspec.Struct):
     """A task and what only the store knows of it. `seq` is its arrival number, kept for life.
 
     `lease_tick` is when its lease ends on the clock of this process, `unacked` that its end waits
-    for the reader of `reply_to`, `history` the deliveries that did not end it.
+    for the reader of `reply_to`, `history` the newest deliveries that did not end it, `delivered`
+    how often it was given to a worker in all its life.
     """
 
     seq: int
@@ -38,6 +41,7 @@ class Entry(msgspec.Struct):
     lease_seconds: float = 0.0
     lease_tick: float = 0.0
     unacked: bool = False
+    delivered: int = 0
     history: list[Attempt] = []
 
     @property
@@ -47,6 +51,9 @@ class Entry(msgspec.Struct):
     @property
     def ended(self) -> bool:
         return self.task.state in ENDED
+
+    def remember(self, attempt: Attempt) -> None:
+        self.history = [*self.history, attempt][-HISTORY:]
 
     def become(self, **changes: object) -> Task:
         self.task = msgspec.structs.replace(self.task, **changes)
@@ -84,7 +91,7 @@ class World(msgspec.Struct):
         """The entry's present delivery, as history tells it."""
         task = entry.task
         values = {
-            "number": len(entry.history) + 1,
+            "number": entry.delivered,
             "worker": task.worker,
             "started_at": task.claimed_at,
             "ended_at": ended_at or task.ended_at,
@@ -123,7 +130,7 @@ class Bounds:
         return sorted(found, key=lambda entry: (-entry.task.priority, entry.task.due_at, entry.seq))
 
     def admits(self, entry: Entry, tick: float) -> bool:
-        return not self._full(entry) and self.wait(entry, tick) <= 0
+        return self.wait(entry, tick) <= 0
 
     def wait(self, entry: Entry, tick: float) -> float:
         """Seconds until the rates of its queue and key allow a claim; inf: time alone will not."""

@@ -138,6 +138,15 @@ class SqliteEngine:
         """A real, durable, tiny write: the only honest answer to "is it writable?"."""
         await self._db.write(lambda db: db.pragma("user_version", SCHEMA.version))
 
+    @property
+    def where(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def doubts(self) -> tuple[str, ...]:
+        """None: what this store promises it decides itself."""
+        return ()
+
     def write_stats(self) -> Stats:
         """Commits and log size, for metrics."""
         return self._db.stats()

@@ -127,7 +127,9 @@ class Bounds:
         yield from due
 
     def forget(self, queue: int) -> None:
-        """Its policy has changed: what was closed is judged anew."""
+        """Its policy has changed: what was closed is judged anew, and its leases are counted again,
+        for without a policy nobody kept the count."""
+        self._leased.pop(queue, None)
         for gate in [gate for gate in self._gates if gate[0] == queue]:
             del self._gates[gate]
         self.next_gate = min(self._gates.values(), default=float("inf"))

@@ -1,0 +1,82 @@
+"""What a task function may know and say beside its payload."""
+
+import logging
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+from backstay.queue.api.wire import TaskView
+
+_CURRENT: ContextVar["Job"] = ContextVar("backstay-job")
+_LOG = logging.getLogger("backstay.task")
+
+
+class Job:
+    """One delivery of a task. `request_id` is that of the claim, as the server's log has it;
+    `traceparent` that of whoever created the task."""
+
+    __slots__ = ("_told", "attempt", "command", "gone", "id", "max_attempts", "request_id", "task")
+
+    def __init__(self, task: TaskView, request_id: str, gone: threading.Event) -> None:
+        self.task = task
+        self.id = task.id
+        self.command = task.command
+        self.attempt = task.attempts
+        self.max_attempts = task.max_attempts
+        self.request_id = request_id
+        self.gone = gone
+        """Set when the lease is lost or the worker's patience has ended: stop soon. A coroutine is
+        cancelled as well; a plain function in its thread has to look."""
+        self._told: Any = None
+
+    @property
+    def traceparent(self) -> str:
+        return self.task.trace_parent
+
+    @property
+    def last_try(self) -> bool:
+        """Whether a failure now makes it a dead letter."""
+        return self.attempt >= self.max_attempts
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What belongs into each log line."""
+        found = {
+            "task_id": self.id,
+            "command": self.command,
+            "attempt": self.attempt,
+            "request_id": self.request_id,
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def log(self) -> "logging.LoggerAdapter[logging.Logger]":
+        """A logger whose records carry `context` as attributes."""
+        return logging.LoggerAdapter(_LOG, self.context)
+
+    def progress(self, value: Any) -> None:
+        """Tell how far it is (what JSON can hold); whoever looks at the task sees it within about a
+        second. The last word counts."""
+        self._told = value
+
+    def take_progress(self) -> Any:
+        """What was told since the last time; None for nothing. For the heart."""
+        told, self._told = self._told, None
+        return told
+
+
+def current_job() -> Job:
+    """The job that this code runs for. Raises LookupError outside of one."""
+    return _CURRENT.get()
+
+
+def enter(job: Job) -> None:
+    """Make it the current one, in this context and its threads; structlog's too, where used."""
+    import sys
+
+    _CURRENT.set(job)
+    if "structlog" in sys.modules:  # only then may somebody read it
+        from structlog.contextvars import bind_contextvars
+
+        bind_contextvars(**job.context)
