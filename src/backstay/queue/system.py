@@ -117,7 +117,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         Store(engine),
         Mover(engine, clock),
         gauges,
-        HttpServer(app, listen),
+        HttpServer(app, listen, settings.max_connections),
         Gate(queue),
     ]
 
