@@ -67,6 +67,7 @@ class SqliteEngine:
     async def open(self) -> None:
         """Raises a Fault (CORE010, CORE040 to CORE048) naming the file."""
         await self._db.open()
+        self._commits = Commits(self._db, self._run, self._tell)
         await self._db.write(self._adopt)
 
     def listen(self, tell: Listener) -> None:
