@@ -281,6 +281,41 @@ BAD_ARGUMENT = ErrorEntry(
     fix="see the command's --help",
     exit=Exit.USAGE,
 )
+BAD_SCHEDULE = ErrorEntry(
+    code="QUEUE060",
+    message="invalid '{field}' {value!r}: {reason}",
+    cause="a periodic task has five fields of cron and a time zone of the IANA database",
+    fix="write it like 'cron': '30 2 * * MON-FRI', 'timezone': 'Europe/Berlin'",
+    status=400,
+)
+PERIODIC_NOT_FOUND = ErrorEntry(
+    code="QUEUE061",
+    message="periodic task not found: {name}",
+    cause="no periodic task of this tenant has the name",
+    fix="list them: GET /v1/codeq/admin/periodic",
+    status=404,
+)
+SUBSCRIPTION_NOT_FOUND = ErrorEntry(
+    code="QUEUE062",
+    message="subscription not found: {id}",
+    cause="it ended, was deleted, or belongs to another tenant",
+    fix="subscribe again, and renew it before it ends",
+    status=404,
+)
+TOO_MANY_SUBSCRIPTIONS = ErrorEntry(
+    code="QUEUE063",
+    message="there are {limit} subscriptions already",
+    cause="each one is a call to be made whenever there is work",
+    fix="delete those that nobody needs, or let them end",
+    status=409,
+)
+DELIVERY_NOT_FOUND = ErrorEntry(
+    code="QUEUE064",
+    message="callback not found: {id}",
+    cause="it was delivered, ended with its task's retention, or belongs to another tenant",
+    fix="list them: GET /v1/codeq/admin/deliveries?givenUp=true",
+    status=404,
+)
 
 ERRORS: Sequence[ErrorEntry] = tuple(
     value for value in list(globals().values()) if isinstance(value, ErrorEntry)
