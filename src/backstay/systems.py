@@ -11,6 +11,7 @@ SYSTEMS: Mapping[str, str] = {
     "queue": "backstay.queue.system:SYSTEM",
     "app": "backstay.app.system:SYSTEM",
     "gateway": "backstay.gateway.system:SYSTEM",
+    "patchgen": "backstay.patchgen.system:SYSTEM",
 }
 
 GUIDES: Mapping[str, str] = {

@@ -75,7 +75,11 @@ def test_a_table_comes_from_json_from_a_file_or_from_the_runtime_folder(folder):
     file = folder / "table.json"
     file.write_text(text)
     assert read_upstreams(text, folder) == read_upstreams(str(file), folder)
-    assert [upstream.name for upstream in read_upstreams("", folder)] == ["queue", "app"]
+    assert [upstream.name for upstream in read_upstreams("", folder)] == [
+        "queue",
+        "app",
+        "patchgen",
+    ]
 
 
 @pytest.mark.parametrize(

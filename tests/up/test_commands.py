@@ -74,7 +74,7 @@ def test_explain_shows_words_where_a_message_has_holes() -> None:
 def test_no_code_means_two_things() -> None:
     by_code: dict[str, str] = {}
     for entry in entries():
-        assert re.fullmatch(r"(CORE|AUTH|QUEUE|LANG|APP|GATE|UP|DOC)\d{3}", entry.code)
+        assert re.fullmatch(r"(CORE|AUTH|QUEUE|LANG|APP|GATE|PATCH|UP|DOC)\d{3}", entry.code)
         assert by_code.setdefault(entry.code, entry.message) == entry.message
 
 
@@ -83,7 +83,7 @@ def test_every_entry_of_the_package_is_in_the_catalogue() -> None:
         code
         for file in Path(sys.modules["backstay"].__path__[0]).rglob("*.py")
         for code in re.findall(
-            r'(?:code=|^    |_entry\()"((?:CORE|AUTH|QUEUE|LANG|APP|GATE|UP|DOC)\d{3})"',
+            r'(?:code=|^    |_entry\()"((?:CORE|AUTH|QUEUE|LANG|APP|GATE|PATCH|UP|DOC)\d{3})"',
             file.read_text(),
         )
     }

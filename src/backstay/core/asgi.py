@@ -20,7 +20,7 @@ from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import debugs, request_debug
 from backstay.core.system import Metric
 from backstay.core.tracing import OFF, Attribute, NoSpan, Span, Tracer
-from backstay.core.web import Endpoint, Later, Request, Response, Routes
+from backstay.core.web import Endpoint, Later, Refusal, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
 
 Scope = MutableMapping[str, Any]
@@ -128,7 +128,8 @@ class App:
                 _log.warning(
                     "authentication failed", code=known.code, error=fault.message, peer=peer
                 )
-            return _refusal(fault, known.ctx)
+            answer = _refusal(fault, known.ctx)
+            return known.refusal(fault, answer) if known.refusal else answer
         except _ClientGoneError:
             raise
         except Exception:  # noqa: BLE001
@@ -144,6 +145,7 @@ class App:
             raise Fault(DRAINING, service=self.name)
         endpoint, params = self._routes.find(method, path, self.name)
         known.route = endpoint.route
+        known.refusal = endpoint.refusal
         traceparent = headers.get("traceparent", "")
         if self._tracer.on:
             known.span = self._span(known, method, path, traceparent)
@@ -200,7 +202,7 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "judged", "read", "route", "span")
+    __slots__ = ("code", "ctx", "judged", "read", "refusal", "route", "span")
 
     def __init__(self, request_id: str, *, debug: bool) -> None:
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
@@ -208,6 +210,7 @@ class _Known:
         self.code = ""
         self.judged = False
         self.read = False
+        self.refusal: Refusal | None = None
         self.span: Span = _NO_SPAN
 
 

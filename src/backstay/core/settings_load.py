@@ -14,7 +14,9 @@ from backstay.core.errors import Fault, Plain
 from backstay.core.faults import SETTINGS_INVALID
 from backstay.core.settings import Flag, Given, Loaded, Option, S, Secret, Source, Value
 from backstay.core.settings_parse import NotGiven, expected, parse
-from backstay.core.settings_yaml import Entry, UnusableFileError, read_yaml
+
+if typing.TYPE_CHECKING:
+    from backstay.core.settings_yaml import Entry
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -91,10 +93,13 @@ def fields_of(spec: type[msgspec.Struct]) -> list[Field]:
     return found
 
 
-def _file(path: Path | None, fields: list[Field]) -> tuple[Mapping[str, Entry], list[str], bool]:
+def _file(path: Path | None, fields: list[Field]) -> tuple[Mapping[str, "Entry"], list[str], bool]:
     """Entries of the YAML file by dotted key, the problems it has, and whether it was read."""
     if path is None:
         return {}, [], True
+    # A command without a file starts faster without a YAML library.
+    from backstay.core.settings_yaml import UnusableFileError, read_yaml
+
     try:
         entries, problems = read_yaml(path, {field.key for field in fields})
     except UnusableFileError as problem:
@@ -102,7 +107,7 @@ def _file(path: Path | None, fields: list[Field]) -> tuple[Mapping[str, Entry], 
     return entries, problems, True
 
 
-def _find(field: Field, given: Given, entries: Mapping[str, Entry]) -> Found | None:
+def _find(field: Field, given: Given, entries: Mapping[str, "Entry"]) -> Found | None:
     option = field.option
     for typed in (option.flag, option.flag.lstrip("-").replace("-", "_"), field.name):
         raw = _typed(given.flags.get(typed)) if typed else None

@@ -54,6 +54,8 @@ class Later(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Request], Awaitable[Response | Later]]
+Refusal = Callable[[Fault, Response], Response]
+"""What a route makes of a refusal: the fault, and the answer that it would get."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -61,7 +63,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     logs and metrics (bounded cardinality), the path template unless given.
 
     `scope` is what a principal must hold ("" for public); handlers judge anything finer.
-    `long` ones may answer `Later`.
+    `long` ones may answer `Later`. `refusal` words every refusal of this route, also those before
+    the handler, where its clients know other words.
     """
 
     method: str
@@ -71,6 +74,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     scope: str = ""
     max_body: int = 1_048_576
     label: str = ""
+    refusal: Refusal | None = None
 
     @property
     def route(self) -> str:

@@ -181,6 +181,7 @@ DEFAULT_ROUTES: Sequence[tuple[str, Sequence[RouteSpec]]] = (
     ),
     # Seed data is imported whole; the app bounds it at the same size.
     ("app", (RouteSpec("/api/v1"), RouteSpec("/api/v1/admin", max_body=64 * 1_048_576))),
+    ("patchgen", (RouteSpec("/intent"),)),
 )
 
 

@@ -152,7 +152,7 @@ class Harness:
         queue, bulk = Queue(self._engine, clock, ids, metrics), Bulk(self._engine, clock)
         calls = [
             *Producers(queue, bulk, clock, ids, limits).calls(),
-            *Workers(queue, limits).calls(),
+            *Workers(queue, clock, limits).calls(),
             *Admin(queue, bulk, clock, Path(os.devnull)).calls(),
         ]
         rates = RateLimits({}, clock, metrics.rate_limited)

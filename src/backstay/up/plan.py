@@ -60,7 +60,8 @@ class Plan(msgspec.Struct, frozen=True):
 class Wish(msgspec.Struct, frozen=True):
     """What was asked for. `configs` has a file for each system that has one. `jwt_secret` is the
     development issuer's, for programs that read `env("JWT_SECRET")`; empty when that is set.
-    `egress_allow` is what EGRESS_ALLOW says already."""
+    `egress_allow` is what EGRESS_ALLOW says already. `packages`: patchgen has a folder to write to
+    (PATCHGEN_OUTPUT_DIR), and is wanted."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -69,6 +70,7 @@ class Wish(msgspec.Struct, frozen=True):
     configs: Mapping[str, Path] = {}
     jwt_secret: str = ""
     egress_allow: str = ""
+    packages: bool = False
 
 
 def compose(wish: Wish, runtime: Path, project: Project) -> Plan:
@@ -127,6 +129,10 @@ def _systems(
         listen = f"unix:{runtime / 'app.sock'}"
         command = _module("codeai", "server", str(app_file), "--listen", listen, *common("app"))
         found.append(_system("app", command, runtime, drain_order=MIDDLE, env=env))
+    if (wish.packages or "patchgen" in wish.configs) and _exists("patchgen"):
+        listen = f"unix:{runtime / 'patchgen.sock'}"
+        command = _module("patchgen", "serve", "--listen", listen, *common("patchgen"))
+        found.append(_system("patchgen", command, runtime, drain_order=LATE))
     if _exists("gateway"):
         listen = f"{wish.host}:{wish.port}"
         command = _module("backstay", "gateway", "serve", "--listen", listen, *common("gateway"))

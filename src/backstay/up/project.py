@@ -16,7 +16,7 @@ from backstay.core.nearest import nearest
 from backstay.up.errors import BAD_PROJECT
 
 FILE_NAME = "backstay.yaml"
-SYSTEMS = ("queue", "app", "gateway")
+SYSTEMS = ("queue", "app", "gateway", "patchgen")
 PLACES = ("queue", "gateway")
 """What an extra process can need: it gets CODEQ_BASE_URL or BACKSTAY_URL."""
 

@@ -132,6 +132,7 @@ def _plan(asked: Asked, loaded: Loaded[UpSettings], project: Project) -> Plan:
         configs=sections(asked.config, runtime / "config") if asked.config else {},
         jwt_secret="" if settings.jwt_secret else secret.reveal(),
         egress_allow=os.environ.get("EGRESS_ALLOW", ""),
+        packages=bool(os.environ.get("PATCHGEN_OUTPUT_DIR")),
     )
     plan = compose(wish, runtime, project)
     return msgspec.structs.replace(plan, settings=tuple(shown(loaded)))

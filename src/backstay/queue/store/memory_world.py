@@ -31,8 +31,8 @@ class Entry(msgspec.Struct):
     """A task and what only the store knows of it. `seq` is its arrival number, kept for life.
 
     `lease_tick` is when its lease ends on the clock of this process, `unacked` that its end waits
-    for the reader of `reply_to`, `history` the newest deliveries that did not end it, `delivered` how
-    often it was given to a worker in all its life.
+    for the reader of `reply_to`, `history` the newest deliveries that did not end it, `delivered`
+    how often it was given to a worker in all its life.
     """
 
     seq: int

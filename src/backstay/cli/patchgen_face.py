@@ -1,0 +1,142 @@
+"""What the `patchgen` commands share: settings, reading intents, printing what was found."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from backstay.core.clock import SystemClock
+from backstay.core.duration import format_duration
+from backstay.core.errors import Fault, for_terminal
+from backstay.core.settings import Given, load
+from backstay.patchgen import errors
+from backstay.patchgen.command_settings import CommandSettings
+from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.model import SIZE_LIMIT, Diagnosis, Report
+from backstay.patchgen.paths import reason_of
+from backstay.patchgen.service import Quiet
+from backstay.patchgen.trace import DebugLog
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings(**flags: object) -> CommandSettings:
+    """Flags beat the environment. Raises CORE001 that names each unusable value."""
+    typed: Mapping[str, Any] = {name: value or None for name, value in flags.items()}
+    return load(CommandSettings, Given(flags=dict(typed), env=os.environ)).settings
+
+
+def log_of(known: CommandSettings) -> DebugLog | Quiet:
+    """Debug lines to standard error when they are wanted."""
+    return DebugLog(SystemClock(), complain) if known.debug_log else Quiet()
+
+
+def complain(line: str) -> None:
+    """One line to standard error."""
+    click.echo(line, err=True)
+
+
+def format_option(command: F) -> F:
+    """`--format text|json` as the parameter `format`; `-output` is a folder here."""
+    return click.option(
+        "--format", type=click.Choice(["text", "json"]), default="text",
+        help="Text for people or JSON for programs.",
+    )(command)  # fmt: skip
+
+
+def strict_option(command: F) -> F:
+    """`--strict` as the parameter `strict`."""
+    return click.option(
+        "--strict", is_flag=True, help="Warnings refuse an intent; also PATCHGEN_STRICT_MODE."
+    )(command)
+
+
+def output_option(command: F) -> F:
+    """`-output DIR`, with one dash or two."""
+    return click.option(
+        "-output", "--output", "-o", "output", metavar="DIR", default="",
+        help="Folder that takes the packages; also PATCHGEN_OUTPUT_DIR.",
+    )(command)  # fmt: skip
+
+
+def read_intent(path: str) -> bytes:
+    """The bytes of one intent; `-` is standard input. One byte over the limit is enough to know.
+    Raises PATCH077."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(SIZE_LIMIT + 1)
+        with Path(path).open("rb") as file:
+            return file.read(SIZE_LIMIT + 1)
+    except OSError as failed:
+        raise Fault(errors.CANNOT_READ, path=path, reason=reason_of(failed)) from failed
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Ends what runs inside with PATCH078 after so many seconds, also while it reads (P69)."""
+
+    def late(_: int, __: FrameType | None) -> None:
+        raise Fault(errors.TOO_SLOW, limit=format_duration(seconds))
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def show_report(report: Report, name: str = "") -> None:
+    """Everything that is wrong or doubtful, on standard error."""
+    if report.errors:
+        where = f"{name}: " if name else ""
+        complain(f"{where}{report.message}")
+    for one in report.errors:
+        complain(_block(one, "error"))
+    for one in report.warnings:
+        complain(_block(one, "warning"))
+
+
+def _block(one: Diagnosis, word: str) -> str:
+    place = one.pointer or "the text"
+    if one.offset >= 0:
+        place += f", line {one.line}, column {one.column} (byte {one.offset})"
+    lines = [f"  {word} {one.code} at {place}", f"    {one.says}"]
+    if one.rule == "json":
+        lines.append(f"    JSON error at position {one.offset}:")
+    if one.offset >= 0:
+        lines += [f"    Context: ...{one.window}...", f"    {' ' * (12 + one.caret)}^"]
+    lines.append(f"    fix: {one.remedy}")
+    return "\n".join(lines)
+
+
+def show_fault(fault: Fault, name: str = "") -> None:
+    """A fault in the words of every command; an invalid intent with all its places."""
+    if isinstance(fault, InvalidIntent):
+        show_report(fault.report, name)
+    else:
+        complain(f"{name}: {for_terminal(fault)}" if name else for_terminal(fault))
+
+
+def plain_report(report: Report) -> dict[str, object]:
+    """A report as JSON for programs."""
+    return {
+        "valid": report.intent is not None,
+        "message": report.message,
+        "shape": report.shape,
+        "errors": _plain(report.errors),
+        "warnings": _plain(report.warnings),
+        "intent": report.intent,
+    }
+
+
+def _plain(found: Sequence[Diagnosis]) -> list[object]:
+    return [msgspec.to_builtins(one) for one in found]

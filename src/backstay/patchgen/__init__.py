@@ -1,0 +1,1 @@
+"""From an intent to a package that Kubernetes tools accept."""
