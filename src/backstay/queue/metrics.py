@@ -6,7 +6,7 @@ from backstay.core.clock import Clock
 from backstay.core.metrics import OTHER, Gauge, Registry
 from backstay.core.sqlite import Stats
 from backstay.core.system import Metric
-from backstay.queue.model import QueueStats, Task
+from backstay.queue.model import QueueStats, Subscription, Task
 
 MOST_NAMES = 200
 """Commands, and tenants, that are told apart; what comes after is counted as `other`."""
@@ -62,6 +62,13 @@ METRICS: Sequence[Metric] = (
     Metric("codeq_oldest_ready_age_seconds", "gauge", "Age of the oldest ready task", ("command",)),
     Metric("codeq_last_claim_age_seconds", "gauge", "Since a worker last asked", ("command",)),
     Metric("codeq_waiting_claims", "gauge", "Claims that wait for work", ("command",)),
+    Metric(
+        "codeq_webhook_deliveries_total",
+        "counter",
+        "Calls to receivers of results and to subscribers",
+        ("kind", "command", "outcome"),
+    ),
+    Metric("codeq_subscriptions_active", "gauge", "Living subscriptions", ("command",)),
     Metric("codeq_store_commits_total", "counter", "Durable commits of the store"),
     Metric("codeq_store_commit_seconds_total", "counter", "Seconds spent committing"),
     Metric("codeq_store_wal_bytes", "gauge", "Size of the write-ahead log"),
@@ -110,6 +117,8 @@ class QueueMetrics:
         self._oldest = registry.gauge("codeq_oldest_ready_age_seconds")
         self._polled = registry.gauge("codeq_last_claim_age_seconds")
         self._waiting = registry.gauge("codeq_waiting_claims")
+        self._called = registry.counter("codeq_webhook_deliveries_total")
+        self._subscribed = registry.gauge("codeq_subscriptions_active")
         self._commits = registry.counter("codeq_store_commits_total")
         self._commit_seconds = registry.counter("codeq_store_commit_seconds_total")
         self._wal = registry.gauge("codeq_store_wal_bytes")
@@ -142,6 +151,17 @@ class QueueMetrics:
 
     def rate_limited(self, scope: str, operation: str) -> None:
         self._limited.inc(scope, operation)
+
+    def called(self, kind: str, command: str, outcome: str) -> None:
+        """One try: `kind` task_result or queue_ready; `outcome` success, failure or refused."""
+        self._called.inc(kind, command, outcome)
+
+    def subscribed(self, living: Sequence[Subscription]) -> None:
+        """Who wants to be told; `*` is any command."""
+        self._subscribed.clear()
+        for one in living:
+            for command in one.commands or ("*",):
+                self._subscribed.add(command, by=1)
 
     def stored(self, stats: Stats) -> None:
         """The store's own totals."""
