@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 from tests.queue.history.checker import check
@@ -19,7 +20,9 @@ from tests.queue.simulation.model import RULES, Divergence, Model
 from tests.queue.simulation.observing import Moment, final, observe
 from tests.queue.simulation.stepped import SteppedDatabase
 
-from backstay.core.virtual import FixedDice, VirtualClock
+from backstay.core.service import Loop
+from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
+from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
 from backstay.queue.model import (
     ANY_TENANT,
@@ -104,6 +107,7 @@ class Simulation:
         self._clients = Clients(self._dice, self._clock, self._profile)
         self._disk = Disk(random.Random(seed))
         self._names: dict[str, str] = {}
+        self._ids = CountingIds("c")
         self._flushes = self._requests = 0
         self._in_doubt: list[Asked] = []
         self.history: list[Seen] = []
@@ -163,12 +167,10 @@ class Simulation:
         """Let them go on until all are done, committing whenever all of them wait for it."""
         tasks = [asyncio.ensure_future(part) for part in parts]
         while self._disk.powered and not all(task.done() for task in tasks):
-            for _ in range(4):
-                await asyncio.sleep(0)
+            await _turns()
             self._database.flush()
             self._flushes += 1
-            for _ in range(4):
-                await asyncio.sleep(0)
+            await _turns()
             await self._settle_all()
         for task in tasks:
             task.cancel()
@@ -183,12 +185,15 @@ class Simulation:
                 raise end
 
     async def _let_time_work(self) -> None:
-        """The mover's loop, until it goes to sleep; it must."""
+        """The loops, as if on several servers at once, until they go to sleep; they must."""
+        await asyncio.gather(*(self._until_rest(loop) for loop in (self._mover, *self._crons)))
+
+    async def _until_rest(self, loop: Loop) -> None:
         for _ in range(10):
-            wish = await self._mover.step()
+            wish = await loop.step()
             if wish is None or wish > self._clock.tick():
                 return
-        raise Divergence("the mover does not come to rest")
+        raise Divergence(f"the {loop.name} does not come to rest")
 
     async def _settle_all(self) -> None:
         asked, self._engine.asked = self._engine.asked, []
@@ -231,8 +236,9 @@ class Simulation:
 
     async def _open(self) -> None:
         self._database = SteppedDatabase(self._disk, self._path, sqlite.SCHEMA, self._clock)
-        engine = SqliteEngine(self._path, RULES, self._clock, FixedDice())
-        engine._db = self._database  # the one thing that is not as in production
+        # The one thing that is not as in production.
+        with mock.patch.object(sqlite, "Database", return_value=self._database):
+            engine = SqliteEngine(self._path, RULES, self._clock, FixedDice())
         self._engine = Tracked(engine, lambda: (self._elapsed, self._clock.tick()))
         opening = asyncio.ensure_future(engine.open())
         while not opening.done():
@@ -242,6 +248,7 @@ class Simulation:
         if self._spoil is not None:
             self._spoil(engine)
         self._mover = Mover(self._engine, self._clock)
+        self._crons = [Cron(self._engine, self._clock, self._ids) for _ in range(2)]
 
     async def _close(self) -> None:
         await self._compare()
@@ -339,3 +346,9 @@ class Simulation:
     def _say(self, *words: object) -> None:
         if self._trace is not None:
             self._trace(f"{self._elapsed:12.4f} " + " ".join(map(str, words)))
+
+
+async def _turns() -> None:
+    """Enough of the event loop for everybody to come to their next wait."""
+    for _ in range(6):
+        await asyncio.sleep(0)

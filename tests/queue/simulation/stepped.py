@@ -66,6 +66,9 @@ class SteppedDatabase(Database):
     def die(self) -> None:
         """The process ends here: nothing is written any more."""
         self._disk.powered = False
+        for job in self._waiting:
+            job.answer.cancel()
+        self._waiting = []
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
