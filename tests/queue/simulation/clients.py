@@ -48,6 +48,8 @@ class Profile(msgspec.Struct, frozen=True):
     """Share of commits in which the process or the power dies, or the disk fails once."""
     jumps: bool
     """Whether the wall clock is set, and which way it pleases."""
+    calls: bool
+    """Whether callbacks are made by the loop of the server, or taken by hand."""
 
 
 def profile(dice: random.Random) -> Profile:
@@ -70,7 +72,8 @@ def profile(dice: random.Random) -> Profile:
         weights |= {"periodic": 2} | ({} if jumps else {"fire": 3})
     if dice.random() < 0.4:
         weights |= {"subscribe": 2, "notices": 3}
-    if dice.random() < 0.5:
+    calls = dice.random() < 0.5
+    if not calls:
         weights |= {"deliveries": 4, "settle": 4}
     if dice.random() < 0.3:
         weights |= {"purge": 1}
@@ -81,6 +84,7 @@ def profile(dice: random.Random) -> Profile:
         lies=dice.choice((0.0, 0.1, 0.3)),
         crashes=dice.choice((0.0, 0.03, 0.1)),
         jumps=jumps,
+        calls=calls,
     )
 
 
