@@ -1,6 +1,7 @@
 """The worker SDK against a real server."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -338,6 +339,41 @@ async def test_a_result_that_json_cannot_hold_and_one_that_is_too_large_fail_the
     async with at_work(worker):
         assert "TypeError" in (await eventually(ended(server, odd)))["error"]
         assert "too large" in (await eventually(ended(server, large)))["error"]
+
+
+async def test_nothing_that_a_function_does_breaks_the_worker(
+    server: Server, command: str, monkeypatch: pytest.MonkeyPatch
+):
+    # The half character would not reach whoever collects the logs of a parallel test run.
+    monkeypatch.setattr(logging.getLogger("backstay.task"), "disabled", True)
+    worker = worker_for(server)
+
+    @worker.task(command)
+    async def work(payload: str, job: Job) -> object:
+        if payload == "exit":
+            sys.exit("enough")
+        if payload == "cancel":
+            raise asyncio.CancelledError
+        if payload == "half a character":
+            raise ValueError("\ud83d")
+        if payload == "odd progress":
+            job.progress(object())
+        return "fine"
+
+    def make(payload: str) -> dict[str, Any]:
+        return server.create(command, payload=payload, maxAttempts=1)
+
+    payloads = ("exit", "cancel", "half a character", "odd progress", "well")
+    tasks = {payload: make(payload) for payload in payloads}
+    async with at_work(worker):
+        found = {name: await eventually(ended(server, task)) for name, task in tasks.items()}
+    assert {name: task.get("error") for name, task in found.items()} == {
+        "exit": "SystemExit: enough",
+        "cancel": "CancelledError",
+        "half a character": "ValueError: ?",
+        "odd progress": "TypeError: Encoding objects of type object is unsupported",
+        "well": None,
+    }
 
 
 async def test_a_coroutine_that_takes_too_long_is_stopped_and_tried_again(

@@ -63,7 +63,10 @@ class Heart:
         look = min(self._rhythm / 4, _PROGRESS_EVERY)
         while True:
             await self._clock.sleep(self._clock.tick() + look)
-            await self.beat(client)
+            try:
+                await self.beat(client)
+            except Exception:  # noqa: BLE001 - a heart that stops costs every lease
+                _log.exception("heartbeats failed on an error of their own")
 
     async def beat(self, client: QueueClient) -> None:
         """Extend what is due, and tell what there is to tell."""

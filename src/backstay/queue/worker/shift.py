@@ -129,25 +129,25 @@ class Shift:
 
     async def _work(self, run: Run) -> None:
         job = run.job
+        outcome: Outcome | None = None
         try:
             outcome = await self._outcome(run)
-        except asyncio.CancelledError:
-            if not job.gone.is_set():
-                raise
-            outcome = None
+        except asyncio.CancelledError as inside:
+            # By `give_up`, or by something in the function: that is a failure like any other.
+            outcome = self._failed(run, inside)
         finally:
             self._runs.pop(job.id, None)
             self._freed.set()
-        if outcome is None or job.gone.is_set():
-            self._heart.release(job.id)
-        else:
-            self.outbox.put(outcome)
+            if outcome is None or job.gone.is_set():
+                self._heart.release(job.id)
+            else:
+                self.outbox.put(outcome)
 
     async def _outcome(self, run: Run) -> Outcome:
         """What became of it. The author's mistakes are the task's failures, not the worker's."""
         job, function, token = run.job, run.function, run.token
-        enter(job)
         try:
+            enter(job)
             arguments = function.arguments(job)
             if function.plain:
                 value = await self._threads.run(function.call, *arguments)
@@ -164,13 +164,16 @@ class Shift:
             return Nacked(job.id, token, _short(str(again)), delay)
         except Release:
             return Abandoned(job.id, token)
-        except Exception as failure:
-            reason = f"{type(failure).__name__}: {failure}".rstrip(": ")
-            if not job.gone.is_set():
-                job.log.warning(
-                    "task %s (%s) failed: %s", job.id, job.command, reason, exc_info=True
-                )
-            return Nacked(job.id, token, _short(reason), self._own_delay(run))
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - as the docstring says
+            return self._failed(run, failure)
+
+    def _failed(self, run: Run, failure: BaseException) -> Outcome:
+        job = run.job
+        reason = _short(f"{type(failure).__name__}: {failure}".rstrip(": "))
+        if not job.gone.is_set():
+            said = "task %s (%s) failed: %s"
+            job.log.warning(said, job.id, job.command, reason, exc_info=failure)
+        return Nacked(job.id, run.token, reason, self._own_delay(run))
 
     def _own_delay(self, run: Run) -> float:
         retry = run.function.retry
@@ -189,4 +192,6 @@ class Shift:
 
 
 def _short(reason: str) -> str:
-    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…"
+    # Half a character, as file names may hold, has no place in JSON.
+    whole = reason.encode(errors="replace").decode()
+    return whole if len(whole) <= _LONGEST_REASON else whole[: _LONGEST_REASON - 1] + "…"

@@ -95,6 +95,10 @@ class Worker:
             self._hurry.set()
         self._stopping.set()
 
+    def _end(self) -> None:
+        self.stop()
+        self.stop()
+
     async def serve(self, *, signals: bool = False) -> None:
         """As `run`, inside a running event loop."""
         if not self._functions:
@@ -118,10 +122,13 @@ class Worker:
         )
         beating = self._start(heart, client)
         sending = asyncio.create_task(shift.outbox.run(), name="codeq-outbox")
+        sending.add_done_callback(lambda _: self._end())
         try:
             await self._claim_until(shift, stopping, client)
             await shift.finish(hurry)
             await shift.flush(_HURRIED if hurry.is_set() else self._settings.grace)
+            if sending.done():
+                sending.result()  # it broke, and without it nothing can be told
         finally:
             sending.cancel()
             beating()
