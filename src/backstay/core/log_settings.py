@@ -1,5 +1,5 @@
-"""How a process logs. Apart from `core.logs`, which needs structlog: what clients and workers import
-must stay light.
+"""How a process logs. Apart from `core.logs`, which needs structlog: what clients import must be
+light.
 """
 
 from typing import Annotated, Literal
