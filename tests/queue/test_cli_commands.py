@@ -100,7 +100,7 @@ def test_many_are_cancelled_by_what_they_have_in_common(codeq: Any, server: Serv
     assert "an ID, or at least one" in codeq("task", "cancel", code=2)
 
 
-def test_dead_letters_are_listed_redriven_and_purged(codeq: Any, server: Server, command: str):
+def test_dead_letters_begin_again_or_go_for_good(codeq: Any, server: Server, command: str):
     ids = [dead_letter(server, command, f"broke {n}", tags=[f"t{n}"]) for n in range(3)]
     shown = codeq("dlq", "list", command)
     assert all(id_ in shown for id_ in ids)
