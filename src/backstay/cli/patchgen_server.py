@@ -71,7 +71,8 @@ def watch(
 
     from backstay.cli.patchgen_face import settings
     from backstay.core.clock import SystemClock, Uuid7
-    from backstay.core.logs import LogSettings, configure
+    from backstay.core.log_settings import LogSettings
+    from backstay.core.logs import configure
     from backstay.core.settings import Given, load
     from backstay.patchgen.loops.watch import Watch
     from backstay.patchgen.service import output_of
