@@ -18,6 +18,7 @@ GUIDES: Mapping[str, str] = {
     "queue": "backstay.queue.guides:GUIDES",
     "app": "backstay.app.guides:GUIDES",
     "gateway": "backstay.gateway.guides:GUIDES",
+    "patchgen": "backstay.patchgen.guides:GUIDES",
     "up": "backstay.up.guides:GUIDES",
 }
 """Troubleshooting guides by the system that owns them. They are static: a dead system has them."""

@@ -2,11 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from backstay.cli import face
 from backstay.cli.patchgen_face import output_option, strict_option
+from backstay.core.errors import Exit
+
+if TYPE_CHECKING:
+    from backstay.core.clock import Clock
+    from backstay.patchgen.loops.watch import Pace, Watch
 
 
 @click.command("serve")
@@ -42,3 +48,74 @@ def serve(
         debugging = msgspec.structs.replace(loaded.settings, log_level="debug")
         loaded = msgspec.structs.replace(loaded, settings=debugging)
     return run_process("patchgen", loaded, build)
+
+
+@click.command("watch")
+@click.argument("folder", type=click.Path(path_type=Path))
+@output_option
+@strict_option
+@click.option("--once", is_flag=True, help="End when no intent is left.")
+@click.option("--period", default="500ms", show_default=True, help="Between two looks.")
+@click.option("--settle", default="300ms", show_default=True, help="Unchanged before it is read.")
+@click.option("--durability", default="", metavar="KIND", help="power or process.")
+def watch(
+    folder: Path, output: str, strict: bool, once: bool, period: str, settle: str, durability: str
+) -> int:
+    """Turn every intent that comes into FOLDER into a package; several may watch one folder.
+
+    Intents move to FOLDER/processed or FOLDER/failed, with a report in FOLDER/status. SIGTERM ends
+    the one at work and exits 0. With --once: 0 all became packages, 1 one failed. 2: FOLDER or the
+    settings cannot be used.
+    """
+    import asyncio
+
+    from backstay.cli.patchgen_face import settings
+    from backstay.core.clock import SystemClock, Uuid7
+    from backstay.core.logs import LogSettings, configure
+    from backstay.core.settings import Given, load
+    from backstay.patchgen.loops.watch import Watch
+    from backstay.patchgen.service import output_of
+    from backstay.patchgen.write import FolderWriter
+
+    known = settings(output_dir=output, strict_mode=strict, durability=durability)
+    logs = load(LogSettings, Given(env=os.environ)).settings
+    clock = SystemClock()
+    configure(logs, "patchgen", clock)
+    target = output_of(known.output_dir, os.environ)
+    writer = FolderWriter(target, Uuid7(clock), durability=known.durability)
+    loop = Watch(folder, writer, clock, strict=known.strict_mode, pace=_pace(period, settle))
+    loop.prepare()
+    writer.sweep()
+    asyncio.run(_watching(loop, clock, once=once))
+    return Exit.NEGATIVE if once and loop.counts["failed"] else Exit.OK
+
+
+def _pace(period: str, settle: str) -> "Pace":
+    from backstay.core.duration import parse_duration
+    from backstay.patchgen.loops.watch import Pace
+
+    try:
+        return Pace(parse_duration(period), parse_duration(settle))
+    except ValueError as bad:
+        raise click.UsageError(str(bad)) from bad
+
+
+async def _watching(loop: "Watch", clock: "Clock", *, once: bool) -> None:
+    """Until a signal, or with `once` until nothing is left."""
+    import asyncio
+    import signal
+
+    from backstay.core.service import run
+
+    stopping = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stopping.set)
+    if not once:
+        await run([loop], clock, stopping)
+        return
+    while not stopping.is_set():
+        wish = await loop.step()
+        if loop.waiting == 0:
+            return
+        await clock.sleep(wish or clock.tick())

@@ -1,8 +1,10 @@
 """The HTTP face: `POST /intent`, health and readiness; texts and statuses of the seed (P39–P43)."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import structlog
@@ -20,6 +22,7 @@ from backstay.patchgen.service import Job, Made, Maker
 from backstay.patchgen.write import Abandon
 
 SCOPE = "patchgen:generate"
+_REMEMBERED = 20
 _log = structlog.get_logger("patchgen.api")
 
 
@@ -55,6 +58,14 @@ class Intents:
         self._metrics = metrics
         self._health = health
         self._pool = pool
+        self._slowest: deque[float] = deque(maxlen=_REMEMBERED)
+        self._abandoned = 0
+
+    async def pace(self) -> dict[str, Any]:
+        """What the doctor asks: the slowest of the last generations, in seconds."""
+        slowest = max(self._slowest, default=0.0)
+        path = self._job.output
+        return {"slowest_seconds": slowest, "abandoned": self._abandoned, "path": path}
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [
@@ -83,6 +94,7 @@ class Intents:
                 abandon.give_up()
                 work.cancel()
         if not done:
+            self._abandoned += 1
             _log.error("generation abandoned", seconds=self._timeout, output=job.output)
             raise Fault(errors.HTTP_TIMEOUT, seconds=self._timeout)
         return self._answered(maker, work)
@@ -90,6 +102,7 @@ class Intents:
     def _answered(self, maker: Maker, work: "asyncio.Future[Made]") -> Response:
         for stage, seconds in maker.stages.took.items():
             self._metrics.took(stage, seconds)
+            self._slowest.append(seconds)
         try:
             made = work.result()
         except InvalidIntent as invalid:

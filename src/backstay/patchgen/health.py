@@ -72,6 +72,10 @@ class Health:
 
         return [ask(name) for name in ("validator", "filesystem", "memory")]
 
+    async def memory(self) -> dict[str, int]:
+        """What the doctor asks: bytes held, and how many are too many."""
+        return {"resident": resident_bytes(), "limit": self._memory_limit}
+
     def _validator(self) -> None:
         Validator().validate(_FIXED)
 

@@ -86,6 +86,8 @@ async def build(process: Process[PatchgenSettings]) -> Sequence[Service | Loop]:
     app = App("patchgen", endpoints, trust, clock, process.ids, meter)
     process.board_checks.extend(health.checks())
     process.probes["patchgen.output"] = lambda: output_facts(settings.output_dir)
+    process.probes["patchgen.pace"] = intents.pace
+    process.probes["patchgen.memory"] = health.memory
     return [hands, HttpServer(app, listen)]
 
 

@@ -5,14 +5,13 @@ of it or nothing. What is there is compared, never written over. A staging folde
 process that fills it, so one that can be locked belongs to the dead and is swept.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from backstay.core.clock import Ids
 from backstay.core.errors import Fault
 from backstay.patchgen import errors
 from backstay.patchgen.errors import Conflict, OutputDenied, OutputMissing, WriteFailed
+from backstay.patchgen.flush import flush_file_system
 from backstay.patchgen.look import difference
 from backstay.patchgen.model import Package, Placed
 from backstay.patchgen.paths import FOLDER_MODE, reason_of, refuse_traversal, whoami
@@ -120,7 +120,7 @@ class _Stage:
     def sync(self) -> None:
         """All bytes on the disk before the first name appears. One flush of the file system, where
         there is such a call: it costs as much for a hundred packages as for one."""
-        if len(self.waiting) > 1 and _syncfs(self.lock):
+        if len(self.waiting) > 1 and flush_file_system(self.lock):
             return
         for package in self.waiting.values():
             _sync_tree(self.lock, package)
@@ -158,11 +158,10 @@ class FolderWriter:
                 staged = [self._stage_one(stage, package) for package in packages]
                 self._sync(stage)
                 placed = [self._publish(stage, one) for one in staged]
-                if stage.waiting and self.durability == "power":
-                    os.fsync(root)
+                self._sync_names(stage)
             return placed
         finally:
-            os.close(root)
+            _close(root)
 
     def sweep(self) -> int:
         """Remove what dead writers left behind; gives how many staging folders that were."""
@@ -175,7 +174,7 @@ class FolderWriter:
             ]
             return sum(self._sweep_one(root, name) for name in left)
         finally:
-            os.close(root)
+            _close(root)
 
     def _open_root(self) -> int:
         try:
@@ -229,6 +228,15 @@ class FolderWriter:
             except OSError as failed:
                 raise self._failed(failed) from failed
 
+    def _sync_names(self, stage: _Stage) -> None:
+        """After this the names survive a power cut, too. When it fails, packages are there whole,
+        and it is not known for how long: that is no success."""
+        if self.durability == "power" and stage.waiting:
+            try:
+                os.fsync(stage.root)
+            except OSError as failed:
+                raise self._failed(failed) from failed
+
     def _publish(self, stage: _Stage, one: Package | _Again | Placed | Fault) -> Placed | Fault:
         if isinstance(one, _Again):
             return self._lost(stage.root, one.package, FileExistsError(errno.EEXIST, ""))
@@ -260,7 +268,7 @@ class FolderWriter:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(lock)
+            _close(lock)
             return False
         _remove(root, name, lock)
         return True
@@ -314,7 +322,13 @@ def _remove(root: int, name: str, lock: int) -> None:
     """A staging folder that is ours, with the lock on it."""
     with suppress(OSError):  # what cannot be removed now is swept later
         shutil.rmtree(name, dir_fd=root)
-    os.close(lock)
+    _close(lock)
+
+
+def _close(folder: int) -> None:
+    """A folder that was only looked at: closing it can lose nothing."""
+    with suppress(OSError):
+        os.close(folder)
 
 
 def _sync_tree(folder: int, package: Package) -> None:
@@ -326,29 +340,4 @@ def _sync_tree(folder: int, package: Package) -> None:
         try:
             os.fsync(descriptor)
         finally:
-            os.close(descriptor)
-
-
-def _find_syncfs() -> Callable[[int], int] | None:
-    """The C library's syncfs: Linux has it, and since 5.8 it reports errors of writing back."""
-    try:
-        call: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
-        return None
-    return call
-
-
-_SYNCFS: list[Callable[[int], int] | None] = []
-
-
-def _syncfs(folder: int) -> bool:
-    """Whether the whole file system was flushed; False where there is no such call."""
-    if not _SYNCFS:
-        _SYNCFS.append(_find_syncfs())
-    call = _SYNCFS[0]
-    if call is None:
-        return False
-    if call(folder) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return True
+            _close(descriptor)

@@ -224,7 +224,7 @@ BAD_STORE_ADDRESS = ErrorEntry(
     code="QUEUE036",
     message="REDIS_ADDR cannot be used: {reason}",
     cause="the address of the store does not parse",
-    fix="write HOST:PORT, a list of them for nodes of a cluster, or rediss://HOST:PORT for TLS",
+    fix="write HOST:PORT, several with commas for a cluster, or rediss://HOST:PORT for TLS",
     exit=Exit.USAGE,
 )
 SERVER_UNREACHABLE = ErrorEntry(

@@ -63,6 +63,15 @@ class QueueSettings(AuthSettings, frozen=True):
         Option("largest body of one task", ("MAX_PAYLOAD_BYTES",), "maxPayloadBytes"),
         msgspec.Meta(ge=1),
     ] = 1_048_576
+    max_connections: Annotated[
+        int,
+        Option(
+            "connections at once; a waiting worker holds one",
+            ("MAX_CONNECTIONS",),
+            "maxConnections",
+        ),
+        msgspec.Meta(ge=1),
+    ] = 16_384
     require_lease_token: Annotated[
         bool,
         Option("refuse workers that send none", ("REQUIRE_LEASE_TOKEN",), "requireLeaseToken"),

@@ -122,7 +122,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         *beside.parts(),
         Mover(engine, clock),
         gauges,
-        HttpServer(app, listen),
+        HttpServer(app, listen, settings.max_connections),
         Gate(queue),
     ]
 
