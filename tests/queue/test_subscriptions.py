@@ -233,6 +233,21 @@ async def test_one_that_has_ended_is_told_nothing_and_is_cleaned_up():
     assert receiver.calls == []
 
 
+async def test_news_that_met_a_failing_store_is_told_later():
+    with Receiver() as receiver:
+        async with Yard().running() as yard:
+            await subscribe(yard, receiver.url)
+            plain = yard.engine.stats
+
+            async def fails(_: str | None) -> list:
+                yard.engine.stats = plain  # type: ignore[method-assign]
+                raise OSError("the disk is away")
+
+            yard.engine.stats = fails  # type: ignore[method-assign]
+            await yard.create()
+            await until(lambda: receiver.calls)
+
+
 async def test_a_queue_without_subscribers_costs_no_write():
     async with Yard().running() as yard:
         applied = 0

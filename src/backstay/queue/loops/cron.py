@@ -21,6 +21,7 @@ _log = structlog.get_logger("queue.cron")
 # Fire times are wall times and sleeping is monotonic: a clock that jumps is met after this long.
 _LONGEST_SLEEP = 5.0
 _AT_ONCE = 100
+_PAUSE = 0.2
 # Servers whose clocks differ by less leave each other's fire times alone.
 _SKEW = 60.0
 
@@ -43,11 +44,13 @@ class Cron:
         now, tick = self._clock.now(), self._clock.tick()
         running = [one for one in await self._engine.periodics(None) if not one.paused]
         fires = [fire for one in running if (fire := self._fire(one, now)) is not None]
+        moved = 0
         for start in range(0, len(fires), _AT_ONCE):
             part = fires[start : start + _AT_ONCE]
-            await self._apply(part, now)
+            moved += await self._apply(part, now)
         if fires:
-            return tick
+            # Another server may have been first; a store that never moves must not make it spin.
+            return tick if moved else tick + _PAUSE
         left = min((one.next_at - now for one in running), default=_LONGEST_SLEEP)
         return tick + min(max(left, 0.0), _LONGEST_SLEEP)
 
@@ -88,12 +91,14 @@ class Cron:
             key=one.key,
         )
 
-    async def _apply(self, fires: list[Fire], now: float) -> None:
+    async def _apply(self, fires: list[Fire], now: float) -> int:
+        """How many moved on."""
         results = await self._engine.apply(fires, now)
         for fire, result in zip(fires, results, strict=True):
             if isinstance(result, Fault):
                 await self._pass_over(fire, result, now)
         _tell(zip(fires, results, strict=True))
+        return sum(result != 0 for result in results)
 
     async def _pass_over(self, fire: Fire, refused: Fault, now: float) -> None:
         """A time whose task is refused must not hold up the times after it."""

@@ -24,7 +24,7 @@ _log = structlog.get_logger("queue.notices")
 CLAIM_URL = "/v1/codeq/tasks/claim"
 _QUEUES = 50
 _LOOK = 5.0
-_ROOM = Room(total=32, host=4, waiting=20)
+_ROOM = Room(total=32, host=4, waiting=20, most=20)
 
 Queue = tuple[str, str]
 
@@ -92,7 +92,12 @@ class Notices:
             await self.look()
         for queue in [queue for queue, at in self._news.items() if at <= tick][:_QUEUES]:
             del self._news[queue]
-            await self._tell(queue)
+            try:
+                await self._tell(queue)
+            except Exception:
+                # The store failed: not told, so it is still news.
+                self._news[queue] = tick
+                raise
         wishes = [self._look_at, *self._news.values()]
         look_again = self.lanes.start()
         return min(wishes if look_again is None else [*wishes, look_again])
