@@ -360,6 +360,7 @@ def _listed(server: Server, id_: str) -> list:
         ({"minIntervalSeconds": 0.001}, 400, "QUEUE014", "minIntervalSeconds"),
         ({"minIntervalSeconds": -1}, 400, "QUEUE014", "minIntervalSeconds"),
         ({"eventTypes": ["a b"]}, 400, "QUEUE010", "command"),
+        ({"eventTypes": ["A"] * 101}, 400, "CORE105", "eventTypes"),
     ],
 )
 def test_weakness_12_what_is_not_served_or_wrong_is_refused_by_name(

@@ -132,10 +132,11 @@ class Notices:
             for one in cast("list[Subscription]", taken):
                 self._known[one.tenant, one.id] = one
                 self._add(_Notice(one, queue, depth))
-            # Another server told the rest of them.
+            # Another server told the rest of them. Whoever left meanwhile is no longer known.
             for one in free:
-                told = msgspec.structs.replace(self._known[one.tenant, one.id], notified_at=now)
-                self._known[one.tenant, one.id] = told
+                if (known := self._known.get((one.tenant, one.id))) is not None:
+                    told = msgspec.structs.replace(known, notified_at=now)
+                    self._known[one.tenant, one.id] = told
         waiting = [_silent_for(one, now) for one in wanting if one not in free]
         if waiting:
             self._news[queue] = self._clock.tick() + min(waiting)
