@@ -369,6 +369,11 @@ async def test_a_weak_key_is_no_key(issuer, judge):
     assert await code(judge, issuer.mint("weak")) == "AUTH006"
 
 
+async def test_a_set_of_more_than_500_keys_is_refused(issuer, judge):
+    issuer.published *= 501
+    assert await code(judge, issuer.mint()) == "AUTH009"
+
+
 async def test_broken_keys_do_not_hide_the_good_one(issuer, judge):
     issuer.published[:0] = [None, 5, {}, {"kty": "RSA"}, {"kty": "EC", "crv": "P-256"}]  # type: ignore[list-item]
     await judge.validate(issuer.mint())

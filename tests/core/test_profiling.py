@@ -190,6 +190,15 @@ async def test_two_cpu_profiles_at_once_are_refused_and_a_left_one_ends(profiles
     assert (await profiles.make("profile", Wish(seconds=0.02))).status == 200
 
 
+async def test_a_profile_ends_early_when_the_process_drains(
+    tmp_path: Path, profiles: Profiles, pprof: Pprof
+) -> None:
+    running = asyncio.create_task(kept(profiles, tmp_path / "cpu.pb.gz", "profile", seconds=300))
+    await asyncio.sleep(0)
+    profiles.end()
+    assert "Type: cpu" in pprof("-top", await running)
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 301.0, float("nan")])
 async def test_a_time_that_is_none_is_refused(profiles: Profiles, seconds: float) -> None:
     with pytest.raises(Fault, match="CORE069"):

@@ -160,5 +160,5 @@ def test_a_duration_in_milliseconds_survives_writing_and_reading(millis):
 def test_every_written_duration_can_be_read_and_shows_no_sixty_seconds(seconds):
     text = format_duration(seconds)
     assert "60s" not in text
-    assert "1000" not in text.rpartition("h")[2]
+    assert "1000" not in text.rpartition("h")[2].partition(".")[0]
     assert parse_duration(text) == pytest.approx(seconds, rel=1e-3, abs=1e-3)

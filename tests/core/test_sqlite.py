@@ -235,3 +235,21 @@ async def test_restore_refuses_what_is_no_backup_and_an_open_file(
     assert damaged.value.entry.code == "CORE043"
     await database.open()
     assert await database.read(texts) == ["kept"]
+
+
+async def test_no_statement_is_prepared_again_because_other_values_are_bound(database: Database):
+    def looks(db: apsw.Connection) -> int:
+        """How often SQLite looks at the statement again, once it is in the cache."""
+        seen: list[object] = []
+        db.set_authorizer(lambda *what: seen.append(what) or apsw.SQLITE_OK)
+        for number in range(1, 6):
+            db.execute(
+                "SELECT * FROM note WHERE text > ? LIMIT ?", (f"n{number}", number)
+            ).fetchall()
+            if number == 1:
+                seen.clear()
+        db.set_authorizer(None)
+        return len(seen)
+
+    await database.write(insert("text"))
+    assert await database.write(looks) == await database.read(looks) == 0

@@ -208,6 +208,32 @@ def test_each_request_is_a_span_by_its_route_in_the_callers_trace(
     assert "service.name: Str(shop-queue)" in rotel.resources()
 
 
+@pytest.mark.peer
+def test_behind_the_gateway_a_request_is_its_child(tmp_path: Path, rotel: Rotel) -> None:
+    queue = traced(tmp_path / "q", rotel.url)
+    gateway = Serving(tmp_path / "g", str(BIN / "backstay"), "gateway", "serve")
+    trace = os.urandom(16).hex()
+    table = (
+        f'[{{"name": "queue", "address": "127.0.0.1:{queue.port}",'
+        ' "routes": [{"prefix": "/v1/codeq"}]}]'
+    )
+    try:
+        gateway.start(GATEWAY_UPSTREAMS=table, OTEL_EXPORTER_OTLP_ENDPOINT=rotel.url)
+        parent = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        # Passed on by a proxy over TCP, nobody is local any more: a refusal is traced, too.
+        assert gateway.ask("GET", "/v1/codeq/tasks/none", **parent).status == 401
+        assert (gateway.stop(), queue.stop()) == (0, 0)
+    finally:
+        gateway.close()
+        queue.close()
+    until(lambda: len(rotel.spans(trace)) == 2, PATIENCE, rotel.resources)
+    spans = {span["name"]: span for span in rotel.spans(trace)}
+    outer, inner = spans["HTTP GET /v1/codeq"], spans["HTTP GET /v1/codeq/tasks/{id}"]
+    assert outer["parent"] == "b7ad6b7169203331"
+    assert inner["parent"] == outer["id"]
+    assert (outer["backstay.upstream"], outer["http.response.status_code"]) == ("queue", "401")
+
+
 @pytest.mark.parametrize("how", ["nobody", "silent"])
 def test_a_collector_that_is_away_is_a_line_in_the_log_and_no_more(
     tmp_path: Path, how: str

@@ -45,13 +45,17 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
+        self.launch()
+        until(self._answers, 20.0)
+        return self
+
+    def launch(self) -> None:
+        """Without waiting until it answers."""
         command = (*SERVER, "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 (*command, *self._arguments), env=self._env, stdout=log, stderr=log
             )
-        until(self._answers, 20.0)
-        return self
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -1,5 +1,6 @@
 """What only the embedded engine has: a file with versions, its contradictions, its backup."""
 
+import asyncio
 from pathlib import Path
 
 import apsw
@@ -190,8 +191,12 @@ async def test_a_command_is_looked_at_alone(tmp_path: Path):
     spoil(tmp_path, "UPDATE task SET ended_at = 5.0", SPOILED["orphan_tag"])
     store = engine(tmp_path, clock)
     await store.open()
-    assert [each.id for each in await store.audit(True, "B")] == ["n2"]
-    assert sorted(each.kind for each in await store.audit(False)) == ["ended_state", "orphan_tag"]
+    mended = await store.audit(True, "B")
+    assert [(each.kind, each.id) for each in mended] == [
+        ("orphan_tag", "77"),
+        ("ended_state", "n2"),
+    ]
+    assert [each.id for each in await store.audit(False)] == ["n1"]
     await store.close()
 
 
@@ -213,3 +218,70 @@ async def test_a_backup_made_in_use_is_a_whole_queue(tmp_path: Path):
     assert len(task.payload) == 5002
     assert await copy.task(ANY_TENANT, "later") is None
     await copy.close()
+
+
+# --- one commit for many -----------------------------------------------------------------------
+
+
+async def test_what_cannot_be_stored_fails_alone_and_its_neighbours_stand(tmp_path: Path):
+    clock = VirtualClock()
+    store = engine(tmp_path, clock)
+    await store.open()
+    asked = [
+        Create(f"n{number}", "default", "PACK", "\ud800" if number == 1 else "{}")
+        for number in range(3)
+    ]
+    results = await asyncio.gather(
+        *(store.apply([op], clock.now()) for op in asked), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [list, UnicodeEncodeError, list]
+    claim = Claim("w", ("t1", "t2", "t3"), 60.0, count=3)
+    [claimed] = await store.apply([claim], clock.now())
+    assert [task.id for task in claimed] == ["n0", "n2"]
+    await store.close()
+
+
+async def test_a_store_that_fails_fails_all_who_wait_and_then_serves_again(tmp_path: Path):
+    clock = VirtualClock()
+    store = engine(tmp_path, clock)
+    await store.open()
+    await create(store, clock, id="before")
+    (tmp_path / "queue.db").rename(tmp_path / "away")
+    results = await asyncio.gather(
+        *(create(store, clock, id=f"n{number}") for number in range(5)), return_exceptions=True
+    )
+    assert [result.entry.code for result in results] == ["CORE046"] * 5
+    (tmp_path / "away").rename(tmp_path / "queue.db")
+    claim = Claim("w", ("t1", "t2"), 60.0, count=2)
+    [claimed] = await store.apply([claim], clock.now())
+    assert [task.id for task in claimed] == ["before"]
+    await store.close()
+    with pytest.raises(Fault) as closed:
+        await create(store, clock, id="after")
+    assert closed.value.entry.code == "CORE044"
+
+
+async def test_a_caller_who_leaves_takes_nothing_back_and_a_close_answers_all(tmp_path: Path):
+    clock = VirtualClock()
+    store = engine(tmp_path, clock)
+    await store.open()
+    left = asyncio.ensure_future(create(store, clock, id="left"))
+    stays = asyncio.ensure_future(create(store, clock, id="stays"))
+    await asyncio.sleep(0)
+    left.cancel()
+    await store.close()
+    await stays
+    again = engine(tmp_path, clock)
+    await again.open()
+    assert [task.id for task in (await again.page(TaskQuery())).items] == ["left", "stays"]
+    await again.close()
+
+
+async def test_callers_at_one_moment_share_a_commit(tmp_path: Path):
+    clock = VirtualClock()
+    store = engine(tmp_path, clock)
+    await store.open()
+    before = store.write_stats().commits
+    await asyncio.gather(*(create(store, clock, id=f"n{number}") for number in range(100)))
+    assert store.write_stats().commits - before <= 2
+    await store.close()

@@ -70,10 +70,14 @@ class RedisServer:
 
     def ask(self, *words: str) -> str:
         """The first line of the raw answer, `` when nobody answers. For what a client is too much."""
-        parts = [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
+        return self.ask_bytes(*(word.encode() for word in words))
+
+    def ask_bytes(self, *words: bytes) -> str:
+        """The same for words that are no text."""
+        parts = [b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)]
         try:
             with socket.create_connection((self.host, self.port), timeout=2) as peer:
-                peer.sendall("".join(parts).encode())
+                peer.sendall(b"".join(parts))
                 return peer.makefile("rb").readline().decode().rstrip()
         except OSError:
             return ""

@@ -3,8 +3,6 @@
 import os
 import random
 import resource
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,22 +11,10 @@ from pathlib import Path
 import pytest
 from tests.e2e.customers import Customers
 from tests.e2e.stack import Stack, until
+from tests.servers.disk import fill, small_disk
 from tests.torture.chaos import restart_given_up, settle, stock_of
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of our own; skips where that is not allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here (not root)")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @contextmanager
@@ -41,19 +27,6 @@ def on_small_disk(tmp_path: Path, size: str) -> Iterator[tuple[Stack, Path]]:
             yield stack.start(), disk
         finally:
             stack.close()
-
-
-def fill(disk: Path) -> Path:
-    """A file that leaves no byte."""
-    big = disk / "big"
-    with big.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return big
 
 
 def test_a_full_disk_that_is_freed_again(

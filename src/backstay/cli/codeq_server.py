@@ -57,7 +57,8 @@ def _print_config() -> None:
         value = field.default
         plain = None if isinstance(value, Secret) else msgspec.to_builtins(value, enc_hook=str)
         line = yaml.safe_dump({field.key: plain or None if plain == "" else plain}).strip()
-        click.echo(f"# {field.option.help}. Environment: {', '.join(field.option.env)}")
+        env = ", ".join(field.option.env)
+        click.echo(f"# {field.option.help}." + (f" Environment: {env}" if env else ""))
         click.echo(line.replace(": null", ":"))
 
 

@@ -281,11 +281,13 @@ async def _while_connected(later: Later, receive: Receive) -> Response:
     """Wait for the answer, but not for a client that has left: it must not be given a lease."""
     work = asyncio.ensure_future(later.wait())
     gone = asyncio.ensure_future(_until_gone(receive))
+    gone.add_done_callback(lambda _: work.cancel())
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise _ClientGoneError
+        return await work
+    except asyncio.CancelledError:
+        if gone.done() and not gone.cancelled():
+            raise _ClientGoneError from None
+        raise
     finally:
         work.cancel()
         gone.cancel()

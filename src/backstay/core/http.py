@@ -95,14 +95,15 @@ class Client:
         Raises a `CallFailed`: CORE030 to CORE038.
         """
         call = _Call(method, url, dict(headers or {}) | _passed_on(ctx), body, timeout, unread)
-        if not self._tracer.on:
-            return await self._following(call, redirects)
-        parent = ctx.traceparent if ctx else ""
-        about: dict[str, Attribute] = {"http.request.method": method}
-        with self._tracer.span(f"HTTP {method}", parent, "client", **about) as span:
-            traced = msgspec.structs.replace(
-                call, headers={**call.headers, "traceparent": span.traceparent}
-            )
+        if self._tracer.on:
+            return await self._traced(call, redirects, ctx.traceparent if ctx else "")
+        return await self._following(call, redirects)
+
+    async def _traced(self, call: _Call, redirects: int, parent: str) -> Answer:
+        about: dict[str, Attribute] = {"http.request.method": call.method}
+        with self._tracer.span(f"HTTP {call.method}", parent, "client", **about) as span:
+            headers = {**call.headers, "traceparent": span.traceparent}
+            traced = msgspec.structs.replace(call, headers=headers)
             answer = await self._following(traced, redirects)
             span.set(**{"http.response.status_code": answer.status})
             return answer

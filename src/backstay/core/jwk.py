@@ -15,6 +15,8 @@ ALGORITHMS = ("RS256", "PS256", "ES256")
 _FAMILY: Mapping[str, str] = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
 _MEMBERS: Mapping[str, tuple[str, ...]] = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y")}
 _LEAST_BITS, _MOST_BITS = 2048, 8192
+# Comparing two sets takes the square of it, in the loop that serves.
+_MOST_KEYS = 500
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -81,6 +83,8 @@ def read_set(body: bytes) -> Sequence[PublishedKey]:
         given = msgspec.json.decode(body, type=_Set).keys
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as bad:
         raise ValueError("the answer is not a JSON Web Key Set") from bad
+    if len(given) > _MOST_KEYS:
+        raise ValueError(f"the set has {len(given)} keys, more than {_MOST_KEYS}")
     return [
         PublishedKey(kid if isinstance(kid := key.get("kid"), str) else "", key)
         for key in given

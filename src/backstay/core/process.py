@@ -194,6 +194,7 @@ class _Stage:
 
     async def drain(self, seconds: float) -> None:  # noqa: ARG002 - a Service's signature
         self._open = False
+        self._process.profiles.end()
 
     async def stop(self) -> None:
         self._open = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,16 @@ CANNOT_LISTEN = ErrorEntry(
 )
 
 _BACKLOG = 1024
-_BACKPRESSURE = 2048
+CONNECTIONS = 2048
+"""How many connections a face serves at once unless it is told otherwise."""
+_OWN_FILES = 256
 _SOCKET_PATH_LIMIT = 107
+
+
+def _within_files(wanted: int) -> int:
+    """As many connections as leave files for the process itself."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if allowed < 0 else max(1, min(wanted, allowed - _OWN_FILES))
 
 
 class Listen(msgspec.Struct, frozen=True):
@@ -64,10 +73,13 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 class HttpServer:
-    """A Service: one ASGI app on one address. Unix sockets are made with mode 0600."""
+    """A Service: one ASGI app on one address. Unix sockets are made with mode 0600. At most
+    `connections` are served at once, fewer where the process may not open that many files; others
+    wait to be accepted."""
 
-    def __init__(self, app: App, listen: Listen) -> None:
+    def __init__(self, app: App, listen: Listen, connections: int = CONNECTIONS) -> None:
         self.name = f"http:{app.name}"
+        self._connections = connections
         self.listen = listen
         self._app = app
         self._server: Any = None
@@ -89,7 +101,7 @@ class HttpServer:
             self._app,
             interface=Interfaces.ASGINL,
             backlog=_BACKLOG,
-            backpressure=_BACKPRESSURE,
+            backpressure=_within_files(self._connections),
             websockets=False,
             log_enabled=False,
             **where,

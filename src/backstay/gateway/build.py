@@ -13,6 +13,8 @@ from backstay.core.metrics import Registry
 from backstay.core.profiling.api import Profiles
 from backstay.core.server import Listen
 from backstay.core.service import Loop, Service
+from backstay.core.tracing import OFF, Tracer
+from backstay.gateway import tracing
 from backstay.gateway.exchange import Exchange, Observer, Stage
 from backstay.gateway.gate import ClientLimits, Gate, waiting_pool
 from backstay.gateway.health import Health, Systems
@@ -56,6 +58,7 @@ def assemble(
     registry: Registry,
     board: Board,
     profiles: Profiles,
+    tracer: Tracer = OFF,
 ) -> Parts:
     """Needs a running event loop; opens nothing. `board` is the process's, read for `/health`."""
     pools = _pools(settings, upstreams)
@@ -70,8 +73,10 @@ def assemble(
     ready = lambda: parts[0].gateway.ready() and board.ready()  # noqa: E731
     shown = SystemProfiles(profiles, upstreams, settings.profiling)
     own = OwnRoutes(health, breakers, upstreams, registry, ready, shown)
-    stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard)
+    stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard, tracer)
     observers: list[Observer] = [guard.observe, Counting(registry), access]
+    if tracer.on:
+        observers.append(tracing.end)
     timeouts = Timeouts(total=settings.unary_timeout, idle=settings.idle_timeout)
     gate = Gate(clock, _client_limits(settings), timeouts, stages, observers, pools)
     _gauges(registry, gate, pools, breakers)
@@ -106,6 +111,7 @@ def _stages(
     registry: Registry,
     own: OwnRoutes,
     guard: BreakerStage,
+    tracer: Tracer,
 ) -> list[Stage]:
     """The policies in their order."""
     table = route.table_of(upstreams, settings.max_body)
@@ -113,6 +119,7 @@ def _stages(
         identity.request_id(ids),
         _refuse_malformed,
         route.match(table, own.claim, own.prefixes),
+        *([tracing.begin(tracer)] if tracer.on else []),
         trust.judge(judge),
         identity.debug,
         trust.authorize,

@@ -11,6 +11,7 @@ import msgspec
 
 from backstay.core.context import ANONYMOUS, Principal
 from backstay.core.errors import Fault
+from backstay.core.tracing import Span
 from backstay.core.web import Headers
 from backstay.gateway.settings import RouteSpec, Upstream
 from backstay.gateway.wire import Fields
@@ -73,6 +74,7 @@ class Exchange:
         "request_id",
         "retried",
         "route",
+        "span",
         "status",
         "target",
         "ticket",
@@ -110,6 +112,8 @@ class Exchange:
         self.upstream: Upstream | None = None
         self.admitted = False
         self.ticket = 0
+        # With tracing on: the request's span.
+        self.span: Span | None = None
         self.verdict: Literal["", "worked", "failed", "unknown"] = ""
         self.fault: Fault | None = None
         self.cause: Cause | None = None

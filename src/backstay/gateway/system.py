@@ -32,6 +32,7 @@ async def build(process: Process[GatewaySettings]) -> Sequence[Service | Loop]:
         process.registry,
         process.board,
         process.profiles,
+        process.tracer,
     )
     process.board_checks.extend(parts.checks)
     process.breakers.update(parts.breakers)

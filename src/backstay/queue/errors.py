@@ -224,7 +224,7 @@ BAD_STORE_ADDRESS = ErrorEntry(
     code="QUEUE036",
     message="REDIS_ADDR cannot be used: {reason}",
     cause="the address of the store does not parse",
-    fix="write HOST:PORT, a list of them for nodes of a cluster, or rediss://HOST:PORT for TLS",
+    fix="write HOST:PORT, several with commas for a cluster, or rediss://HOST:PORT for TLS",
     exit=Exit.USAGE,
 )
 SERVER_UNREACHABLE = ErrorEntry(
@@ -280,6 +280,41 @@ BAD_ARGUMENT = ErrorEntry(
     cause="the value does not fit the option",
     fix="see the command's --help",
     exit=Exit.USAGE,
+)
+BAD_SCHEDULE = ErrorEntry(
+    code="QUEUE060",
+    message="invalid '{field}' {value!r}: {reason}",
+    cause="a periodic task has five fields of cron and a time zone of the IANA database",
+    fix="write it like 'cron': '30 2 * * MON-FRI', 'timezone': 'Europe/Berlin'",
+    status=400,
+)
+PERIODIC_NOT_FOUND = ErrorEntry(
+    code="QUEUE061",
+    message="periodic task not found: {name}",
+    cause="no periodic task of this tenant has the name",
+    fix="list them: GET /v1/codeq/admin/periodic",
+    status=404,
+)
+SUBSCRIPTION_NOT_FOUND = ErrorEntry(
+    code="QUEUE062",
+    message="subscription not found: {id}",
+    cause="it ended, was deleted, or belongs to another tenant",
+    fix="subscribe again, and renew it before it ends",
+    status=404,
+)
+TOO_MANY_SUBSCRIPTIONS = ErrorEntry(
+    code="QUEUE063",
+    message="there are {limit} subscriptions already",
+    cause="each one is a call to be made whenever there is work",
+    fix="delete those that nobody needs, or let them end",
+    status=409,
+)
+DELIVERY_NOT_FOUND = ErrorEntry(
+    code="QUEUE064",
+    message="callback not found: {id}",
+    cause="it was delivered, ended with its task's retention, or belongs to another tenant",
+    fix="list them: GET /v1/codeq/admin/deliveries?givenUp=true",
+    status=404,
 )
 
 ERRORS: Sequence[ErrorEntry] = tuple(

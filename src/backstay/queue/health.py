@@ -8,12 +8,14 @@ from typing import Any
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.core.health import Check, Finding
+from backstay.queue.loops.callbacks import Callbacks
 from backstay.queue.service import Queue
 from backstay.queue.settings import QueueSettings
-from backstay.queue.store import ServedEngine
+from backstay.queue.store import Engine, ServedEngine
 
 _DEADLINE = 2.0
 _FRESH = 1.0
+_COUNTED = 1000
 
 
 class StoreHealth:
@@ -106,4 +108,31 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
         "doubts": finding.facts.get("doubts", []),
         "free_bytes": free,
         "folder_writable": os.access(folder, os.W_OK) if here else True,
+    }
+
+
+def callbacks_check(callbacks: Callbacks, engine: Engine) -> Check:
+    """Warns while a receiver of result callbacks is spared because it does not answer. What was
+    given up is told, too, but makes nobody sick: it waits for a person."""
+
+    async def finding() -> Finding:
+        facts = await callbacks_probe(callbacks, engine)
+        hosts = facts["spared"]
+        if not hosts:
+            return Finding("pass", facts)
+        return Finding("warn", facts, "receivers that do not answer: " + ", ".join(hosts))
+
+    return Check("callbacks", critical=False, deadline=_DEADLINE, every=10.0, run=finding)
+
+
+async def callbacks_probe(callbacks: Callbacks, engine: Engine) -> dict[str, Any]:
+    """How many result callbacks wait and were given up (counted to 1,000), and which hosts are
+    spared."""
+    waiting = await engine.deliveries(None, given_up=False, limit=_COUNTED)
+    given_up = await engine.deliveries(None, given_up=True, limit=_COUNTED)
+    return {
+        "waiting": len(waiting),
+        "given_up": len(given_up),
+        "last_error": given_up[-1].error if given_up else "",
+        "spared": callbacks.lanes.spared(),
     }

@@ -63,6 +63,15 @@ class QueueSettings(AuthSettings, frozen=True):
         Option("largest body of one task", ("MAX_PAYLOAD_BYTES",), "maxPayloadBytes"),
         msgspec.Meta(ge=1),
     ] = 1_048_576
+    max_connections: Annotated[
+        int,
+        Option(
+            "connections at once; a waiting worker holds one",
+            ("MAX_CONNECTIONS",),
+            "maxConnections",
+        ),
+        msgspec.Meta(ge=1),
+    ] = 16_384
     require_lease_token: Annotated[
         bool,
         Option("refuse workers that send none", ("REQUIRE_LEASE_TOKEN",), "requireLeaseToken"),
@@ -106,8 +115,68 @@ class QueueSettings(AuthSettings, frozen=True):
     ] = 0
     webhook_hmac_secret: Annotated[
         Secret,
-        Option("signs the calls to webhooks", ("WEBHOOK_HMAC_SECRET",), "webhookHmacSecret"),
+        Option("signs what is sent to webhooks", ("WEBHOOK_HMAC_SECRET",), "webhookHmacSecret"),
     ] = Secret("")
+    webhook_egress_allow: Annotated[
+        tuple[str, ...],
+        Option(
+            "near addresses that may be called: loopback, private, an address or a network",
+            ("WEBHOOK_EGRESS_ALLOW",),
+            "webhookEgressAllow",
+        ),
+    ] = ()
+    webhook_timeout_seconds: Annotated[
+        float,
+        Option(
+            "time a receiver has to answer", ("WEBHOOK_TIMEOUT_SECONDS",), "webhookTimeoutSeconds"
+        ),
+        msgspec.Meta(gt=0, le=300),
+    ] = 15.0
+    result_webhook_max_attempts: Annotated[
+        int,
+        Option(
+            "tries of one result callback",
+            ("RESULT_WEBHOOK_MAX_ATTEMPTS",),
+            "resultWebhookMaxAttempts",
+        ),
+        msgspec.Meta(ge=1),
+    ] = 5
+    result_webhook_base_backoff_seconds: Annotated[
+        float,
+        Option(
+            "delay after its first try, doubled each time",
+            ("RESULT_WEBHOOK_BASE_BACKOFF_SECONDS",),
+            "resultWebhookBaseBackoffSeconds",
+        ),
+        msgspec.Meta(gt=0),
+    ] = 2.0
+    result_webhook_max_backoff_seconds: Annotated[
+        float,
+        Option(
+            "its longest delay",
+            ("RESULT_WEBHOOK_MAX_BACKOFF_SECONDS",),
+            "resultWebhookMaxBackoffSeconds",
+        ),
+        msgspec.Meta(gt=0),
+    ] = 60.0
+    subscription_min_interval_seconds: Annotated[
+        float,
+        Option(
+            "between two notices, for subscribers that name none",
+            ("SUBSCRIPTION_MIN_INTERVAL_SECONDS",),
+            "subscriptionMinIntervalSeconds",
+        ),
+        msgspec.Meta(gt=0),
+    ] = 5.0
+    subscription_cleanup_interval_seconds: Annotated[
+        float,
+        Option(
+            "how often ended subscriptions are deleted",
+            ("SUBSCRIPTION_CLEANUP_INTERVAL_SECONDS",),
+            "subscriptionCleanupIntervalSeconds",
+        ),
+        msgspec.Meta(gt=0),
+    ] = 60.0
     redis_addr: Annotated[
         str,
         Option(
@@ -132,6 +201,11 @@ class QueueSettings(AuthSettings, frozen=True):
             yield (
                 f"backoffBaseSeconds {self.backoff_base_seconds:g} is above"
                 f" backoffMaxSeconds {self.backoff_max_seconds:g}"
+            )
+        if self.result_webhook_base_backoff_seconds > self.result_webhook_max_backoff_seconds:
+            yield (
+                f"resultWebhookBaseBackoffSeconds {self.result_webhook_base_backoff_seconds:g} is"
+                f" above resultWebhookMaxBackoffSeconds {self.result_webhook_max_backoff_seconds:g}"
             )
         yield from self.auth_problems()
         # On a Unix socket it is a part of something that was configured as a whole.

@@ -17,6 +17,7 @@ from backstay.queue.api.rates import RateLimits
 from backstay.queue.api.reading import Limits
 from backstay.queue.api.workers import Workers
 from backstay.queue.auth import trust_of
+from backstay.queue.beside import Beside
 from backstay.queue.errors import ERRORS
 from backstay.queue.health import StoreHealth, commands_probe, store_probe
 from backstay.queue.loops.gauges import Gauges
@@ -94,10 +95,12 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     health = StoreHealth(engine, clock)
     gauges = Gauges(engine, queue, metrics, clock)
     bulk = Bulk(engine, clock)
+    beside = Beside(process, engine, metrics)
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
         *Workers(queue, clock, limits).calls(),
         *Admin(queue, bulk, clock, settings.data).calls(),
+        *beside.calls(limits),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
     opened = Open(health, gauges, process.registry, lambda: document(calls, opened.calls()))
@@ -115,9 +118,10 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         process.backups["queue.db"] = engine.backup
     return [
         Store(engine),
+        *beside.parts(),
         Mover(engine, clock),
         gauges,
-        HttpServer(app, listen),
+        HttpServer(app, listen, settings.max_connections),
         Gate(queue),
     ]
 

@@ -12,14 +12,39 @@ from backstay.core.clock import Clock
 ANY_COMMAND = ""
 
 
+class Bell:
+    """Rings until it is cleared."""
+
+    __slots__ = ("_rung", "waiting")
+
+    def __init__(self) -> None:
+        self._rung = False
+        self.waiting: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Ring."""
+        self._rung = True
+        if self.waiting is not None:
+            _resolve(self.waiting)
+
+    def clear(self) -> None:
+        """What rings from now on is news."""
+        self._rung = False
+
+    def is_set(self) -> bool:
+        return self._rung
+
+
 class Waiter:
     """One waiting claim. `rung` is the (tenant, command) it was woken for."""
+
+    __slots__ = ("bell", "commands", "rung", "tenants")
 
     def __init__(self, commands: tuple[str, ...], tenants: tuple[str, ...]) -> None:
         self.commands = commands or (ANY_COMMAND,)
         self.tenants = tenants
         self.rung: tuple[str, str] | None = None
-        self.bell = asyncio.Event()
+        self.bell = Bell()
 
     def serves(self, tenant: str) -> bool:
         return not self.tenants or tenant in self.tenants
@@ -86,15 +111,15 @@ class Bells:
     """Everybody who waits for one thing, by its name: a task's end, a reader's outcomes."""
 
     def __init__(self) -> None:
-        self._hung: dict[Hashable, set[asyncio.Event]] = {}
+        self._hung: dict[Hashable, set[Bell]] = {}
 
-    def hang(self, name: Hashable) -> asyncio.Event:
+    def hang(self, name: Hashable) -> Bell:
         """A bell that rings at the next `ring(name)`; take it down with `unhang`."""
-        bell = asyncio.Event()
+        bell = Bell()
         self._hung.setdefault(name, set()).add(bell)
         return bell
 
-    def unhang(self, name: Hashable, bell: asyncio.Event) -> None:
+    def unhang(self, name: Hashable, bell: Bell) -> None:
         hung = self._hung.get(name, set())
         hung.discard(bell)
         if not hung:
@@ -110,14 +135,22 @@ class Bells:
                 bell.set()
 
 
-async def heard(bell: asyncio.Event, clock: Clock, until: float) -> bool:
-    """Whether the bell rang before the tick `until`."""
+async def heard(bell: Bell, clock: Clock, until: float) -> bool:
+    """Whether the bell rang before the tick `until`. One waits for a bell at a time."""
     if bell.is_set() or until <= clock.tick():
         return bell.is_set()
-    waits = [asyncio.ensure_future(bell.wait()), asyncio.ensure_future(clock.sleep(until))]
+    # Thousands wait at once: one future and one task each, and nothing that goes round.
+    waiting = bell.waiting = asyncio.get_running_loop().create_future()
+    timer = asyncio.ensure_future(clock.sleep(until))
+    timer.add_done_callback(lambda _: _resolve(waiting))
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await waiting
     finally:
-        for wait in waits:
-            wait.cancel()
+        timer.cancel()
+        bell.waiting = None
     return bell.is_set()
+
+
+def _resolve(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -33,12 +33,16 @@ RULES: tuple[Callable[[Story], Iterator[Violation]], ...] = (
 
 
 def check(
-    history: Iterable[Seen], *, retention: float = float("inf"), drained: bool = False
+    history: Iterable[Seen],
+    *,
+    retention: float = float("inf"),
+    drained: bool = False,
+    steady: bool = True,
 ) -> list[Violation]:
     """Everything that contradicts a promise; empty for a history that a right queue can have.
 
     `retention` in seconds, as the queue was told. `drained`: workers were let finish everything
-    before the final reading, so that nothing may be left open.
+    before the final reading, so that nothing may be left open. `steady`: nobody set the wall clock.
     """
-    story = Story(history, retention=retention, drained=drained)
+    story = Story(history, retention=retention, drained=drained, steady=steady)
     return [violation for rule in RULES for violation in rule(story)]

@@ -36,8 +36,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `began` and `ended` are monotonic seconds of one clock for all clients; what the queue did, it
     did between them. An unanswered request has `ended` infinite: it may still happen. `wall` is the
-    queue's wall time where that is known (0: not). A claim of several tasks is several records with
-    `order` counting; one that found nothing has no `id`.
+    queue's wall time where that is known (0: not). A claim of several tasks is several records; one
+    that found nothing has no `id`.
     """
 
     kind: Kind
@@ -67,6 +67,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     webhook: bool = False
     result: str = ""
+    request: int = 0
+    """Which one it was; those of one request happened at one moment, in their `order`."""
     order: int = 0
     policy: Policy | None = None
 

@@ -25,7 +25,8 @@ def _end(tale: Tale, claim: Seen, jumped: list[float]) -> float:
     for each in tale.seen:
         if each.began < claim.began or each.answer == "no":
             continue
-        mine = each.token == claim.token
+        # Without a token (older clients) the owner of the living lease speaks.
+        mine = each.token == claim.token or (not each.token and each.who == claim.who)
         if each.kind == "extend" and mine:
             renewed = each.began + each.seconds
             # Without an answer it may only have made it shorter.

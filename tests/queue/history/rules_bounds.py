@@ -20,7 +20,7 @@ class Waiting(NamedTuple):
 
 def order_is_kept(story: Story) -> Iterator[Violation]:
     """Inside a tenant and command: priority, then due time, then arrival."""
-    bounded = {each.command for each in story.of("policy")}
+    bounded = {each.command for each in story.of("policy") if _bounds_something(each.policy)}
     for queue, tales in story.by_queue.items():
         if queue[1] in bounded:
             continue  # who is at a bound may be passed over
@@ -30,24 +30,34 @@ def order_is_kept(story: Story) -> Iterator[Violation]:
                 yield from _overtaken(tale, claim, waiting)
 
 
+def _bounds_something(policy: Policy | None) -> bool:
+    return policy is not None and (
+        policy.paused
+        or any((policy.concurrency, policy.rate, policy.key_concurrency, policy.key_rate))
+    )
+
+
 def _waiting(story: Story, queue: Queue, tale: Tale) -> Waiting | None:
     created = tale.created
     if created is None or created.state != "ready":
         return None
     first = next(iter(tale.claims), None)
-    # What was delivered unseen before, or may have been, says nothing.
-    if first.attempts != 1 if first else story.lost_claims(queue):
-        return None
+    if first is not None and first.attempts != 1:
+        return None  # it was delivered unseen before
     touched = tale.maybe("claim", "cancel", "reschedule", "redrive")
     ends = [each.began for each in touched]
     if story.may_be_forgotten(tale):
         ends += [each.began for each in story.purges]
-    return Waiting(created, created.ended, min(ends, default=INF))
+    until = min(ends, default=INF)
+    # A claim that nobody was answered may have had it, and its server may have taken it back.
+    lost = (each for each in story.lost_claims(queue) if each.ended > created.began)
+    return Waiting(created, created.ended, min([until, *(each.began for each in lost)]))
 
 
 def _overtaken(tale: Tale, claim: Seen, waiting: list[Waiting]) -> Iterator[Violation]:
     made = tale.created
-    assert made is not None
+    if made is None:
+        return  # its creation was never answered
     due = claim.due_at or made.wall
     for other in waiting:
         if not (other.since < claim.began and claim.ended < other.until):
@@ -56,9 +66,8 @@ def _overtaken(tale: Tale, claim: Seen, waiting: list[Waiting]) -> Iterator[Viol
         if first.id == tale.id or first.priority < claim.priority:
             continue
         same = first.priority == claim.priority
-        earlier = first.ended < made.began or (
-            first.began == made.began and first.order < made.order
-        )
+        together = first.request and first.request == made.request
+        earlier = first.ended < made.began or (together and first.order < made.order)
         if not same or first.wall < due or (first.wall == due and earlier):
             says = f"{tale.id} was served before {first.id}, which was ready and comes first"
             yield Violation("order", says, (first, claim))
@@ -93,7 +102,7 @@ def _spans(story: Story, queue: Queue) -> Iterator[tuple[Policy, float, float]]:
     for sets in (own, shared):
         for each in sets:
             later = [
-                other.began for other in sets if other is not each and other.ended > each.ended
+                other.began for other in sets if other is not each and other.ended >= each.ended
             ]
             earlier_unknown = any(
                 other.answer == "unknown" and other.began < each.ended
@@ -116,11 +125,7 @@ def _too_many(policy: Policy, claims: list[Seen], held: list[Lease]) -> Iterator
             for lease in held
             if lease.claim is claim
             or (lease.start <= claim.began and lease.end > claim.ended)
-            or (
-                lease.claim.began == claim.began
-                and lease.claim.order < claim.order
-                and lease.claim.who == claim.who
-            )
+            or (lease.claim.request == claim.request and lease.claim.order < claim.order)
         ]
         same_key = [each for each in living if each.key and each.key == claim.key]
         if policy.concurrency and len(living) > policy.concurrency:

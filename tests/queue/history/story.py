@@ -56,12 +56,16 @@ class Tale:
 
 
 class Story:
-    """A whole history. `drained` says that in the end workers were let finish everything."""
+    """A whole history. `drained` says that in the end workers were let finish everything,
+    `steady` that nobody set the wall clock."""
 
-    def __init__(self, history: Iterable[Seen], *, retention: float, drained: bool) -> None:
+    def __init__(
+        self, history: Iterable[Seen], *, retention: float, drained: bool, steady: bool
+    ) -> None:
         self.seen = list(history)
         self.retention = retention
         self.drained = drained
+        self.steady = steady
         by_id: dict[str, list[Seen]] = defaultdict(list)
         for each in self.seen:
             if each.id:
@@ -93,6 +97,7 @@ class Story:
             *(e for e in tale.maybe("nack") if e.state != "delayed"),
         ]
         ends += [claim for claim in tale.claims if claim.attempts >= claim.max_attempts]
+        ends += self.lost_claims(tale.queue)
         if not ends:
             return False
         began = min(end.began for end in ends)

@@ -51,15 +51,23 @@ class Following(Operations):
     """Claims are led by `answers`: what the engine gave, one list of tasks for each claim."""
 
     answers: list[list[Task]]
+    rates_in_doubt = False
+    """A claim that was rolled back has cost its tokens: the engine may give less than it could."""
 
     def claim(self, op: Claim) -> list[Task]:
         taken: list[Task] = []
         given = self.answers.pop(0)
         for token, told in zip(op.tokens, given, strict=False):
             taken.append(self._lease(op, self._judged(op, told), token))
-        if len(given) < op.count and (left := self._next(op)) is not None:
-            raise Divergence(f"{op} got {len(given)} and there was {left.task}")
+        left = [entry for entry in self._wanted(op) if self._certain(entry)]
+        if len(given) < op.count and left:
+            raise Divergence(f"{op} got {len(given)} and there was {left[0].task}")
         return taken
+
+    def _certain(self, entry: Entry) -> bool:
+        policy = self._bounds.policy(entry.queue)
+        rated = policy is not None and (policy.rate or policy.key_rate)
+        return not (rated and Following.rates_in_doubt)
 
     def _judged(self, op: Claim, told: Task) -> Entry:
         """The entry of a task that was given, if it was its turn inside its queue."""
@@ -68,6 +76,7 @@ class Following(Operations):
         if entry is None or entry not in rivals:
             state = entry.task if entry else "not there"
             raise Divergence(f"{told.id} cannot be claimed by {op}: it is {state}")
+        rivals = [rival for rival in rivals if rival is entry or self._certain(rival)]
         first = next(rival for rival in rivals if rival.queue == entry.queue)
         if first is not entry:
             raise Divergence(f"{told.id} was served before {first.task}")
@@ -81,16 +90,25 @@ class Following(Operations):
 class Model(MemoryEngine):
     """`follow` applies what the engine applied and compares what both answered."""
 
-    operations = Following
-
     def __init__(self, clock: Clock, world: World, names: dict[str, str]) -> None:
         """`names`: what the engine calls a delivery, and what this model does; kept by the caller
         over restarts."""
         super().__init__(RULES, clock, FixedDice(), world)
         self._names = names
+        self._rates_in_doubt = False
+
+    def doubt(self, ops: Sequence[Op]) -> None:
+        """These were rolled back, as far as anybody knows."""
+        self._rates_in_doubt |= any(isinstance(op, Claim) for op in ops)
+
+    async def apply(self, ops: Sequence[Op], now: float) -> list[OpResult]:
+        """Nobody waits on a model, so it need not find out what became claimable."""
+        operations = Following(self._kept, now, self._clock.tick(), lifted=0)
+        return [operations.apply(op) for op in ops]
 
     async def follow(self, ops: Sequence[Op], now: float, results: Sequence[OpResult]) -> None:
         """Raises `Divergence`."""
+        Following.rates_in_doubt = self._rates_in_doubt
         Following.answers = [
             [task for task in result if isinstance(task, Task)]
             for op, result in zip(ops, results, strict=True)
@@ -98,7 +116,9 @@ class Model(MemoryEngine):
         ]
         answers = await self.apply([self._renamed(op) for op in ops], now)
         for op, mine, theirs in zip(ops, answers, results, strict=True):
-            if not _same(op, mine, theirs):
+            # What a bound lets through again may be told, and counted, more than once.
+            loose = isinstance(op, Move) and self._world.policies
+            if not loose and _plain(mine) != _plain(theirs):
                 raise Divergence(f"{op}\n  gave {theirs}\n  not  {mine}")
             if isinstance(op, TakeDeliveries):
                 self._learn(mine, theirs)
@@ -118,8 +138,7 @@ class Model(MemoryEngine):
     async def replayed(self, group: Sequence["InDoubt"], engine: Engine) -> World:
         """A copy of this model's world after applies that nobody answered, as the engine's state
         tells what their claims gave. Raises `Divergence`."""
-        twin = copy.deepcopy(self)
-        twin._names = self._names
+        twin = self._twin()
         tasks = (await engine.page(TaskQuery(limit=10_000))).items
         for asked in group:
             twin._clock = VirtualClock(asked.now, asked.tick)
@@ -134,6 +153,11 @@ class Model(MemoryEngine):
             await twin.apply([self._renamed(op) for op in asked.ops], asked.now)
         return twin._world
 
+    def _twin(self) -> "Model":
+        twin = Model(self._clock, _copied(self._world), self._names)
+        twin._bounds._buckets = dict(self._bounds._buckets)
+        return twin
+
     async def compare(self, engine: Engine) -> None:
         """Everything that both show must be equal. Raises `Divergence`."""
         mine, theirs = await _shown(self), await _shown(engine)
@@ -142,11 +166,11 @@ class Model(MemoryEngine):
                 raise Divergence(f"{name}: the engine shows\n  {theirs[name]}\n  not\n  {value}")
 
 
-def _same(op: Op, mine: OpResult, theirs: OpResult) -> bool:
-    if isinstance(op, Move):
-        # Engines may count what a rate lets through again by queue, or by task.
-        return bool(mine) == bool(theirs)
-    return _plain(mine) == _plain(theirs)
+def _copied(world: World) -> World:
+    """Tasks are frozen and histories are replaced, so entries need no deeper copy."""
+    values = {name: copy.copy(getattr(world, name)) for name in World.__struct_fields__}
+    values["entries"] = {name: copy.copy(entry) for name, entry in world.entries.items()}
+    return World(**values)
 
 
 def _plain(result: OpResult) -> Any:

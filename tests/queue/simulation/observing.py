@@ -39,13 +39,15 @@ _KINDS: dict[type, Kind] = {
 class Moment:
     """When a request was made and answered; `ended` infinite for one that was not."""
 
-    def __init__(self, began: float, ended: float, wall: float) -> None:
+    def __init__(self, began: float, ended: float, wall: float, request: int = 0) -> None:
         self.began = began
         self.ended = ended
         self.wall = wall
+        self.request = request
 
     def seen(self, kind: Kind, **fields: object) -> Seen:
-        return Seen(kind, self.began, self.ended, wall=self.wall, **fields)  # type: ignore[arg-type]
+        times = {"began": self.began, "ended": self.ended, "wall": self.wall}
+        return Seen(kind, request=self.request, **times, **fields)  # type: ignore[arg-type]
 
 
 def observe(op: Op, result: OpResult | None, when: Moment, order: int) -> list[Seen]:
@@ -103,7 +105,7 @@ def _create(
     }
     if isinstance(result, Task):
         asked |= _of(result)
-    asked |= {"fingerprint": op.fingerprint, "webhook": bool(op.webhook), "due_at": op.due_at}
+    asked |= {"fingerprint": op.fingerprint, "due_at": op.due_at}
     if isinstance(result, Task) and result.id != op.id:
         asked["due_at"] = 0.0  # the task of an earlier request, which had its own
     return [when.seen("create", **asked)]
@@ -123,7 +125,7 @@ def _claim(
     if not isinstance(result, list) or not result:
         return [when.seen("claim", **asked)]
     return [
-        when.seen("claim", **(asked | _of(task) | {"order": order * 1000 + number}))
+        when.seen("claim", **(asked | _of(task) | {"order": number}))
         for number, task in enumerate(result)
         if isinstance(task, Task)
     ]

@@ -104,7 +104,7 @@ class Simulation:
         self._clients = Clients(self._dice, self._clock, self._profile)
         self._disk = Disk(random.Random(seed))
         self._names: dict[str, str] = {}
-        self._flushes = 0
+        self._flushes = self._requests = 0
         self._in_doubt: list[Asked] = []
         self.history: list[Seen] = []
         self.crashes = 0
@@ -122,7 +122,8 @@ class Simulation:
             self._database.die()
             self._disk.close()
         jumps = self._profile.jumps
-        return check(self.history, retention=0.0 if jumps else RULES.retention, drained=True)
+        retention = 0.0 if jumps else RULES.retention
+        return check(self.history, retention=retention, drained=True, steady=not jumps)
 
     # --- what may happen ---------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class Simulation:
         chance = self._dice.random()
         if chance < 0.20:
             self._pass(self._dice.choice((0.25, 1.0, 1.0, 3.0, 10.0, 40.0)))
-            await self._run([self._mover.step()])
+            await self._run([self._let_time_work()])
         elif chance < 0.22:
             self._pass(self._dice.choice((100.0, 700.0)))
         elif chance < 0.26 and self._profile.jumps:
@@ -154,7 +155,7 @@ class Simulation:
             self._engine.apply(self._clients.asks(), self._clock.now()) for _ in range(many)
         ]
         if self._dice.random() < 0.1:
-            parts.append(self._mover.step())
+            parts.append(self._let_time_work())
         await self._run(parts)
         self._disk.calm()
 
@@ -181,6 +182,14 @@ class Simulation:
             if isinstance(end, BaseException) and not self._disk.failed:
                 raise end
 
+    async def _let_time_work(self) -> None:
+        """The mover's loop, until it goes to sleep; it must."""
+        for _ in range(10):
+            wish = await self._mover.step()
+            if wish is None or wish > self._clock.tick():
+                return
+        raise Divergence("the mover does not come to rest")
+
     async def _settle_all(self) -> None:
         asked, self._engine.asked = self._engine.asked, []
         for each in asked:
@@ -192,7 +201,8 @@ class Simulation:
 
     async def _settle(self, asked: Asked) -> None:
         ended = self._elapsed + _MOMENT if asked.results is not None else INF
-        when = Moment(asked.began, ended, asked.now)
+        self._requests += 1
+        when = Moment(asked.began, ended, asked.now, self._requests)
         results = asked.results or [None] * len(asked.ops)
         for order, (op, result) in enumerate(zip(asked.ops, results, strict=True)):
             self._say(op, "->", result)
@@ -202,6 +212,7 @@ class Simulation:
                 await self._note_call(op, result, when)
         if asked.results is None:
             self._in_doubt.append(asked)
+            self._model.doubt(asked.ops)
             return
         self._in_doubt = []  # a commit after it: it can no longer come back
         if self._strict:
@@ -303,7 +314,7 @@ class Simulation:
             ]
             await self._ask(*ends)
             self._pass(31.0)
-            await self._run([self._mover.step()])
+            await self._run([self._let_time_work()])
         when = Moment(self._elapsed, self._elapsed, self._clock.now())
         page = await self._engine.page(TaskQuery(limit=10_000))
         self.history += [final(task, when) for task in page.items]

@@ -52,6 +52,11 @@ class Profiles:
         self._clock = clock
         self._heap: Heap | None = None
         self._sampling = False
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """A CPU profile that is being made ends now and is delivered: the process drains."""
+        self._ending.set()
 
     async def make(self, kind: str, wish: Wish) -> Response:
         """`profile`, `heap`, `allocs` or `goroutine`. Raises CORE068 and CORE069."""
@@ -105,16 +110,28 @@ class Profiles:
             raise Fault(PROFILE_RUNS, name=self._name)
         from backstay.core.profiling.cpu import Sampler
 
-        began = self._clock.now()
+        began, start = self._clock.now(), self._clock.tick()
         sampler = Sampler(self._name, asyncio.get_running_loop(), CpuClock())
         self._sampling = True
         try:
             sampler.start()
-            await self._clock.sleep(self._clock.tick() + seconds)
-            return await asyncio.to_thread(sampler.finish, began, seconds)
+            await self._pass(start + seconds)
+            took = self._clock.tick() - start
+            return await asyncio.to_thread(sampler.finish, began, took)
         finally:
             sampler.stop()
             self._sampling = False
+
+    async def _pass(self, until: float) -> None:
+        waits = [
+            asyncio.ensure_future(self._clock.sleep(until)),
+            asyncio.ensure_future(self._ending.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _memory(self, wish: Wish, default: str) -> bytes:
         # What looks is imported when somebody asks: servers start without it.

@@ -129,7 +129,7 @@ class Database:
     def _connect(self) -> apsw.Connection:
         files.make_private(self.path)
         connection = apsw.Connection(str(self.path), statementcachesize=_STATEMENTS)
-        connection.set_busy_timeout(_BUSY_MILLIS)
+        _settle(connection)
         # Refused before the first byte is changed: another application's file stays as it was.
         files.check_stamp(
             self.path, files.stamp(connection), self._schema.application, self._schema.version
@@ -164,7 +164,7 @@ class Database:
             connection = apsw.Connection(
                 str(self.path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS
             )
-            connection.set_busy_timeout(_BUSY_MILLIS)
+            _settle(connection)
             self._local.connection = connection
             self._read_connections.append(connection)
         return connection
@@ -183,3 +183,10 @@ class Database:
             files.checkpoint(connection)
             connection.close()
         self._lock.release()
+
+
+def _settle(connection: apsw.Connection) -> None:
+    connection.set_busy_timeout(_BUSY_MILLIS)
+    # A plan depends on its statement alone. Otherwise SQLite looks whether bound values allow a
+    # partial index, and to be able to, prepares the statement anew each time it is executed.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

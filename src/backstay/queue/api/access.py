@@ -45,6 +45,17 @@ def require_all_tenants(principal: Principal, what: str) -> None:
         raise Fault(ALL_TENANTS_ONLY, what=what, tenant=principal.tenant)
 
 
+def tenant_named(principal: Principal, named: str, unnamed: str) -> str:
+    """The tenant that a request is about: its caller's own, or for those who serve all the one they
+    name, `unnamed` when they name none. Raises QUEUE024 for somebody else's."""
+    served = tenant_served(principal)
+    if served == ANY_TENANT:
+        return named or unnamed
+    if named not in ("", served):
+        require_all_tenants(principal, f"tenant {named}")
+    return served
+
+
 def worker_name(principal: Principal) -> str:
     return principal.sub or principal.kind
 

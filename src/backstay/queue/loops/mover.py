@@ -29,6 +29,7 @@ class Mover:
         self._engine = engine
         self._clock = clock
         self.planned = float("inf")
+        self._in_vain = False
         self._offset = clock.now() - clock.tick()
         engine.listen(self._happened)
 
@@ -42,9 +43,13 @@ class Mover:
         due = await self._engine.due(now)
         if due is not None and due <= now:
             [moved] = await self._engine.apply([Move()], now)
-            # Nothing moved although something is due: a contradiction in the store, which
-            # `codeq admin cleanup` mends. It must not make this loop spin.
-            return tick if moved else tick + _PAUSE
+            # Nothing moved: somebody else did it meanwhile, and there may be more to do. Twice in
+            # a row it is a contradiction in the store, which `codeq admin cleanup` mends and which
+            # must not make this loop spin.
+            again = bool(moved) or not self._in_vain
+            self._in_vain = not moved
+            return tick if again else tick + _PAUSE
+        self._in_vain = False
         left = _LONGEST_SLEEP if due is None else min(due - now, _LONGEST_SLEEP)
         self.planned = now + left
         return tick + left

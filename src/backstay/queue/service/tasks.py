@@ -329,7 +329,7 @@ class Queue:
         tasks = cast("list[Task]", result)
         telling = debugs()
         for task in tasks:
-            self._metrics.claimed(task.command)
+            self._metrics.claimed(task)
             if telling:
                 _log.debug(
                     "task claimed",

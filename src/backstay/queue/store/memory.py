@@ -39,8 +39,6 @@ from backstay.queue.store.memory_world import Bounds, Entry, Name, Turns, World
 class MemoryEngine:
     """Implements `store.Engine` over `world`."""
 
-    operations = Operations
-
     def __init__(self, rules: Rules, clock: Clock, dice: Dice, world: World | None = None) -> None:
         self._world = World() if world is None else world
         self._clock = clock
@@ -65,7 +63,7 @@ class MemoryEngine:
 
     async def apply(self, ops: Sequence[Op], now: float) -> list[OpResult]:
         lifted = len(self._ready().keys() - self._claimable)
-        operations = self.operations(self._kept, now, self._clock.tick(), lifted)
+        operations = Operations(self._kept, now, self._clock.tick(), lifted)
         results = [operations.apply(op) for op in ops]
         for op in ops:
             if isinstance(op, Claim):

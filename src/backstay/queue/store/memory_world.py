@@ -121,8 +121,9 @@ class Bounds:
 
     def paused(self, queue: Name) -> bool:
         """A pause of the queue, or of the command for everybody."""
-        found = (self._world.policies.get((tenant, queue[1])) for tenant in (queue[0], ANY_TENANT))
-        return any(policy is not None and policy.paused for policy in found)
+        own = self._world.policies.get(queue)
+        shared = self._world.policies.get((ANY_TENANT, queue[1]))
+        return bool((own and own.paused) or (shared and shared.paused))
 
     def claimable(self, tick: float) -> list[Entry]:
         """In the order of service inside each tenant: priority, due time, arrival."""

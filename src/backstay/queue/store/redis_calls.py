@@ -17,11 +17,10 @@ from backstay.core.clock import Clock, Dice
 from backstay.core.errors import Fault
 from backstay.queue.errors import STORE_UNREACHABLE
 from backstay.queue.model import Rules
-from backstay.queue.store import Happened
 from backstay.queue.store.lua import APPLY, Script
 from backstay.queue.store.redis_layout import CHANNEL, command_of, keys_of
 from backstay.queue.store.redis_link import Link, LostError
-from backstay.queue.store.redis_ops import Asked, answer, happened_of
+from backstay.queue.store.redis_ops import Asked, answer
 from backstay.queue.store.redis_time import LeaseClock
 
 _log = structlog.get_logger("queue.redis")
@@ -31,7 +30,8 @@ LARGEST_CALL = 400
 PAUSES = (0.05, 0.2, 0.5)
 """Seconds before each further try of a call whose answer was lost."""
 
-Tell = Callable[[str, Happened], None]
+Tell = Callable[[str, list[Any]], None]
+"""Given the tag and what the call says that it changed."""
 
 
 class CallStats(msgspec.Struct):
@@ -59,7 +59,7 @@ class Calls:
         self._leases = leases
         self._nonce = nonce
         self._lanes: dict[str, _Lane] = {}
-        self._tell: Tell = lambda _tag, _happened: None
+        self._tell: Tell = lambda _tag, _told: None
 
     def listen(self, tell: Tell) -> None:
         self._tell = tell
@@ -95,7 +95,7 @@ class Calls:
         self.stats.calls += 1
         self.stats.operations += len(asked)
         self.stats.seconds += self._clock.tick() - tick
-        self._tell(tag, happened_of(happened, tag, command))
+        self._tell(tag, happened)
         return answers
 
     # --- inside ------------------------------------------------------------------------------
@@ -121,15 +121,20 @@ class Calls:
         lane.running = None
         self._lanes.pop(lane.tag, None)
 
-    async def _until_answered(self, script: Script, tag: str, wires: list[Any]) -> list[bytes]:
-        keys = keys_of(tag)
+    def envelope(self, wires: list[Any], tag: str) -> list[Any]:
+        """What goes to the script: operations, and all it must know beside them (`call.lua`). The
+        second place says that it is sent again."""
         rules = self._rules
         backoff = rules.backoff
-        call = [
+        return [
             *(self._leases.now(), False, self.others, self._nonce, self._dice.uniform(0, 1)),
             *(backoff.policy, backoff.base, backoff.cap, rules.retention, rules.abandon_delay),
             *(wires, tag),
         ]
+
+    async def _until_answered(self, script: Script, tag: str, wires: list[Any]) -> list[bytes]:
+        keys = keys_of(tag)
+        call = self.envelope(wires, tag)
         for pause in (*PAUSES, None):
             try:
                 sent = msgspec.msgpack.encode(call)

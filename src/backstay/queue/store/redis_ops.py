@@ -248,12 +248,18 @@ def delivery_of(raw: bytes, tag: str) -> Delivery:
     )
 
 
-def happened_of(told: Wire, tag: str, command: str) -> Happened:
-    """What a call changed, as its summary or a message of another server tells it."""
-    tenants, earliest, ended, names, expired, deliveries, periodics = told
+HUGE = 1e300
+"""What the scripts say for never."""
+
+
+def happened_of(told: Wire, tag: str, command: str, ahead: float) -> Happened:
+    """What a call changed, as its summary or a message of another server tells it. `ahead` is by
+    how much the wall clock is before that of leases."""
+    tenants, wall, lease, ended, names, expired, deliveries, periodics = told
+    earliest = min(wall, lease + ahead if lease < HUGE else HUGE)
     return Happened(
         ready={(tenant, command): many for tenant, many in tenants},
-        earliest=float("inf") if earliest >= 1e300 else float(earliest),
+        earliest=float("inf") if earliest >= HUGE else float(earliest),
         ended=[full_id(each, tag) for each in ended],
         replies=frozenset(names),
         expired=[

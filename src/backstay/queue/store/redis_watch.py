@@ -7,6 +7,7 @@ now and then: a lost message makes somebody wait for the next look, never for go
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import structlog
@@ -27,7 +28,7 @@ from backstay.queue.store.redis_layout import (
     tag_of,
 )
 from backstay.queue.store.redis_link import LISTENING_ENDED, Link, LostError
-from backstay.queue.store.redis_ops import happened_of
+from backstay.queue.store.redis_ops import HUGE, happened_of
 from backstay.queue.store.redis_time import LeaseClock
 
 _log = structlog.get_logger("queue.redis")
@@ -42,16 +43,15 @@ UNUSED = 86_400.0
 """Seconds after which a command without anything in it is forgotten."""
 _NUDGE = 8
 """Waiting claims that one look wakes per queue: messages wake the rest, and so do they."""
-_HUGE = 1e300
 
 
 class Seen(msgspec.Struct):
     """What is known of one command. `wall` and `lease` are when time has work next on either
     clock, `callbacks` when a result callback is due."""
 
-    wall: float = _HUGE
-    lease: float = _HUGE
-    callbacks: float = _HUGE
+    wall: float = HUGE
+    lease: float = HUGE
+    callbacks: float = HUGE
     polled: float = 0.0
 
 
@@ -127,8 +127,8 @@ class Watch:
         for tag, seen in list(self.seen.items()):
             if self._next(seen, now) <= now:
                 await self.peek(tag)
-        next_one = min((self._next(seen, now) for seen in self.seen.values()), default=_HUGE)
-        return None if next_one >= _HUGE else next_one
+        next_one = min((self._next(seen, now) for seen in self.seen.values()), default=HUGE)
+        return None if next_one >= HUGE else next_one
 
     async def due_tags(self, now: float) -> list[str]:
         """Commands in which time has work now."""
@@ -139,8 +139,8 @@ class Watch:
         for tag, seen in list(self.seen.items()):
             if seen.callbacks <= now:
                 await self.peek(tag)
-        next_one = min((seen.callbacks for seen in self.seen.values()), default=_HUGE)
-        return None if next_one >= _HUGE else next_one
+        next_one = min((seen.callbacks for seen in self.seen.values()), default=HUGE)
+        return None if next_one >= HUGE else next_one
 
     def doubt_callbacks(self, tag: str) -> None:
         """The next one may be due at another time now: look before telling."""
@@ -155,14 +155,13 @@ class Watch:
             self.tell(happened)
         self.polled_any = float(await self._link.ask("GET", POLLED) or 0.0)
 
-    async def peek(self, tag: str, since: float = _HUGE) -> Happened:
+    async def peek(self, tag: str, since: float = HUGE) -> Happened:
         """Look at one command: what waits in it, and what ended after the wall time `since`."""
         told = msgspec.msgpack.decode(await self._link.run(PEEK, keys_of(tag), f"{since:.6f}"))
-        delayed, lease, ended, lifts, callbacks, lost, waiting, readers, recent, polled, used = told
+        delayed, lease, ended, lifts, callbacks, waiting, readers, recent, polled, used = told
         command = command_of(tag)
         seen = self.seen.setdefault(tag, Seen())
-        kept = min(ended, lost)
-        seen.wall = min(delayed, kept + self._retention if kept < _HUGE else _HUGE)
+        seen.wall = min(delayed, ended + self._retention if ended < HUGE else HUGE)
         seen.lease = min(lease, lifts)
         seen.callbacks = callbacks
         seen.polled = max(seen.polled, polled)
@@ -182,24 +181,23 @@ class Watch:
     # --- inside ------------------------------------------------------------------------------
 
     def _next(self, seen: Seen, now: float) -> float:
-        if seen.lease >= _HUGE:
+        if seen.lease >= HUGE:
             return seen.wall
         # In this order: the difference of the two is exact, their sum would not be.
         return min(seen.wall, now + (seen.lease - self._leases.now()))
 
-    def _called(self, tag: str, happened: Happened) -> None:
-        """A call of this server's own has changed something."""
-        self._note(tag, happened)
-        self.tell(happened)
-
-    def _note(self, tag: str, happened: Happened) -> None:
+    def _called(self, tag: str, told: list[Any]) -> None:
+        """A call has changed something: one of this server's own, or one that another tells of."""
+        now, command = self._clock.now(), command_of(tag)
+        happened = happened_of(told, tag, command, now - self._leases.now())
         seen = self.seen.setdefault(tag, Seen())
-        if happened.earliest < seen.wall:
-            seen.wall = happened.earliest
+        seen.wall = min(seen.wall, told[1])
+        seen.lease = min(seen.lease, told[2])
         if happened.deliveries:
-            seen.callbacks = min(seen.callbacks, self._clock.now())
-        for _, command in happened.ready:
+            seen.callbacks = min(seen.callbacks, now)
+        if happened.ready:
             self.work.setdefault(command)
+        self.tell(happened)
 
     async def _forget(self, tag: str, command: str) -> None:
         """A command that has been empty for long, so that names do not gather for ever."""
@@ -260,8 +258,4 @@ class Watch:
             return
         self._calls.others = True
         if tag:
-            tenants, earliest, ended, names, deliveries, periodics = told
-            changes = [tenants, earliest, ended, names, [], deliveries, periodics]
-            happened = happened_of(changes, tag, command_of(tag))
-            self._note(tag, happened)
-            self.tell(happened)
+            self._called(tag, told)

@@ -29,6 +29,7 @@ from backstay.queue.store import sqlite_reads as reads
 from backstay.queue.store.sql import MIGRATIONS, SQL
 from backstay.queue.store.sqlite_audit import audit
 from backstay.queue.store.sqlite_bounds import Bounds
+from backstay.queue.store.sqlite_commits import Call, Commits
 from backstay.queue.store.sqlite_operations import apply
 from backstay.queue.store.sqlite_rows import Queues
 from backstay.queue.store.sqlite_step import Known, Step
@@ -58,6 +59,7 @@ class SqliteEngine:
         self._db = Database(path, SCHEMA, durability, clock=clock)
         self._known = Known(Queues(), Turns(), Bounds())
         self._known_as_of = -1
+        self._commits = Commits(self._db, self._run, self._tell)
         self._polled: dict[str, float] = {}
         self._listeners: list[Listener] = []
 
@@ -74,10 +76,7 @@ class SqliteEngine:
         for op in ops:
             if isinstance(op, Claim):
                 self._note_poll(op, now)
-        results, happened = await self._db.write(lambda db: self._run(db, ops, now))
-        for tell in self._listeners:
-            tell(happened)
-        return results
+        return await self._commits.give(ops, now)
 
     async def due(self, now: float) -> float | None:
         return await self._db.read(lambda db: self._due(db, now))
@@ -128,6 +127,7 @@ class SqliteEngine:
         return await self._db.read(lambda db: audit(db, now, command, repair=False))
 
     async def close(self) -> None:
+        await self._commits.finished()
         await self._db.close()
 
     async def backup(self, path: Path) -> None:
@@ -163,23 +163,27 @@ class SqliteEngine:
         while len(self._polled) > _POLLED:
             del self._polled[next(iter(self._polled))]
 
+    def _tell(self, happened: Happened) -> None:
+        for tell in self._listeners:
+            tell(happened)
+
     # --- on the writing thread ---------------------------------------------------------------
 
-    def _run(
-        self, db: apsw.Connection, ops: Sequence[Op], now: float
-    ) -> tuple[list[OpResult], Happened]:
-        step = Step(db, self._known, self._rules, self._clock, self._dice, now)
+    def _run(self, db: apsw.Connection, calls: Sequence[Call]) -> Happened:
+        step = Step(db, self._known, self._rules, self._clock, self._dice)
         failures = self._db.stats().failures
         if failures != self._known_as_of:
             # What is known may come of a commit that never was.
             step.recall()
             self._known_as_of = failures
-        results = [apply(step, op) for op in ops]
-        return results, step.happened()
+        for call in calls:
+            step.now = call.now
+            call.results = [apply(step, op) for op in call.ops]
+        return step.happened()
 
     def _adopt(self, db: apsw.Connection) -> None:
         db.execute(SQL["recompute_leases"], {"tick": self._clock.tick(), "now": self._clock.now()})
-        self._run(db, (), self._clock.now())
+        self._run(db, ())
 
     def _due(self, db: apsw.Connection, now: float) -> float | None:
         due, lease, ended = (

@@ -37,8 +37,8 @@ _REPAIRS: Mapping[str, tuple[str, ...]] = {
 
 
 def audit(db: apsw.Connection, now: float, command: str, *, repair: bool) -> list[Inconsistency]:
-    """Of one command, or of all and of what belongs to none. A task without a lease is left to the
-    next start, which gives it one that has ended."""
+    """Of one command, or of all; what belongs to no task belongs to no command and is always told.
+    A task without a lease is left to the next start, which gives it one that has ended."""
     found: list[Inconsistency] = []
     for kind, says in _SAYS.items():
         rows: list[Any] = db.execute(SQL[f"audit_{kind}"], {"command": command}).fetchall()

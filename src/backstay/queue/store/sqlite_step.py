@@ -1,4 +1,4 @@
-"""One apply on one SQLite connection, and the steps that its operations share.
+"""What is done in one commit on one SQLite connection, and the steps that operations share.
 
 It runs inside a transaction somebody else commits. Operations look first and change afterwards, so
 that a refused one has changed nothing and its neighbours in the same transaction stand.
@@ -47,16 +47,17 @@ class Known(NamedTuple):
 
 
 class Step:
-    """`now` and `tick` are the same for all of one apply. `happened` tells what it changed."""
+    """`now` is that of the caller whose operations run, `tick` the same for all of one commit.
+    `happened` tells what they changed."""
 
     def __init__(
-        self, db: apsw.Connection, known: Known, rules: Rules, clock: Clock, dice: Dice, now: float
+        self, db: apsw.Connection, known: Known, rules: Rules, clock: Clock, dice: Dice
     ) -> None:
         self.db = db
         self.queues, self.turns, self.bounds = known
         self.rules = rules
         self.dice = dice
-        self.now = now
+        self.now = clock.now()
         self.tick = clock.tick()
         self.deliveries = 0
         self.periodics = False

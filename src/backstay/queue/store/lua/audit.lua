@@ -34,8 +34,9 @@ local function put_in_place(r)
     soon(r[DUE_AT])
   elseif state == "leased" then
     -- Its holder, if it lives, has the time of a heartbeat left; then the lease ends.
-    call("ZADD", KEY_LEASES, lease_now + math.max(0, math.min(60, r[LEASE_UNTIL] - now)), id)
-    soon(now)
+    local ends = lease_now + math.max(0, math.min(60, r[LEASE_UNTIL] - now))
+    call("ZADD", KEY_LEASES, ends, id)
+    soon_on_leases(ends)
   else
     if state == "dead" then
       call("ZADD", KEY_DEAD, r[SEQ], id)

@@ -106,7 +106,6 @@ function run.settle_delivery(o)
   if due < 0 then
     call("ZREM", KEY_CALLBACKS_DUE, id)
     call("ZADD", KEY_CALLBACKS_LOST, now, id)
-    soon(now + RETENTION)
   else
     d[D_DUE] = due
     call("ZREM", KEY_CALLBACKS_LOST, id)

@@ -20,7 +20,7 @@ end
 -- Somebody waits for this bound: at that time it is looked at again.
 local function lift_at(what, at)
   call("ZADD", KEY_LIFTS, at, what)
-  soon(now + math.max(0, at - lease_now))
+  soon_on_leases(at)
 end
 
 -- How many of `wanted` claims the queue's bounds let through now.

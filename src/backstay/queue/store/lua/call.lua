@@ -13,12 +13,16 @@ local CHANNEL = ARGV[2]
 local now, op_id = 0, ""
 local blobs = { "" } -- the first is the summary, written last
 local ready, ready_any = {}, false
-local earliest, ended, replies, expired, deliveries, periodics = HUGE, {}, {}, {}, 0, 0
+local ended, replies, expired, deliveries, periodics = {}, {}, {}, 0, 0
 
+-- When time has work next because of this call: on the wall clock, and on the clock of leases.
+local earliest, earliest_lease = HUGE, HUGE
 local function soon(at)
-  if at < earliest then
-    earliest = at
-  end
+  earliest = math.min(earliest, at)
+end
+
+local function soon_on_leases(at)
+  earliest_lease = math.min(earliest_lease, at)
 end
 
 -- Counts per tenant and state are kept by the step that changes them, written once at the end.

@@ -13,7 +13,7 @@ function run.extend(o)
     r[PROGRESS] = o[9]
   end
   call("ZADD", KEY_LEASES, lease_now + o[8], r[ID])
-  soon(r[LEASE_UNTIL])
+  soon_on_leases(lease_now + o[8])
   save(r)
   return one(r)
 end

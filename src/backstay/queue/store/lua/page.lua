@@ -70,10 +70,12 @@ local function few()
 end
 
 local function gather(keys)
-  local rows = {}
+  local rows, met = {}, {}
   for index in pairs(keys) do
     for _, id in ipairs(call("ZRANGE", index, 0, -1)) do
-      local raw = call("HGET", KEY_TASKS, id)
+      -- A dead letter stands in two of them.
+      local raw = not met[id] and call("HGET", KEY_TASKS, id)
+      met[id] = true
       local r = raw and decode(raw)
       local ahead = r and (from == "" or (newest and r[SEQ] < tonumber(from) or not newest and r[SEQ] > tonumber(from)))
       if ahead and fits(r) then

@@ -77,8 +77,7 @@ local function unpark_all(tenant, many)
     has_work(tenant, #found)
   end
   if #found == many then
-    call("ZADD", KEY_LIFTS, lease_now, "p" .. SEP .. tenant)
-    soon(now)
+    lift_at("p" .. SEP .. tenant, lease_now)
   end
   return #found
 end

@@ -90,7 +90,7 @@ local function pick(o, tenant, wanted, taken)
   if got > 0 then
     count(tenant, "ready", -got)
     count(tenant, "leased", got)
-    soon(now + o[6])
+    soon_on_leases(lease_now + o[6])
     if p and p[P_RATE] > 0 then
       spend(tenant .. SEP, p[P_RATE], got)
       admitted(tenant, p, 1) -- who waits on hears of the next token

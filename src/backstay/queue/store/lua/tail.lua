@@ -18,10 +18,10 @@ end
 for name in pairs(replies) do
   names[#names + 1] = name
 end
-happened = { tenants, earliest, ended, names, expired, deliveries, periodics }
-local told = ready_any or earliest < HUGE or #ended > 0 or periodics > 0 or deliveries > 0
+happened = { tenants, earliest, earliest_lease, ended, names, expired, deliveries, periodics }
+local told = ready_any or math.min(earliest, earliest_lease) < HUGE or #ended > 0 or periodics > 0 or deliveries > 0
 if others and told then
-  call("PUBLISH", CHANNEL, encode({ nonce, asked[12], tenants, earliest, ended, names, deliveries, periodics }))
+  call("PUBLISH", CHANNEL, encode({ nonce, asked[12], tenants, earliest, earliest_lease, ended, names, {}, deliveries, periodics }))
 end
 blobs[1] = encode({ results, happened, last_seq or 0 })
 return blobs

@@ -77,11 +77,7 @@ function run.move(o)
       call("ZREM", KEY_ENDED, id)
     end
   end
-  local given_up = each_due(KEY_CALLBACKS_LOST, now - RETENTION, limit)
-  for _, id in ipairs(given_up) do
-    forget_callback(id)
-  end
-  return { COUNT, moved + #old + #given_up }
+  return { COUNT, moved + #old }
 end
 
 -- One stretch of the ended tasks, from place `skip` on: how many went, and where to go on (-1: all

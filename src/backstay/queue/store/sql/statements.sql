@@ -248,22 +248,22 @@ SELECT t.seq, t.id FROM task t LEFT JOIN payload p USING (seq)
 WHERE t.payload IS NULL AND p.seq IS NULL AND {of_command}
 
 -- name: audit_orphan_payload
-SELECT p.seq, '' FROM payload p LEFT JOIN task t USING (seq) WHERE t.seq IS NULL AND :command = ''
+SELECT p.seq, '' FROM payload p LEFT JOIN task t USING (seq) WHERE t.seq IS NULL
 
 -- name: audit_orphan_result
-SELECT r.seq, '' FROM result r LEFT JOIN task t USING (seq) WHERE t.seq IS NULL AND :command = ''
+SELECT r.seq, '' FROM result r LEFT JOIN task t USING (seq) WHERE t.seq IS NULL
 
 -- name: audit_orphan_attempt
 SELECT DISTINCT a.seq, '' FROM attempt a LEFT JOIN task t USING (seq)
-WHERE t.seq IS NULL AND :command = ''
+WHERE t.seq IS NULL
 
 -- name: audit_orphan_delivery
 SELECT DISTINCT d.seq, '' FROM delivery d LEFT JOIN task t USING (seq)
-WHERE t.seq IS NULL AND :command = ''
+WHERE t.seq IS NULL
 
 -- name: audit_orphan_tag
 SELECT DISTINCT g.seq, '' FROM tag g LEFT JOIN task t USING (seq)
-WHERE t.seq IS NULL AND :command = ''
+WHERE t.seq IS NULL
 
 -- name: audit_ended_state
 SELECT t.seq, t.id FROM task t WHERE (t.ended_at > 0) <> (t.state BETWEEN 3 AND 6) AND {of_command}

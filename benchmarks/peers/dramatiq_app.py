@@ -1,0 +1,25 @@
+"""Dramatiq on Redis: eight threads, as its command line makes them by default, its own retries."""
+
+import time
+
+import dramatiq
+from counted import Counted, arguments
+from dramatiq.brokers.redis import RedisBroker
+
+step, url, tasks = arguments()
+broker = RedisBroker(url=url)
+dramatiq.set_broker(broker)
+counted = Counted(tasks)
+
+
+@dramatiq.actor
+def noop(number: int) -> None:
+    counted.tick()
+
+
+if step == "fill":
+    for number in range(tasks):
+        noop.send(number)
+else:
+    dramatiq.Worker(broker, worker_threads=8).start()
+    time.sleep(600)

@@ -1,0 +1,31 @@
+"""SAQ on Redis: twenty coroutines; more of them were no faster."""
+
+import asyncio
+from typing import Any
+
+from counted import Counted, arguments
+from saq import Queue, Worker
+
+step, url, tasks = arguments()
+counted = Counted(tasks)
+
+
+async def noop(_ctx: dict[str, Any], *, number: int) -> None:
+    counted.tick()
+
+
+async def fill() -> None:
+    queue = Queue.from_url(url)
+    await queue.connect()
+    for number in range(tasks):
+        await queue.enqueue("noop", number=number, retries=3)
+    await queue.disconnect()
+
+
+async def work() -> None:
+    queue = Queue.from_url(url)
+    await queue.connect()
+    await Worker(queue, functions=[noop], concurrency=20).start()
+
+
+asyncio.run(fill() if step == "fill" else work())

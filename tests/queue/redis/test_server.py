@@ -1,0 +1,356 @@
+"""Real servers on a real store: addresses, passwords, outages, the pool, what people look at."""
+
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.queue.redis.conftest import empty
+from tests.queue.support import SERVER, Server, clean_env, run_codeq, serving, until
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary
+
+from backstay.core.errors import Exit
+from backstay.queue.store.redis_layout import Record, split_id
+from backstay.up.ports import free_port
+
+DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "run-the-queue-on-redis.md"
+
+
+@pytest.fixture
+def server(tmp_path: Path, store: RedisServer) -> Iterator[Server]:
+    with serving(tmp_path / "data", env={"REDIS_ADDR": store.address}) as server:
+        yield server
+
+
+def starts(tmp_path: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    """A server that is expected to give up at once."""
+    address = f"127.0.0.1:{free_port()}"
+    return subprocess.run(
+        (*SERVER, "--listen", address, "--data", str(tmp_path / "data")),
+        env=clean_env() | env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def redis_cli(store: RedisServer, *words: str) -> list[str]:
+    command = ["redis-cli", "-h", store.host, "-p", str(store.port), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def complete(server: Server, command: str, **fields: object) -> str:
+    """A task from its creation to its result."""
+    server.create(command, **fields)
+    task = server.claim(command)
+    assert task is not None
+    result = {"status": "COMPLETED", "result": {"n": 1}, "leaseToken": task["leaseToken"]}
+    assert server.post(f"/tasks/{task['id']}/result", result).status == 200
+    return str(task["id"])
+
+
+# --- reaching it -----------------------------------------------------------------------------
+
+
+@pytest.mark.seed("Q14")
+def test_redis_cli_gets_its_answers_from_the_store(server: Server, store: RedisServer):
+    server.create("PACK")
+    assert redis_cli(store, "PING") == ["PONG"]
+    assert int(redis_cli(store, "DBSIZE")[0]) > 5
+    for mode in ("--latency", "--latency-history"):
+        command = ["redis-cli", "-h", store.host, "-p", str(store.port), mode, "-i", "1"]
+        sampled = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert sampled.stdout is not None
+        try:
+            # Without a terminal it samples for the given second and prints a line of numbers.
+            seen = sampled.stdout.readline()
+        finally:
+            sampled.send_signal(signal.SIGINT)
+            sampled.communicate(timeout=10)
+        assert re.search(r"\d", seen), (mode, seen)
+
+
+@pytest.mark.seed("Q29")
+def test_a_wrong_address_ends_the_start_and_is_named(tmp_path: Path):
+    address = f"localhost:{free_port()}"
+    ended = starts(tmp_path, REDIS_ADDR=address)
+    assert ended.returncode == Exit.UNREACHABLE
+    assert f"cannot connect to the store at {address}" in ended.stderr
+    assert "QUEUE031" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("address", ["redis.internal:port", "http://x:1", ":0", ","])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str):
+    ended = starts(tmp_path, REDIS_ADDR=address)
+    assert ended.returncode == Exit.USAGE
+    assert "REDIS_ADDR cannot be used" in ended.stderr
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[RedisServer]:
+    binary = system_binary()
+    assert binary is not None
+    store = RedisServer(binary, tmp_path / "locked", "--requirepass", "open-sesame")
+    yield store
+    store.stop()
+
+
+@pytest.mark.seed("Q29")
+@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "KVROCKS_PASSWORD"])
+def test_the_password_opens_and_a_wrong_one_is_reported(
+    tmp_path: Path, locked: RedisServer, name: str
+):
+    for wrong in ({}, {name: "close-sesame"}):
+        ended = starts(tmp_path, REDIS_ADDR=locked.address, **wrong)
+        assert ended.returncode == Exit.AUTH
+        assert f"the store at {locked.address} refuses the password" in ended.stderr
+        assert "close-sesame" not in ended.stderr
+    right = {"REDIS_ADDR": locked.address, name: "open-sesame"}
+    with serving(tmp_path / "data", env=right) as server:
+        complete(server, "PACK")
+        assert "open-sesame" not in server.log_file.read_text()
+
+
+def test_a_url_may_hold_the_password_and_shows_none(tmp_path: Path, locked: RedisServer):
+    url = f"redis://:open-sesame@{locked.address}"
+    with serving(tmp_path / "data", env={"REDIS_ADDR": url}) as server:
+        complete(server, "PACK")
+        assert "open-sesame" not in server.log_file.read_text()
+    ended = starts(tmp_path, REDIS_ADDR=f"redis://:close-sesame@{locked.address}")
+    assert "close-sesame" not in ended.stderr
+
+
+@pytest.mark.seed("Q10")
+def test_a_store_that_goes_away_is_named_and_comes_back(server: Server, store: RedisServer):
+    kept = server.create("PACK")
+    store.kill()
+    try:
+        health = until(lambda: (found := server.get("/healthz", prefix="")).status == 503 and found)
+        assert store.address in health.json["error"]
+        refused = server.post("/tasks", {"command": "PACK", "payload": {}})
+        assert (refused.status, refused.json["code"]) == (503, "QUEUE031")
+        assert refused.json["retryable"] is True
+        assert store.address in refused.json["error"]
+    finally:
+        store.restart()
+    until(lambda: server.get("/healthz", prefix="").status == 200)
+    assert server.task(kept["id"])["status"] == "PENDING"
+    claimed = server.claim("PACK")
+    assert claimed is not None
+    assert claimed["id"] == kept["id"]
+
+
+# --- the pool --------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("Q44")
+def test_the_store_never_sees_more_connections_than_the_pool_and_requests_wait(
+    tmp_path: Path, store: RedisServer
+):
+    pool = 3
+    env = {"REDIS_ADDR": store.address, "REDIS_POOL_SIZE": str(pool)}
+    most, refused = 0, []
+    with serving(tmp_path / "data", env=env) as server:
+
+        def work(number: int) -> None:
+            for _ in range(8):
+                body = {"command": f"KIND{number}", "payload": {}}
+                answers = [server.post("/tasks", body), server.get(f"/tasks?command=KIND{number}")]
+                refused.extend(answer.body for answer in answers if answer.status not in (200, 202))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            # One of them is who asks.
+            most = max(most, store.bulk("CLIENT", "LIST").count("id=") - 1)
+        for thread in threads:
+            thread.join()
+    assert refused == []
+    assert 1 < most <= pool
+
+
+# --- what lies in it -------------------------------------------------------------------------
+
+
+@pytest.mark.seed("Q32")
+@pytest.mark.parametrize("how", ["retention", "cleanup"])
+def test_finished_tasks_go_with_all_that_belongs_to_them_and_dbsize_falls(
+    tmp_path: Path, store: RedisServer, how: str
+):
+    env = {"REDIS_ADDR": store.address}
+    env |= {"RETENTION_SECONDS": "1.5"} if how == "retention" else {}
+    with serving(tmp_path / "data", env=env) as server:
+        for number in range(5):
+            complete(server, "PACK", idempotencyKey=f"k{number}")
+        complete(server, "SHIP", idempotencyKey="k")
+        waiting = server.create("PACK", runAt="2099-01-01T00:00:00Z")
+        before = int(redis_cli(store, "DBSIZE")[0])
+        if how == "cleanup":
+            base = ("--base-url", server.base_url)
+            told = run_codeq(*base, "admin", "cleanup", "--command", "PACK")
+            assert told.returncode == 0, told.stderr
+            assert int(redis_cli(store, "DBSIZE")[0]) < before
+            assert redis_cli(store, "HLEN", "codeq:{SHIP}:results") == ["1"]
+            server.post("/admin/tasks/cleanup", {"command": "SHIP"})
+        gone = ("results", "once", "ended")
+        keys = [f"codeq:{{{name}}}:{key}" for name in ("PACK", "SHIP") for key in gone]
+        until(lambda: redis_cli(store, "EXISTS", *keys) == ["0"])
+        assert int(redis_cli(store, "DBSIZE")[0]) <= before - len(keys)
+        assert redis_cli(store, "HLEN", "codeq:{PACK}:tasks") == ["1"]
+        assert server.task(waiting["id"])["status"] == "PENDING"
+
+
+def orphans(store: RedisServer) -> tuple[set[str], set[str]]:
+    """Entries without a task, and tasks in no queue, by the patterns that the documentation gives."""
+    patterns = re.findall(r"`(codeq:\{\*\}:(\w+))`", DOCS.read_text())
+    ids: dict[str, set[str]] = {}
+    for pattern, name in patterns:
+        for key in redis_cli(store, "--scan", "--pattern", pattern.replace("{*}", "{*}")):
+            if name in ("tasks", "payloads", "results", "once"):
+                found = redis_cli(store, "HKEYS", key)
+            else:
+                found = [
+                    _id_in(name, entry) for entry in redis_cli(store, "ZRANGE", key, "0", "-1")
+                ]
+            ids.setdefault(name, set()).update(found)
+    tasks = ids.get("tasks", set())
+    queues = ("ready", "parked", "delayed", "leases", "ended", "dead")
+    placed = set().union(*(ids.get(name, set()) for name in queues))
+    return placed - tasks, tasks - placed - ids.get("replies", set())
+
+
+def _id_in(name: str, entry: str) -> str:
+    skipped = {"ready": 34, "parked": 34, "replies": 32}.get(name, 0)
+    return entry.rpartition("\0")[2][skipped:] if skipped else entry
+
+
+@pytest.mark.seed("Q31")
+@pytest.mark.seed("Q30")
+def test_orphans_are_found_by_the_documented_patterns_and_mended(
+    server: Server, store: RedisServer
+):
+    whole = server.create("PACK")
+    complete(server, "SHIP")
+    assert orphans(store) == (set(), set())
+    lost = server.create("PACK")
+    local = split_id(lost["id"])[0]
+    # A task in no queue: its entry is taken away. An entry without a task: one is made up.
+    entries = store_entries(store, "codeq:{PACK}:ready")
+    [entry] = [each for each in entries if each.endswith(local.encode())]
+    assert store.ask_bytes(b"ZREM", b"codeq:{PACK}:ready", entry) == ":1"
+    made_up = b"default\x0049" + b"1" * 32 + b"nobody"
+    assert store.ask_bytes(b"ZADD", b"codeq:{PACK}:ready", b"0", made_up) == ":1"
+    assert orphans(store) == ({"nobody"}, {local})
+
+    audited = server.post("/admin/audit", {"repair": False, "command": "PACK"})
+    assert {"orphan_ready", "no_place"} <= {
+        each["kind"] for each in audited.json["inconsistencies"]
+    }
+    told = run_codeq("--base-url", server.base_url, "admin", "cleanup", "--command", "PACK")
+    assert told.returncode == 0, told.stderr
+    assert orphans(store) == (set(), set())
+    found = [server.claim("PACK"), server.claim("PACK")]
+    assert {task["id"] for task in found if task} == {whole["id"], lost["id"]}
+
+
+def store_entries(store: RedisServer, key: str) -> list[bytes]:
+    command = ["redis-cli", "-h", store.host, "-p", str(store.port), "--raw", "ZRANGE", key]
+    raw = subprocess.run([*command, "0", "-1"], capture_output=True, check=True).stdout
+    return raw.splitlines()
+
+
+def test_the_record_is_what_the_documentation_of_the_layout_says(
+    server: Server, store: RedisServer
+):
+    made = server.create("PACK", priority=3)
+    local, tag = split_id(made["id"])
+    assert tag == "PACK"
+    command = ["redis-cli", "-h", store.host, "-p", str(store.port), "--raw", "HGET"]
+    raw = subprocess.run(
+        [*command, "codeq:{PACK}:tasks", local], capture_output=True, check=True
+    ).stdout
+    record = msgspec.msgpack.decode(raw.removesuffix(b"\n"), type=Record)
+    assert (record.id, record.state, record.priority) == (local, "ready", 3)
+
+
+# --- several servers, a cluster --------------------------------------------------------------
+
+
+def test_a_long_poll_on_one_server_is_woken_by_a_task_on_another(
+    tmp_path: Path, store: RedisServer
+):
+    env = {"REDIS_ADDR": store.address}
+    with serving(tmp_path / "a", env=env) as one, serving(tmp_path / "b", env=env) as other:
+        found: list[object] = []
+        poll = threading.Thread(target=lambda: found.append(one.claim("PACK", waitSeconds=20)))
+        began = time.monotonic()
+        poll.start()
+        until(lambda: "waiting" in one.get("/metrics", prefix="").body.decode())
+        made = other.create("PACK")
+        poll.join(15)
+        assert time.monotonic() - began < 15
+        assert isinstance(found[0], dict)
+        assert found[0]["id"] == made["id"]
+        waited = threading.Thread(
+            target=lambda: found.append(other.get(f"/tasks/{made['id']}/result?waitSeconds=20"))
+        )
+        waited.start()
+        body = {"status": "COMPLETED", "result": {}, "leaseToken": found[0]["leaseToken"]}
+        assert one.post(f"/tasks/{made['id']}/result", body).status == 200
+        waited.join(15)
+        assert found[1].status == 200  # type: ignore[attr-defined]
+
+
+def test_a_server_runs_on_a_cluster(tmp_path: Path, redis_cluster: RedisNodes):
+    empty(redis_cluster)
+    with serving(tmp_path / "data", env={"REDIS_ADDR": redis_cluster.address}) as server:
+        ids = {name: complete(server, name) for name in ("PACK", "SHIP", "BILL", "MAIL")}
+        for name, id_ in ids.items():
+            assert server.get(f"/tasks/{id_}/result").status == 200
+            assert server.get(f"/admin/queues/{name}").json["inProgress"] == 0
+        assert len(server.get("/tasks?limit=100").json["data"]) == 4
+
+
+# --- loud doubts -----------------------------------------------------------------------------
+
+
+@pytest.mark.seed("Q46")
+def test_a_store_that_may_lose_tasks_is_warned_of(tmp_path: Path):
+    binary = system_binary()
+    assert binary is not None
+    loose = ("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")
+    store = RedisServer(binary, tmp_path / "loose", *loose)
+    try:
+        with serving(tmp_path / "data", env={"REDIS_ADDR": store.address}) as server:
+            said = [line["why"] for line in server.log() if line["level"] == "warn"]
+            assert any(why.startswith("appendonly is no, not yes") for why in said), said
+            assert any(why.startswith("maxmemory-policy is allkeys-lru") for why in said), said
+            assert server.get("/healthz", prefix="").status == 200
+    finally:
+        store.stop()
+
+
+def test_a_safe_store_is_not_warned_of(server: Server):
+    assert [line for line in server.log() if line["level"] == "warn"] == []
+
+
+def test_a_full_store_is_told_as_such_and_goes_on_when_there_is_room(
+    server: Server, store: RedisServer
+):
+    kept = server.create("PACK")
+    assert store.ask("CONFIG", "SET", "maxmemory", "1mb") == "+OK"
+    try:
+        refused = server.post("/tasks", {"command": "PACK", "payload": {}})
+        assert (refused.status, refused.json["code"]) == (503, "QUEUE033")
+    finally:
+        store.ask("CONFIG", "SET", "maxmemory", "0")
+    assert server.claim("PACK", waitSeconds=1)["id"] == kept["id"]  # type: ignore[index]
