@@ -46,6 +46,8 @@ from backstay.queue.worker import Worker
 
 _TURNS = 60
 _STEP = 1.0
+# Who waits for long need not look often.
+_LONGEST_STEP, _GROWTH = 15.0, 1.25
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -114,13 +116,13 @@ class Harness:
         """Let time pass."""
         end = self.clock.tick() + seconds
         while (left := end - self.clock.tick()) > 0:
-            await self.clock.advance(min(left, _STEP))
+            await self.clock.advance(min(left, _LONGEST_STEP))
             await self.settle()
 
     async def until(self, true: Callable[[TaskView], bool], id: str, within: float) -> TaskView:
         """The task once it is as wanted. Raises TimeoutError, with the task as it is, when that
         takes longer than `within` seconds of the harness's time."""
-        end = self.clock.tick() + within
+        end, step = self.clock.tick() + within, _STEP
         while True:
             await self.settle()
             task = await self.client.get_task(id)
@@ -128,7 +130,8 @@ class Harness:
                 return task
             if self.clock.tick() >= end:
                 raise TimeoutError(f"not within {within:g} s: {task}")
-            await self.advance(_STEP)
+            await self.advance(step)
+            step = min(step * _GROWTH, _LONGEST_STEP)
 
     async def ended(self, id: str, within: float = 3600.0) -> TaskView:
         """The task once it has ended; TimeoutError as `until`."""

@@ -27,7 +27,7 @@ from backstay.queue.api.wire import (
     pagination,
     task_page,
 )
-from backstay.queue.errors import BAD_QUERY, NOT_SUPPORTED
+from backstay.queue.errors import BAD_NUMBER, BAD_QUERY, NOT_SUPPORTED
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.model import ANY_TENANT, ENDED, QueueStats, State, TaskQuery
@@ -36,6 +36,7 @@ from backstay.queue.service.policies import Policies
 
 _ADMINS = (ADMIN,)
 _CLEANUP = 10_000
+_SLOWEST = 1e-4
 _DEAD: tuple[State, ...] = ("dead",)
 _PLAIN = b"text/plain; version=0.0.4"
 
@@ -177,6 +178,10 @@ class Admin:
         query = read_filter(body.filter, tenant_served(request.ctx.principal), _DEAD)
         _check_ended(query.states, ENDED - {"completed"})
         query = msgspec.structs.replace(query, command=request.params["command"])
+        if 0 < body.rate_per_second < _SLOWEST:
+            # The last of many would be due beyond the years that can be written.
+            rule = f"0, or at least {_SLOWEST:g}"
+            raise Fault(BAD_NUMBER, field="ratePerSecond", rule=rule, value=body.rate_per_second)
         done = await self._bulk.redrive(query, body.rate_per_second, body.limit)
         return json_response(Count(done.count, done.more))
 
