@@ -263,6 +263,21 @@ async def test_ssrf_other_spellings_of_this_machine_are_not_connected_to_either(
     assert receiver.calls == []
 
 
+async def test_credentials_in_an_address_are_not_told_in_errors():
+    async with Yard().running() as yard:
+        await yard.end("http://anna:s3same@127.1:9/")
+        await yard.end("http://anna:s3same@127.0.0.1:9/")
+        first, second = await until(lambda: _both_given_up(yard))
+    for kept in (first, second):
+        assert kept.error
+        assert "s3same" not in kept.error
+
+
+async def _both_given_up(yard: Yard) -> Any:
+    found = await yard.given_up()
+    return found if len(found) == 2 else None
+
+
 async def test_a_receiver_that_promises_ten_gigabytes_has_said_200_all_the_same():
     with Receiver(endless) as receiver:
         async with Yard().running() as yard:
