@@ -27,6 +27,7 @@ from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.openapi import document
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 from backstay.queue.settings import QueueSettings
 from backstay.queue.store import ServedEngine
 from backstay.queue.store.choose import engine_of
@@ -105,7 +106,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
         *Workers(queue, clock, limits).calls(),
-        *Admin(queue, bulk, clock, settings.data).calls(),
+        *Admin(queue, bulk, Policies(engine, clock), clock, settings.data).calls(),
         *beside.calls(limits),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
