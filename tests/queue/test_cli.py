@@ -258,19 +258,6 @@ def test_the_server_starts_from_a_file_and_names_what_is_wrong_with_it(tmp_path:
         assert "Traceback" not in told.stderr
 
 
-def test_redis_is_refused_by_name(tmp_path: Path):
-    told = subprocess.run(
-        (*SERVER, "--data", str(tmp_path / "data")),
-        env=clean_env() | {"REDIS_ADDR": "localhost:6666"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert told.returncode == 2
-    assert "localhost:6666" in told.stderr
-    assert "the redis engine comes with the next version" in told.stderr
-
-
 def test_a_second_server_on_the_same_data_is_told_who_has_it(server: Server):
     told = subprocess.run(
         (*SERVER, "--data", str(server.data), "--listen", "127.0.0.1:0"),

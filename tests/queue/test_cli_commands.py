@@ -1,28 +1,38 @@
 """Each command of `codeq` that asks the server, with its text for people and JSON for programs."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.queue.support import Server, clean_env, run_codeq, until
+from tests.queue.support import Server, clean_env, until
+
+from backstay.cli import face
+from backstay.cli.codeq import command as command_line
+from backstay.up.ports import free_port
 
 SHELLS = ("bash", "zsh", "fish")
 PYTHON = (sys.executable, "-c")
 
 
 @pytest.fixture
-def codeq(server: Server, tmp_path: Path) -> Any:
-    """`codeq` against the shared server; gives what it printed. Fails with what it complained of."""
-    home = {"CODEQ_CONFIG_DIR": str(tmp_path / "codeq")}
+def codeq(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`codeq` against the shared server, in this process; gives what it printed. A process of its
+    own for each command (test_cli.py has those) would cost a second of CPU more."""
+    monkeypatch.setenv("CODEQ_CONFIG_DIR", str(tmp_path / "codeq"))
 
-    def run(*arguments: str, code: int = 0, **more: Any) -> str:
-        told = run_codeq("--base-url", server.base_url, *arguments, env=home, **more)
-        assert told.returncode == code, told.stdout + told.stderr
-        return str(told.stdout if code in (0, 1) else told.stderr)
+    def run(*arguments: str, code: int = 0, stdin: str = "") -> str:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            face.main(command_line, "codeq", ["--base-url", server.base_url, *arguments])
+        assert ended.value.code == code, out.getvalue() + err.getvalue()
+        return out.getvalue() + err.getvalue()
 
     return run
 
@@ -55,7 +65,7 @@ def test_a_task_is_created_with_all_that_can_be_said_and_found_by_it(
         found = as_json(codeq, "task", "search", "--event", command, option, value)
         assert [task["id"] for task in found["data"]] == [made["id"]]
     assert codeq("task", "list", "--event", command, "--tag", "us") == "no tasks\n"
-    other = codeq("task", "create", "--event", command, "--payload", "-", input="[1]")
+    other = codeq("task", "create", "--event", command, "--payload", "-", stdin="[1]")
     assert other.startswith("[OK] Task created: ")
     newest = as_json(codeq, "task", "list", "--event", command, "--newest", "--limit", "1")
     assert newest["data"][0]["payload"] == "[1]"
@@ -100,7 +110,7 @@ def test_many_are_cancelled_by_what_they_have_in_common(codeq: Any, server: Serv
     assert "an ID, or at least one" in codeq("task", "cancel", code=2)
 
 
-def test_dead_letters_are_listed_redriven_and_purged(codeq: Any, server: Server, command: str):
+def test_dead_letters_begin_again_or_go_for_good(codeq: Any, server: Server, command: str):
     ids = [dead_letter(server, command, f"broke {n}", tags=[f"t{n}"]) for n in range(3)]
     shown = codeq("dlq", "list", command)
     assert all(id_ in shown for id_ in ids)
@@ -116,7 +126,7 @@ def test_dead_letters_are_listed_redriven_and_purged(codeq: Any, server: Server,
 
 
 def run_and_say_no(codeq: Any, command: str) -> int:
-    codeq("dlq", "purge", command, code=130, input="n\n")
+    codeq("dlq", "purge", command, code=130, stdin="n\n")
     return len(as_json(codeq, "dlq", "list", command)["data"])
 
 
@@ -160,3 +170,70 @@ def test_queues_of_the_server_are_completed(codeq: Any, server: Server, command:
         (*PYTHON, program), env=os.environ | asked, capture_output=True, text=True, timeout=30
     )
     assert (told.stdout.strip(), told.stderr) == ("", "")
+
+
+# --- what is kept beside tasks ---------------------------------------------------------------
+
+
+def test_a_queue_is_paused_bounded_and_resumed(codeq: Any, server: Server, command: str):
+    server.create(command)
+    assert codeq("queue", "pause", command) == f"[OK] {command} is paused\n"
+    assert server.claim(command) is None
+    assert "paused" in next(
+        line for line in codeq("queue", "list").splitlines() if line.startswith(command)
+    )
+    assert codeq("queue", "resume", command) == f"[OK] {command} goes on\n"
+    assert server.claim(command) is not None
+    # A bound that is changed alone leaves the others as they are.
+    codeq("queue", "policy", command, "--concurrency", "1", "--rate", "50")
+    held = as_json(codeq, "queue", "policy", command, "--burst", "5")
+    assert (held["concurrency"], held["rate"], held["burst"]) == (1, 50.0, 5)
+    server.create(command)
+    assert server.claim(command) is None
+    assert as_json(codeq, "queue", "policy", command)["concurrency"] == 1
+
+
+def test_a_periodic_task_is_set_shown_paused_and_deleted(codeq: Any, command: str):
+    name = command.lower()
+    options = ("--event", command, "--cron", "0 7 * * *", "--timezone", "Europe/Berlin")
+    told = codeq("periodic", "set", name, *options, "--payload", '{"n": 1}')
+    assert told.startswith(f"[OK] {name} creates {command}: 2")
+    line = next(line for line in codeq("periodic", "list").splitlines() if line.startswith(name))
+    assert "Europe/Berlin" in line
+    assert "never" in line
+    assert codeq("periodic", "pause", name) == f"[OK] {name} is paused\n"
+    assert as_json(codeq, "periodic", "get", name)["paused"] is True
+    codeq("periodic", "resume", name)
+    codeq("periodic", "delete", name)
+    assert name not in codeq("periodic", "list")
+    wrong = ("periodic", "set", name, "--event", command, "--cron", "61 * * * *")
+    assert "61 * * * *" in codeq(*wrong, code=1)
+
+
+def test_subscriptions_are_made_listed_and_deleted(codeq: Any, command: str):
+    url = "http://127.0.0.1:9/told"
+    made = as_json(codeq, "subscription", "create", url, "--events", command)
+    id_ = made["subscriptionId"]
+    line = next(line for line in codeq("subscription", "list").splitlines() if id_ in line)
+    assert url in line
+    assert command in line
+    codeq("subscription", "delete", id_)
+    assert id_ not in codeq("subscription", "list")
+
+
+def test_callbacks_that_wait_are_shown_and_made_again(codeq: Any, server: Server, command: str):
+    made = server.create(command, webhook=f"http://127.0.0.1:{free_port()}/done")
+    task = server.claim(command)
+    assert task is not None
+    result = {"status": "COMPLETED", "result": {}, "leaseToken": task["leaseToken"]}
+    server.post(f"/tasks/{made['id']}/result", result)
+    [delivery] = until(
+        lambda: [
+            each
+            for each in as_json(codeq, "admin", "deliveries")
+            if each["taskId"] == made["id"] and each["attempts"]
+        ]
+    )
+    assert delivery["error"]
+    told = codeq("admin", "retry-delivery", delivery["deliveryId"])
+    assert told == f"[OK] {delivery['deliveryId']} is made again\n"

@@ -266,6 +266,15 @@ async def test_no_is_no_answer_to_ask_again_for():
         assert len(other.asked) == 1
 
 
+async def test_an_answer_that_no_queue_would_give_is_told_with_the_address():
+    with scripted((200, {"hello": "world"}, {})) as other:
+        async with client_of(other.url) as client:
+            with pytest.raises(Fault) as caught:
+                await client.get_task("t1")
+    assert caught.value.entry.code == "QUEUE044"
+    assert other.url in caught.value.message
+
+
 async def test_a_server_that_is_away_is_tried_so_many_times():
     url = f"http://127.0.0.1:{free_port()}"
     async with client_of(url, retries=2) as client:

@@ -4,20 +4,16 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.queue.support import Server, ended, serving, until
+from tests.queue.support import Server, ended
+from tests.queue.working import at_work, eventually, worker_for
 
 from backstay.core.errors import Fault
 from backstay.queue.client import QueueClient
 from backstay.queue.worker import (
-    Backoff,
     Job,
     Reject,
     Release,
@@ -31,25 +27,6 @@ from backstay.queue.worker import (
 class Sum(msgspec.Struct):
     a: int
     b: int
-
-
-def worker_for(server: Server, **changes: Any) -> Worker:
-    settings = {"lease": 5.0, "wait": 2.0, "concurrency": 4, "grace": 5.0, **changes}
-    return Worker(lambda: QueueClient(server.base_url), WorkerSettings(**settings))
-
-
-@asynccontextmanager
-async def at_work(worker: Worker) -> AsyncIterator[None]:
-    serving_ = asyncio.create_task(worker.serve())
-    try:
-        yield
-    finally:
-        worker.stop()
-        await asyncio.wait_for(serving_, 20)
-
-
-async def eventually(true: Callable[[], Any]) -> Any:
-    return await asyncio.to_thread(until, true, 15)
 
 
 async def test_async_and_plain_functions_serve_their_commands(server: Server, command: str):
@@ -106,80 +83,6 @@ async def test_exceptions_decide_what_becomes_of_the_task(server: Server, comman
         "bug": ("FAILED", "KeyError: 'sku'"),
     }
     assert found["release"]["attempts"] == 1
-
-
-async def test_a_blocked_event_loop_keeps_its_lease(server: Server, command: str):
-    worker = worker_for(server, lease=0.6)
-
-    @worker.task(command)
-    async def block(payload: object) -> dict[str, object]:
-        time.sleep(2.0)  # what nobody should do in a coroutine, and somebody will
-        return {"slept": True}
-
-    task = server.create(command)
-    async with at_work(worker):
-        await asyncio.sleep(0)
-        found = await eventually(ended(server, task))
-    assert (found["status"], found["attempts"]) == ("COMPLETED", 1)
-
-
-async def test_work_whose_lease_is_refused_is_cancelled(server: Server, command: str):
-    worker = worker_for(server, lease=0.6)
-    ends: list[str] = []
-
-    @worker.task(command)
-    async def work(payload: object) -> None:
-        try:
-            await asyncio.sleep(20)
-        except asyncio.CancelledError:
-            ends.append("cancelled")
-            raise
-
-    task = server.create(command)
-    async with at_work(worker):
-        await eventually(lambda: server.task(task["id"])["status"] == "IN_PROGRESS")
-        await asyncio.to_thread(server.post, f"/tasks/{task['id']}/cancel")
-        await eventually(lambda: ends == ["cancelled"])
-    assert server.task(task["id"])["status"] == "CANCELLED"
-
-
-async def test_draining_finishes_what_runs_and_hands_back_what_is_too_slow(
-    server: Server, command: str
-):
-    worker = worker_for(server, grace=1.0)
-    begun: list[str] = []
-
-    @worker.task(command)
-    async def work(payload: float) -> None:
-        begun.append(str(payload))
-        await asyncio.sleep(payload)
-
-    quick, slow = server.create(command, payload=0.5), server.create(command, payload=60)
-    async with at_work(worker):
-        await eventually(lambda: len(begun) == 2)
-    assert server.task(quick["id"])["status"] == "COMPLETED"
-    handed_back = server.task(slow["id"])
-    assert handed_back["status"] == "PENDING"
-    assert "attempts" not in handed_back
-
-
-async def test_a_result_survives_a_restart_of_the_server(tmp_path: Path):
-    with serving(tmp_path / "data") as server:
-        worker = worker_for(server, lease=30.0)
-        gone = asyncio.Event()
-
-        @worker.task("A")
-        async def work(payload: object) -> dict[str, object]:
-            server.kill()
-            gone.set()
-            return {"done": True}
-
-        task = server.create("A")
-        async with at_work(worker):
-            await asyncio.wait_for(gone.wait(), 10)
-            await asyncio.to_thread(server.start)
-            found = await eventually(ended(server, task))
-        assert (found["status"], found["attempts"]) == ("COMPLETED", 1)
 
 
 async def test_a_worker_without_tasks_says_so(server: Server):
@@ -322,88 +225,6 @@ async def test_a_job_knows_its_context_and_its_logs_carry_it(
     assert vars(record)["task_id"] == task["id"]
     # The server's log has the claim under the same request id.
     assert any(line.get("request_id") == job.request_id for line in server.log())
-
-
-async def test_a_result_that_json_cannot_hold_and_one_that_is_too_large_fail_the_task_with_a_reason(
-    server: Server, command: str
-):
-    worker = worker_for(server)
-
-    @worker.task(command)
-    async def work(payload: str) -> object:
-        return object() if payload == "odd" else "x" * 400_000
-
-    odd = server.create(command, payload="odd", maxAttempts=1)
-    large = server.create(command, payload="large", maxAttempts=1)
-    async with at_work(worker):
-        assert "TypeError" in (await eventually(ended(server, odd)))["error"]
-        assert "too large" in (await eventually(ended(server, large)))["error"]
-
-
-async def test_a_coroutine_that_takes_too_long_is_stopped_and_tried_again(
-    server: Server, command: str
-):
-    worker = worker_for(server)
-    tries: list[int] = []
-
-    @worker.task(command, timeout=0.2, retry=Backoff("fixed", base=0.01))
-    async def work(payload: object, job: Job) -> None:
-        tries.append(job.attempt)
-        if not job.last_try:
-            await asyncio.sleep(60)
-
-    task = server.create(command, maxAttempts=2)
-    async with at_work(worker):
-        await eventually(ended(server, task))
-    assert tries == [1, 2]
-    assert server.task(task["id"])["status"] == "COMPLETED"
-
-
-async def test_a_plain_function_hears_that_its_lease_is_lost(server: Server, command: str):
-    worker = worker_for(server, lease=0.6)
-    begun, heard = threading.Event(), threading.Event()
-
-    @worker.task(command)
-    def work(payload: object, job: Job) -> None:
-        begun.set()
-        if job.gone.wait(20):
-            heard.set()
-
-    task = server.create(command)
-    async with at_work(worker):
-        await asyncio.to_thread(begun.wait, 20)
-        await asyncio.to_thread(server.post, f"/tasks/{task['id']}/cancel")
-        assert await asyncio.to_thread(heard.wait, 20)
-
-
-async def test_credentials_that_are_refused_end_a_worker_at_once(tmp_path: Path):
-    with serving(
-        tmp_path / "data", env={"JWT_SECRET": "a secret of thirty-two bytes, or more"}
-    ) as server:
-        worker = worker_for(server)
-        worker.task("A")(lambda payload: None)
-        with pytest.raises(Fault) as caught:
-            await asyncio.wait_for(worker.serve(), 20)
-        assert caught.value.entry.exit == 3
-
-
-async def test_a_hurried_stop_hands_back_at_once_and_a_hanging_thread_does_not_hold_it(
-    server: Server, command: str
-):
-    worker = worker_for(server, grace=600.0)
-    begun, forever = threading.Event(), threading.Event()
-
-    @worker.task(command)
-    def hang(payload: object) -> None:
-        begun.set()
-        forever.wait(60)
-
-    task = server.create(command)
-    async with at_work(worker):
-        await asyncio.to_thread(begun.wait, 20)
-        worker.stop()  # `at_work` says it a second time
-    assert server.task(task["id"])["status"] == "PENDING"
-    forever.set()
 
 
 def test_a_function_that_could_never_be_called_is_refused_when_it_is_registered():

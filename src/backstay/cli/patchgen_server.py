@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from backstay.cli import face
-from backstay.cli.patchgen_face import output_option, strict_option
-from backstay.core.errors import Exit
+from backstay.cli.patchgen_face import complain, output_option, strict_option
+from backstay.core.errors import Exit, Fault, for_terminal
 
 if TYPE_CHECKING:
     from backstay.core.clock import Clock
@@ -71,7 +71,8 @@ def watch(
 
     from backstay.cli.patchgen_face import settings
     from backstay.core.clock import SystemClock, Uuid7
-    from backstay.core.logs import LogSettings, configure
+    from backstay.core.log_settings import LogSettings
+    from backstay.core.logs import configure
     from backstay.core.settings import Given, load
     from backstay.patchgen.loops.watch import Watch
     from backstay.patchgen.service import output_of
@@ -85,7 +86,11 @@ def watch(
     writer = FolderWriter(target, Uuid7(clock), durability=known.durability)
     loop = Watch(folder, writer, clock, strict=known.strict_mode, pace=_pace(period, settle))
     loop.prepare()
-    writer.sweep()
+    try:
+        writer.sweep()
+    except Fault as fault:
+        # It may come later; until then intents wait where they are.
+        complain(for_terminal(fault))
     asyncio.run(_watching(loop, clock, once=once))
     return Exit.NEGATIVE if once and loop.counts["failed"] else Exit.OK
 

@@ -13,18 +13,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
 
 from backstay.core.clock import Clock, SystemClock, rfc3339
+from backstay.core.log_settings import Level, LogSettings
 from backstay.core.log_sink import Sink, open_sink
 from backstay.core.log_text import as_text
 from backstay.core.redact import redactor
-from backstay.core.settings import Option
 
-Level = Literal["debug", "info", "warn", "error"]
 Event = MutableMapping[str, Any]
 
 _RANK = {"debug": 10, "info": 20, "warn": 30, "error": 40}
@@ -33,23 +32,6 @@ _INTERNAL = ("structlog", "backstay.core.logs", "logging")
 
 debug_request: ContextVar[bool] = ContextVar("debug_request", default=False)
 """True lets debug lines of the current request through, whatever the level (C21)."""
-
-
-class LogSettings(msgspec.Struct, frozen=True):
-    """The four variables of seed C18."""
-
-    log_level: Annotated[
-        Level, Option("least level that is logged", ("LOG_LEVEL",), "logLevel")
-    ] = "info"
-    log_format: Annotated[
-        Literal["json", "text"], Option("json or text", ("LOG_FORMAT",), "logFormat")
-    ] = "json"
-    log_output: Annotated[
-        str, Option("stdout, stderr or a file to append to", ("LOG_OUTPUT",), "logOutput")
-    ] = "stdout"
-    log_add_source: Annotated[
-        bool, Option("add file:line of the call", ("LOG_ADD_SOURCE",), "logAddSource")
-    ] = False
 
 
 def configure(settings: LogSettings, service: str, clock: Clock | None = None) -> None:

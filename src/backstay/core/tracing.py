@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.core.logs import LogSettings
+from backstay.core.log_settings import LogSettings
 from backstay.core.settings import Option
 from backstay.core.tracing_errors import BAD_ENDPOINT, NOT_INSTALLED
 

@@ -260,6 +260,14 @@ SERVER_REFUSED_AUTH = ErrorEntry(
     status=502,
     exit=Exit.AUTH,
 )
+SERVER_FOREIGN = ErrorEntry(
+    code="QUEUE044",
+    message="what answers at {address} is not this queue: {reason}",
+    cause="another program listens there, or something in between answers for it",
+    fix="check the address: codeq --base-url, CODEQ_BASE_URL",
+    status=502,
+    exit=Exit.UNREACHABLE,
+)
 WORKER_WITHOUT_TASKS = ErrorEntry(
     code="QUEUE050",
     message="the worker has no tasks to serve",

@@ -40,11 +40,14 @@ from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.model import Rules
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.worker import Worker
 
 _TURNS = 60
 _STEP = 1.0
+# Who waits for long need not look often.
+_LONGEST_STEP, _GROWTH = 15.0, 1.25
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -113,13 +116,13 @@ class Harness:
         """Let time pass."""
         end = self.clock.tick() + seconds
         while (left := end - self.clock.tick()) > 0:
-            await self.clock.advance(min(left, _STEP))
+            await self.clock.advance(min(left, _LONGEST_STEP))
             await self.settle()
 
     async def until(self, true: Callable[[TaskView], bool], id: str, within: float) -> TaskView:
         """The task once it is as wanted. Raises TimeoutError, with the task as it is, when that
         takes longer than `within` seconds of the harness's time."""
-        end = self.clock.tick() + within
+        end, step = self.clock.tick() + within, _STEP
         while True:
             await self.settle()
             task = await self.client.get_task(id)
@@ -127,7 +130,8 @@ class Harness:
                 return task
             if self.clock.tick() >= end:
                 raise TimeoutError(f"not within {within:g} s: {task}")
-            await self.advance(_STEP)
+            await self.advance(step)
+            step = min(step * _GROWTH, _LONGEST_STEP)
 
     async def ended(self, id: str, within: float = 3600.0) -> TaskView:
         """The task once it has ended; TimeoutError as `until`."""
@@ -150,10 +154,11 @@ class Harness:
         clock, ids = self.clock, Uuid7(self.clock)
         metrics = QueueMetrics(Registry(METRICS, clock), clock)
         queue, bulk = Queue(self._engine, clock, ids, metrics), Bulk(self._engine, clock)
+        policies = Policies(self._engine, clock)
         calls = [
             *Producers(queue, bulk, clock, ids, limits).calls(),
             *Workers(queue, clock, limits).calls(),
-            *Admin(queue, bulk, clock, Path(os.devnull)).calls(),
+            *Admin(queue, bulk, policies, clock, Path(os.devnull)).calls(),
         ]
         rates = RateLimits({}, clock, metrics.rate_limited)
         return App("queue", endpoints(calls, PREFIX, rates), Trust.socket(), clock, ids, _NoMeter())

@@ -32,6 +32,7 @@ from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.model import ANY_TENANT, ENDED, QueueStats, State, TaskQuery
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 
 _ADMINS = (ADMIN,)
 _CLEANUP = 10_000
@@ -50,9 +51,12 @@ _REFUSED: Sequence[tuple[str, str, str, str]] = (
 class Admin:
     """Handlers over one queue. `data` is the folder under which backups are made."""
 
-    def __init__(self, queue: Queue, bulk: Bulk, clock: Clock, data: Path) -> None:
+    def __init__(
+        self, queue: Queue, bulk: Bulk, policies: Policies, clock: Clock, data: Path
+    ) -> None:
         self._queue = queue
         self._bulk = bulk
+        self._policies = policies
         self._clock = clock
         self._data = data
 
@@ -153,8 +157,10 @@ class Admin:
     async def queue(self, request: Request) -> Response:
         command = request.params["command"]
         seen = await self._seen(request, command)
-        blank = QueueStats("", command, 0, 0, 0, 0)
-        return json_response(self._view(seen or [blank]))
+        if not seen:
+            held = await self._policies.of(tenant_served(request.ctx.principal), command)
+            seen = [QueueStats("", command, 0, 0, 0, 0, paused=held.paused)]
+        return json_response(self._view(seen))
 
     async def dead(self, request: Request, query: PageQuery) -> Response:
         tenant = tenant_served(request.ctx.principal)

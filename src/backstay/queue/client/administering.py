@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from backstay.queue.api.wire import Audited, BackedUp, Cleaned, Count, QueueView
 from backstay.queue.api.wire import TaskPage as Listed
-from backstay.queue.client.base import Part, decode, decode_list, segment
+from backstay.queue.client.base import Part, segment
 from backstay.queue.client.views import (
     DeliveryView,
     PeriodicView,
@@ -24,11 +24,11 @@ class Administering(Part):
 
     async def list_queues(self) -> Sequence[QueueView]:
         """Depths per tenant and command."""
-        return decode_list(await self._get("/admin/queues", role="admin"), QueueView)
+        return self._decode_list(await self._get("/admin/queues", role="admin"), QueueView)
 
     async def get_queue_stats(self, command: str) -> QueueView:
         """Depths of one command over the tenants that the caller serves."""
-        return decode(await self._get(_queue(command), role="admin"), QueueView)
+        return self._decode(await self._get(_queue(command), role="admin"), QueueView)
 
     async def cleanup_expired(
         self, command: str = "", before: Time | None = None, limit: int = 0
@@ -43,7 +43,7 @@ class Administering(Part):
         """Dead letters, in the order of their arrival."""
         order = "newest" if newest_first else ""
         query = {"order": order, "cursor": cursor, "limit": limit}
-        page = decode(await self._get(f"{_queue(command)}/dlq", query, role="admin"), Listed)
+        page = self._decode(await self._get(f"{_queue(command)}/dlq", query, role="admin"), Listed)
         return TaskPage(page.data, page.pagination.next_cursor or "")
 
     async def redrive(
@@ -83,7 +83,7 @@ class Administering(Part):
     async def get_policy(self, command: str, *, tenant: str = "") -> PolicyView:
         """What holds for this queue."""
         path = f"{_queue(command)}/policy"
-        return decode(await self._get(path, {"tenant": tenant}, role="admin"), PolicyView)
+        return self._decode(await self._get(path, {"tenant": tenant}, role="admin"), PolicyView)
 
     async def set_policy(
         self,
@@ -109,16 +109,16 @@ class Administering(Part):
         )
         path = f"{_queue(command)}/policy"
         answer = await self._post(path, body, role="admin", safe=True, method="PUT")
-        return decode(answer, PolicyView)
+        return self._decode(answer, PolicyView)
 
     async def list_periodic(self, *, tenant: str = "") -> Sequence[PeriodicView]:
         """By name."""
         answer = await self._get("/admin/periodic", {"tenant": tenant}, role="admin")
-        return decode_list(answer, PeriodicView)
+        return self._decode_list(answer, PeriodicView)
 
     async def get_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
         answer = await self._get(_periodic(name), {"tenant": tenant}, role="admin")
-        return decode(answer, PeriodicView)
+        return self._decode(answer, PeriodicView)
 
     async def set_periodic(
         self,
@@ -149,12 +149,12 @@ class Administering(Part):
             tenant=tenant,
         )
         answer = await self._post(_periodic(name), body, role="admin", safe=True, method="PUT")
-        return decode(answer, PeriodicView)
+        return self._decode(answer, PeriodicView)
 
     async def delete_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
         """No more of it; tasks it has made stay."""
         answer = await self._delete(_periodic(name), {"tenant": tenant}, role="admin")
-        return decode(answer, PeriodicView)
+        return self._decode(answer, PeriodicView)
 
     async def pause_periodic(self, name: str, *, tenant: str = "") -> PeriodicView:
         """Its times pass without a task."""
@@ -171,7 +171,9 @@ class Administering(Part):
     ) -> Sequence[DeliveryView]:
         """Result callbacks that wait, or that were given up."""
         query = {"givenUp": given_up, "limit": limit}
-        return decode_list(await self._get("/admin/deliveries", query, role="admin"), DeliveryView)
+        return self._decode_list(
+            await self._get("/admin/deliveries", query, role="admin"), DeliveryView
+        )
 
     async def retry_delivery(self, id: str) -> None:
         """Make this callback once more, now."""
@@ -189,7 +191,7 @@ class Administering(Part):
     async def _do(
         self, path: str, body: Mapping[str, Any], kind: type[T], *, safe: bool = False
     ) -> T:
-        return decode(await self._post(path, body, role="admin", safe=safe), kind)
+        return self._decode(await self._post(path, body, role="admin", safe=safe), kind)
 
 
 def _queue(command: str) -> str:

@@ -6,9 +6,11 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from backstay.core.errors import Fault
 from backstay.core.http import Answer
 from backstay.queue.api.wire import Item, Items
 from backstay.queue.client.transport import Call, Refused, Role, Transport
+from backstay.queue.errors import SERVER_FOREIGN
 
 T = TypeVar("T")
 
@@ -51,23 +53,26 @@ class Part:
         call = Call("DELETE", path + _tail(query), role, safe=True)
         return await self._transport.send(call)
 
+    def _decode(self, answer: Answer, kind: type[T]) -> T:
+        """Raises QUEUE044 for what no queue would say."""
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as bad:
+            reason = str(bad)
+            raise Fault(SERVER_FOREIGN, address=self._transport.address, reason=reason) from bad
+
+    def _decode_list(self, answer: Answer, kind: type[T]) -> Sequence[T]:
+        """The items of a page, whatever the page says of itself."""
+        listed = self._decode(answer, _Listed).data
+        return self._decode(msgspec.structs.replace(answer, body=bytes(listed)), list[kind])  # type: ignore[valid-type]
+
     def _refusal(self, item: Item) -> Refused:
         return Refused(self._transport.address, item.status, item.code, item.error)
 
     def _refusals(self, answer: Answer) -> list[Refused | None]:
         """For each item of a batch why it was refused; None where it was not."""
-        items = decode(answer, Items).results
+        items = self._decode(answer, Items).results
         return [self._refusal(item) if item.error else None for item in items]
-
-
-def decode(answer: Answer, kind: type[T]) -> T:
-    return msgspec.json.decode(answer.body, type=kind)
-
-
-def decode_list(answer: Answer, kind: type[T]) -> Sequence[T]:
-    """The items of a page, whatever the page says of itself."""
-    listed = msgspec.json.decode(answer.body, type=_Listed).data
-    return msgspec.json.decode(listed, type=list[kind])  # type: ignore[valid-type]
 
 
 def segment(name: str) -> str:

@@ -16,7 +16,7 @@ from backstay.queue.api.wire import (
     TaskView,
 )
 from backstay.queue.api.wire import TaskPage as Listed
-from backstay.queue.client.base import Part, decode, segment
+from backstay.queue.client.base import Part, segment
 from backstay.queue.client.transport import Refused
 from backstay.queue.client.views import TaskPage, Time, given, new_task, time_text
 from backstay.queue.errors import RESULT_NOT_FOUND
@@ -57,7 +57,7 @@ class Producing(Part):
             tags=tags,
             key=key,
         )
-        return decode(await self._post("/tasks", body, safe=bool(idempotency_key)), TaskView)
+        return self._decode(await self._post("/tasks", body, safe=bool(idempotency_key)), TaskView)
 
     async def batch_create_tasks(
         self, tasks: Sequence[Mapping[str, Any]]
@@ -65,17 +65,17 @@ class Producing(Part):
         """Up to 100 of `new_task`, in one commit; each stands or fails alone."""
         safe = all(task.get("idempotencyKey") for task in tasks)
         answer = await self._post("/tasks/batch", {"tasks": tasks}, safe=safe)
-        return [item.task or self._refusal(item) for item in decode(answer, Items).results]
+        return [item.task or self._refusal(item) for item in self._decode(answer, Items).results]
 
     async def get_task(self, id: str) -> TaskView:
-        return decode(await self._get(f"/tasks/{segment(id)}"), TaskView)
+        return self._decode(await self._get(f"/tasks/{segment(id)}"), TaskView)
 
     async def get_result(self, id: str, wait: float = 0) -> ResultView:
         """The result, waiting up to `wait` seconds (60 at most) for it. Refused (404) while there
         is none."""
         path = f"/tasks/{segment(id)}/result"
         answer = await self._get(path, {"waitSeconds": wait}, wait=wait)
-        return decode(answer, TaskAndResult).result
+        return self._decode(answer, TaskAndResult).result
 
     async def wait_for_result(self, id: str, timeout: float = 300.0) -> ResultView:  # noqa: ASYNC109 - the name that callers of codeQ know
         """The result, however many long polls it takes within `timeout` seconds; then the last
@@ -123,7 +123,7 @@ class Producing(Part):
             "cursor": cursor,
             "limit": limit,
         }
-        page = decode(await self._get("/tasks", query), Listed)
+        page = self._decode(await self._get("/tasks", query), Listed)
         return TaskPage(page.data, page.pagination.next_cursor or "")
 
     async def all_tasks(self, **filters: Any) -> AsyncIterator[TaskView]:
@@ -139,12 +139,12 @@ class Producing(Part):
 
     async def get_attempts(self, id: str) -> Sequence[AttemptView]:
         """The deliveries of a task, first to last."""
-        return decode(await self._get(f"/tasks/{segment(id)}/attempts"), Attempts).attempts
+        return self._decode(await self._get(f"/tasks/{segment(id)}/attempts"), Attempts).attempts
 
     async def cancel_task(self, id: str, reason: str = "") -> TaskView:
         """End it before a worker does. Twice is once."""
         path = f"/tasks/{segment(id)}/cancel"
-        return decode(await self._post(path, {"reason": reason}, safe=True), TaskView)
+        return self._decode(await self._post(path, {"reason": reason}, safe=True), TaskView)
 
     async def cancel_tasks(
         self,
@@ -167,11 +167,11 @@ class Producing(Part):
             reason=reason,
             limit=limit,
         )
-        return decode(await self._post("/tasks/cancel", body, safe=True), Count)
+        return self._decode(await self._post("/tasks/cancel", body, safe=True), Count)
 
     async def retry_task(self, id: str) -> TaskView:
         """Now: a waiting task becomes due, an ended one begins again."""
-        return decode(await self._post(f"/tasks/{segment(id)}/retry", {}), TaskView)
+        return self._decode(await self._post(f"/tasks/{segment(id)}/retry", {}), TaskView)
 
     async def reschedule_task(
         self, id: str, *, run_at: Time | None = None, delay_seconds: float = 0
@@ -181,12 +181,14 @@ class Producing(Part):
         if not body:
             body = {"delaySeconds": delay_seconds}
         path = f"/tasks/{segment(id)}/reschedule"
-        return decode(await self._post(path, body, safe=True), TaskView)
+        return self._decode(await self._post(path, body, safe=True), TaskView)
 
     async def replies(self, name: str, wait: float = 0) -> Sequence[OutcomeView]:
         """Ends of tasks with `reply_to=name` that were not acknowledged yet."""
         path = f"/replies/{segment(name)}"
-        return decode(await self._get(path, {"waitSeconds": wait}, wait=wait), Outcomes).outcomes
+        return self._decode(
+            await self._get(path, {"waitSeconds": wait}, wait=wait), Outcomes
+        ).outcomes
 
     async def ack(self, name: str, ids: Sequence[str]) -> None:
         """These replies are stored; they are not shown again."""

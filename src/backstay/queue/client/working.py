@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backstay.queue.api.wire import Claimed, ResultView, TaskView
-from backstay.queue.client.base import Part, decode, decode_list, segment
+from backstay.queue.client.base import Part, segment
 from backstay.queue.client.transport import Refused
 from backstay.queue.client.views import Beat, Ended, SubscriptionView, given
 
@@ -19,7 +19,7 @@ class Working(Part):
         """One task under a lease, or None after `wait` seconds (30 at most)."""
         body = {"commands": [*commands], "leaseSeconds": lease_seconds, "waitSeconds": wait}
         answer = await self._post("/tasks/claim", body, role="worker", wait=wait)
-        return None if answer.status == 204 else decode(answer, TaskView)
+        return None if answer.status == 204 else self._decode(answer, TaskView)
 
     async def batch_claim_tasks(
         self,
@@ -37,7 +37,7 @@ class Working(Part):
             body["waitSeconds"] = wait
         path = "/tasks/claim/batch"
         answer = await self._post(path, body, role="worker", wait=wait, request_id=request_id)
-        return [] if answer.status == 204 else decode(answer, Claimed).tasks
+        return [] if answer.status == 204 else self._decode(answer, Claimed).tasks
 
     async def heartbeat(
         self, id: str, token: str, extend_seconds: float = 0, progress: Any = None
@@ -67,7 +67,7 @@ class Working(Part):
         if delay_seconds:
             body["delaySeconds"] = delay_seconds
         answer = await self._post(f"/tasks/{segment(id)}/nack", body, role="worker")
-        return str(decode(answer, dict[str, Any])["status"])
+        return str(self._decode(answer, dict[str, Any])["status"])
 
     async def submit_result(
         self, id: str, token: str, result: Any = None, error: str = ""
@@ -76,7 +76,9 @@ class Working(Part):
         The same again with the same token is answered as the first time."""
         body = _ended(Ended(id, token, result, error))
         path = f"/tasks/{segment(id)}/result"
-        return decode(await self._post(path, body, role="worker", safe=bool(token)), ResultView)
+        return self._decode(
+            await self._post(path, body, role="worker", safe=bool(token)), ResultView
+        )
 
     async def batch_submit_results(self, results: Sequence[Ended]) -> Sequence[Refused | None]:
         """Up to 100 in one commit, each answered alone: None, or why it was refused."""
@@ -101,13 +103,15 @@ class Working(Part):
             min_interval_seconds=min_interval_seconds,
         )
         answer = await self._post("/workers/subscriptions", body, role="worker")
-        return decode(answer, SubscriptionView)
+        return self._decode(answer, SubscriptionView)
 
     async def renew_subscription(self, id: str, ttl_seconds: float = 0) -> SubscriptionView:
         """It ends `ttl_seconds` from now."""
         path = f"/workers/subscriptions/{segment(id)}/heartbeat"
         body = given(ttl_seconds=ttl_seconds)
-        return decode(await self._post(path, body, role="worker", safe=True), SubscriptionView)
+        return self._decode(
+            await self._post(path, body, role="worker", safe=True), SubscriptionView
+        )
 
     async def delete_subscription(self, id: str) -> None:
         path = f"/workers/subscriptions/{segment(id)}"
@@ -116,7 +120,7 @@ class Working(Part):
     async def list_subscriptions(self) -> Sequence[SubscriptionView]:
         """Those of this tenant."""
         answer = await self._get("/workers/subscriptions", role="worker")
-        return decode_list(answer, SubscriptionView)
+        return self._decode_list(answer, SubscriptionView)
 
 
 def _beat(beat: Beat) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Lease:
         self.lost = lost
         self.progress = progress
 
+    @property
+    def key(self) -> str:
+        return self.token or self.id
+
 
 class Heart:
     """`seconds` is the length of a lease, `rhythm` the time between two heartbeats of one."""
@@ -52,18 +56,25 @@ class Heart:
     def keep(
         self, id: str, token: str, lost: Callable[[str], None], progress: Callable[[], Any]
     ) -> None:
-        """Heartbeat until `release`."""
-        self._leases[id] = Lease(id, token, self._clock.tick() + self._rhythm, lost, progress)
+        """Heartbeat until `release`. By token, not by id: a task may come back to the worker that
+        has lost it, while what was begun first has not ended."""
+        self._leases[token or id] = Lease(
+            id, token, self._clock.tick() + self._rhythm, lost, progress
+        )
 
-    def release(self, id: str) -> None:
-        self._leases.pop(id, None)
+    def release(self, key: str) -> None:
+        """`key` is the token of the lease, or the task's id where it has none."""
+        self._leases.pop(key, None)
 
     async def run(self, client: QueueClient) -> None:
         """Until cancelled."""
         look = min(self._rhythm / 4, _PROGRESS_EVERY)
         while True:
             await self._clock.sleep(self._clock.tick() + look)
-            await self.beat(client)
+            try:
+                await self.beat(client)
+            except Exception:  # noqa: BLE001 - a heart that stops costs every lease
+                _log.exception("heartbeats failed on an error of their own")
 
     async def beat(self, client: QueueClient) -> None:
         """Extend what is due, and tell what there is to tell."""
@@ -89,10 +100,10 @@ class Heart:
             return
         for (lease, _), refused in zip(due, answers, strict=True):
             lease.due = sent + self._rhythm
-            if refused is None or lease.id not in self._leases:
+            if refused is None or lease.key not in self._leases:
                 continue
             if refused.lease_over:
-                self._leases.pop(lease.id, None)
+                self._leases.pop(lease.key, None)
                 lease.lost(refused.reason)
             else:
                 _log.warning("heartbeat of %s was refused: %s", lease.id, refused.reason)

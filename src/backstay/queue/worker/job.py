@@ -5,6 +5,8 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
+
 from backstay.queue.api.wire import TaskView
 
 _CURRENT: ContextVar["Job"] = ContextVar("backstay-job")
@@ -27,7 +29,7 @@ class Job:
         self.gone = gone
         """Set when the lease is lost or the worker's patience has ended: stop soon. A coroutine is
         cancelled as well; a plain function in its thread has to look."""
-        self._told: Any = None
+        self._told: msgspec.Raw | None = None
 
     @property
     def traceparent(self) -> str:
@@ -56,11 +58,11 @@ class Job:
         return logging.LoggerAdapter(_LOG, self.context)
 
     def progress(self, value: Any) -> None:
-        """Tell how far it is (what JSON can hold); whoever looks at the task sees it within about a
-        second. The last word counts."""
-        self._told = value
+        """Tell how far it is; who looks at the task sees it within about a second. The last word
+        counts. Raises TypeError for what JSON cannot hold."""
+        self._told = msgspec.Raw(msgspec.json.encode(value))
 
-    def take_progress(self) -> Any:
+    def take_progress(self) -> msgspec.Raw | None:
         """What was told since the last time; None for nothing. For the heart."""
         told, self._told = self._told, None
         return told

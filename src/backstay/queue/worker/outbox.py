@@ -19,6 +19,7 @@ from backstay.queue.client import Ended, QueueClient, Refused
 
 _log = logging.getLogger("backstay.worker")
 _BATCH = 100
+_AT_ONCE = 3
 _BYTES = 4_000_000
 _TOO_LARGE = 413
 _UNAUTHORIZED = 401
@@ -42,7 +43,7 @@ Outcome = Ended | Nacked | Abandoned
 
 
 class Outbox:
-    """`delivered` is called with a task's id when the queue has its outcome, or refused it."""
+    """`delivered` is called with the lease's key when the queue has an outcome, or refused it."""
 
     def __init__(
         self,
@@ -57,17 +58,18 @@ class Outbox:
         self._delivered = delivered
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._waiting: deque[Outcome] = deque()
-        self._under_way: Sequence[Outcome] = ()
-        self._filled = asyncio.Event()
+        self._under_way = 0
+        self._requests = 0
+        self._changed = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._under_way)
+        return len(self._waiting) + self._under_way
 
     def put(self, outcome: Outcome) -> None:
         self._waiting.append(outcome)
-        self._filled.set()
+        self._changed.set()
         self._emptied.clear()
 
     async def empty(self) -> None:
@@ -76,14 +78,31 @@ class Outbox:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            if not self._waiting:
-                self._filled.clear()
-                self._emptied.set()
-                await self._filled.wait()
-            self._under_way = self._take()
-            await self._deliver(self._under_way)
-            self._under_way = ()
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                self._changed.clear()
+                while self._may_send():
+                    outcomes = self._take()
+                    self._under_way += len(outcomes)
+                    self._requests += 1
+                    sending.create_task(self._send(outcomes))
+                if not len(self):
+                    self._emptied.set()
+                await self._changed.wait()
+
+    def _may_send(self) -> bool:
+        """While a request is under way only a full one follows it: results gather meanwhile."""
+        if self._requests == 0:
+            return bool(self._waiting)
+        return len(self._waiting) >= _BATCH and self._requests < _AT_ONCE
+
+    async def _send(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            await self._deliver(outcomes)
+        finally:
+            self._under_way -= len(outcomes)
+            self._requests -= 1
+            self._changed.set()
 
     def _take(self) -> Sequence[Outcome]:
         """The next ones, as many as fit into a request."""
@@ -133,7 +152,7 @@ class Outbox:
             if answer is not None and not _settles(answer):
                 again.append((each, answer))
             else:
-                self._told(each.id, answer)
+                self._told(each, answer)
         if again:
             results[:] = [each for each, _ in again]
             raise again[0][1]
@@ -149,12 +168,12 @@ class Outbox:
             if not _settles(no):
                 raise
             refused = no
-        self._told(outcome.id, refused)
+        self._told(outcome, refused)
 
-    def _told(self, id: str, refused: Refused | None) -> None:
+    def _told(self, outcome: Outcome, refused: Refused | None) -> None:
         if refused is not None:
-            _log.warning("the outcome of %s was refused: %s", id, refused.reason)
-        self._delivered(id)
+            _log.warning("the outcome of %s was refused: %s", outcome.id, refused.reason)
+        self._delivered(outcome.token or outcome.id)
 
     async def _insist(self, tell: Callable[[], Awaitable[None]]) -> None:
         """Until the queue has answered."""

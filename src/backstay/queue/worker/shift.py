@@ -27,12 +27,13 @@ _BACKLOG = 100
 class Run:
     """One delivery under way. `job.gone` set means that its outcome is not wanted any more."""
 
-    __slots__ = ("function", "job", "token", "work")
+    __slots__ = ("function", "job", "key", "token", "work")
 
     def __init__(self, job: Job, function: Function) -> None:
         self.job = job
         self.function = function
         self.token = job.task.lease_token
+        self.key = self.token or job.id  # a server of codeQ's own gives no token
         self.work: asyncio.Task[None] | None = None
 
     def give_up(self) -> None:
@@ -63,18 +64,26 @@ class Shift:
         self._dice = dice
         self._loop = asyncio.get_running_loop()
         self._threads = Threads() if threads else Inline()
-        self._runs: dict[str, Run] = {}
+        self._runs: set[Run] = set()
+        self._promised = 0
         self._freed = asyncio.Event()
         self.outbox = Outbox(client, clock, dice, self._delivered)
 
-    async def room(self) -> int:
-        """Free places, once there is at least one."""
+    async def room(self, most: int) -> int:
+        """Take up to `most` free places, once there is at least one; `give_room` gives them back,
+        when they are in use or not wanted."""
         while True:
-            free = self._settings.concurrency - len(self._runs)
+            free = self._settings.concurrency - len(self._runs) - self._promised
             if free > 0 and len(self.outbox) < self._settings.concurrency + _BACKLOG:
-                return free
+                taken = min(free, most)
+                self._promised += taken
+                return taken
             self._freed.clear()
             await self._freed.wait()
+
+    def give_room(self, places: int) -> None:
+        self._promised -= places
+        self._freed.set()
 
     def begin(self, tasks: Sequence[TaskView], request_id: str) -> None:
         """Start the functions of these tasks."""
@@ -85,7 +94,7 @@ class Shift:
                 continue
             job = Job(task, request_id, threading.Event())
             run = Run(job, function)
-            self._runs[task.id] = run
+            self._runs.add(run)
             self._heart.keep(task.id, run.token, self._lost_of(run), job.take_progress)
             run.work = self._loop.create_task(self._work(run))
 
@@ -98,10 +107,10 @@ class Shift:
         """Let what runs end within the grace, or until `hurry`; hand back the rest."""
         if self._runs:
             _log.info("draining: %d tasks are still running", len(self._runs))
-            works = [run.work for run in self._runs.values() if run.work is not None]
+            works = [run.work for run in self._runs if run.work is not None]
             ended = asyncio.ensure_future(asyncio.wait(works))
             await self._either(ended, hurry, self._settings.grace)
-        for run in [*self._runs.values()]:
+        for run in [*self._runs]:
             self.outbox.put(Abandoned(run.job.id, run.token))
             run.give_up()
         self._threads.close()
@@ -129,25 +138,25 @@ class Shift:
 
     async def _work(self, run: Run) -> None:
         job = run.job
+        outcome: Outcome | None = None
         try:
             outcome = await self._outcome(run)
-        except asyncio.CancelledError:
-            if not job.gone.is_set():
-                raise
-            outcome = None
+        except asyncio.CancelledError as inside:
+            # By `give_up`, or by something in the function: that is a failure like any other.
+            outcome = self._failed(run, inside)
         finally:
-            self._runs.pop(job.id, None)
+            self._runs.discard(run)
             self._freed.set()
-        if outcome is None or job.gone.is_set():
-            self._heart.release(job.id)
-        else:
-            self.outbox.put(outcome)
+            if outcome is None or job.gone.is_set():
+                self._heart.release(run.key)
+            else:
+                self.outbox.put(outcome)
 
     async def _outcome(self, run: Run) -> Outcome:
         """What became of it. The author's mistakes are the task's failures, not the worker's."""
         job, function, token = run.job, run.function, run.token
-        enter(job)
         try:
+            enter(job)
             arguments = function.arguments(job)
             if function.plain:
                 value = await self._threads.run(function.call, *arguments)
@@ -164,13 +173,16 @@ class Shift:
             return Nacked(job.id, token, _short(str(again)), delay)
         except Release:
             return Abandoned(job.id, token)
-        except Exception as failure:
-            reason = f"{type(failure).__name__}: {failure}".rstrip(": ")
-            if not job.gone.is_set():
-                job.log.warning(
-                    "task %s (%s) failed: %s", job.id, job.command, reason, exc_info=True
-                )
-            return Nacked(job.id, token, _short(reason), self._own_delay(run))
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - as the docstring says
+            return self._failed(run, failure)
+
+    def _failed(self, run: Run, failure: BaseException) -> Outcome:
+        job = run.job
+        reason = _short(f"{type(failure).__name__}: {failure}".rstrip(": "))
+        if not job.gone.is_set():
+            said = "task %s (%s) failed: %s"
+            job.log.warning(said, job.id, job.command, reason, exc_info=failure)
+        return Nacked(job.id, run.token, reason, self._own_delay(run))
 
     def _own_delay(self, run: Run) -> float:
         retry = run.function.retry
@@ -183,10 +195,12 @@ class Shift:
 
         return lost
 
-    def _delivered(self, id: str) -> None:
-        self._heart.release(id)
+    def _delivered(self, token: str) -> None:
+        self._heart.release(token)
         self._freed.set()
 
 
 def _short(reason: str) -> str:
-    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…"
+    # Half a character, as file names may hold, has no place in JSON.
+    whole = reason.encode(errors="replace").decode()
+    return whole if len(whole) <= _LONGEST_REASON else whole[: _LONGEST_REASON - 1] + "…"

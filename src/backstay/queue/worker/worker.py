@@ -1,28 +1,23 @@
 """The worker: asks for as much work as it has room for, and ends in good order."""
 
 import asyncio
-import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice, SystemClock, SystemDice, Uuid7
-from backstay.core.errors import Exit, Fault
-from backstay.queue.client import QueueClient, Refused, TaskView
+from backstay.core.errors import Fault
+from backstay.queue.client import QueueClient
 from backstay.queue.errors import WORKER_WITHOUT_TASKS
+from backstay.queue.worker.claiming import Claiming
 from backstay.queue.worker.functions import Function, read
 from backstay.queue.worker.heart import Heart, HeartThread
 from backstay.queue.worker.settings import WorkerSettings, settings_from_env
 from backstay.queue.worker.shift import ANY, Shift
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
-_log = logging.getLogger("backstay.worker")
-_BATCH = 100
-# A lease whose answer is not waited for is lost to everybody until it ends.
-_UNDER_WAY = 0.5
 # Seconds to tell the queue what is handed back, when there is no time to lose.
 _HURRIED = 2.0
 
@@ -44,10 +39,8 @@ class Worker:
         self._settings = settings or WorkerSettings()
         self._clock = clock or SystemClock()
         self._dice = dice or SystemDice()
-        self._ids = Uuid7(self._clock)
         self._threads = threads
         self._functions: dict[str, Function] = {}
-        self._backoff = Backoff(base=0.2, cap=5.0)
         self._stopping: asyncio.Event | None = None
         self._hurry: asyncio.Event | None = None
 
@@ -95,6 +88,10 @@ class Worker:
             self._hurry.set()
         self._stopping.set()
 
+    def _end(self) -> None:
+        self.stop()
+        self.stop()
+
     async def serve(self, *, signals: bool = False) -> None:
         """As `run`, inside a running event loop."""
         if not self._functions:
@@ -116,12 +113,24 @@ class Worker:
             self._dice,
             threads=self._threads,
         )
+        claiming = Claiming(
+            client,
+            shift,
+            () if ANY in self._functions else tuple(self._functions),
+            self._settings,
+            self._clock,
+            self._dice,
+            Uuid7(self._clock),
+        )
         beating = self._start(heart, client)
         sending = asyncio.create_task(shift.outbox.run(), name="codeq-outbox")
+        sending.add_done_callback(lambda _: self._end())
         try:
-            await self._claim_until(shift, stopping, client)
+            await claiming.until(stopping)
             await shift.finish(hurry)
             await shift.flush(_HURRIED if hurry.is_set() else self._settings.grace)
+            if sending.done():
+                sending.result()  # it broke, and without it nothing can be told
         finally:
             sending.cancel()
             beating()
@@ -134,61 +143,3 @@ class Worker:
         thread = HeartThread(heart, self._connect)
         thread.start()
         return thread.stop
-
-    async def _claim_until(
-        self, shift: Shift, stopping: asyncio.Event, client: QueueClient
-    ) -> None:
-        failures, ever = 0, False
-        told = asyncio.ensure_future(stopping.wait())
-        try:
-            while not stopping.is_set():
-                free = await _unless(told, shift.room())
-                if free is None:
-                    return
-                request_id = self._ids.new()
-                try:
-                    tasks = await _unless(told, self._claim(client, free, request_id), _UNDER_WAY)
-                except Fault as away:
-                    self._raise_if_hopeless(away, ever=ever)
-                    failures += 1
-                    pause = self._pause(away, failures)
-                    _log.warning("claim failed, again in %.1f s: %s", pause, away.message)
-                    await _unless(told, self._clock.sleep(self._clock.tick() + pause))
-                    continue
-                failures, ever = 0, True
-                if tasks and stopping.is_set():
-                    shift.hand_back(tasks)
-                elif tasks:
-                    shift.begin(tasks, request_id)
-        finally:
-            told.cancel()
-
-    async def _claim(self, client: QueueClient, free: int, request_id: str) -> Sequence[TaskView]:
-        return await client.batch_claim_tasks(
-            min(free, _BATCH),
-            () if ANY in self._functions else tuple(self._functions),
-            lease_seconds=self._settings.lease,
-            wait=self._settings.wait,
-            request_id=request_id,
-        )
-
-    def _raise_if_hopeless(self, away: Fault, *, ever: bool) -> None:
-        """At the first question a mistake of whoever started the worker is said to them."""
-        if not ever and (away.entry.exit == Exit.AUTH or not self._settings.patient):
-            raise away
-
-    def _pause(self, away: Fault, failures: int) -> float:
-        asked = away.retry_after if isinstance(away, Refused) else 0.0
-        return max(asked, self._backoff.delay(failures, self._dice))
-
-
-async def _unless(told: "asyncio.Future[Any]", work: Awaitable[T], patience: float = 0) -> T | None:
-    """The result, or None when the worker is told to stop first, and `patience` later."""
-    doing = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((doing, told), return_when=asyncio.FIRST_COMPLETED)
-        if patience and not doing.done():
-            await asyncio.wait((doing,), timeout=patience)
-        return doing.result() if doing.done() else None
-    finally:
-        doing.cancel()
