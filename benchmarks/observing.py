@@ -51,6 +51,7 @@ def sampled_share() -> float:
     sampler.start()
     time.sleep(2)
     share = (cpu.of_thread(sampler.native_id or 0) or 0.0) / 2
+    sampler.stop()
     sampler.finish(0, 2)
     done.set()
     loop.close()

@@ -7,8 +7,10 @@ features on. Medians of several runs on fresh files; CPU is that of the whole pr
 
 1. batches of 100 from one caller, and 64 callers with one task each; with idempotency keys, too;
 2. a claim of one task with a million tasks pending, beside one with a thousand;
-3. memory (proportional set size) of a process that works on a store with a million pending tasks;
-4. beside it, in the same run: the least that can be called a queue, on the standard library's
+3. the time from a task's creation until a worker that serves all tenants has it, alone and while
+   another tenant has 100,000 tasks waiting (p95);
+4. memory (proportional set size) of a process that works on a store with a million pending tasks;
+5. beside it, in the same run: the least that can be called a queue, on the standard library's
    sqlite3 (one table, no lease end, no retry, no tenants), and litequeue and huey's SQLite storage
    where they are installed (`pip install litequeue huey`), both made as durable.
 """
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,12 +67,12 @@ class Bench:
             folder / "queue.db", Rules(), self.clock, SystemDice(), durability
         )
 
-    async def create(self, count: int, *, keys: bool = False) -> None:
+    async def create(self, count: int, *, keys: bool = False, tenant: str = "default") -> None:
         new = self.ids.new
         ops = [
             Create(
                 new(),
-                "default",
+                tenant,
                 "PACK",
                 PAYLOAD,
                 idempotency_key=new() if keys else "",
@@ -80,16 +82,17 @@ class Bench:
         ]
         await self.engine.apply(ops, self.clock.now())
 
-    async def claim(self, count: int) -> list[Task]:
+    async def claim(self, count: int, *tenants: str) -> list[Task]:
+        """Without `tenants` those of all."""
         tokens = tuple(self.ids.new() for _ in range(count))
-        claim = Claim("worker", tokens, 60.0, ("PACK",), ("default",), count)
+        claim = Claim("worker", tokens, 60.0, ("PACK",), tenants, count)
         [tasks] = await self.engine.apply([claim], self.clock.now())
         assert isinstance(tasks, list), tasks
         return tasks  # type: ignore[return-value]
 
     async def finish(self, tasks: list[Task]) -> None:
         ops = [
-            Finish("default", task.id, "worker", task.lease_token, ok=True, result=RESULT)
+            Finish(task.tenant, task.id, "worker", task.lease_token, ok=True, result=RESULT)
             for task in tasks
         ]
         done = await self.engine.apply(ops, self.clock.now())
@@ -98,7 +101,7 @@ class Bench:
     async def cycles(self, tasks: int, batch: int, *, keys: bool) -> None:
         for _ in range(tasks // batch):
             await self.create(batch, keys=keys)
-            await self.finish(await self.claim(batch))
+            await self.finish(await self.claim(batch, "default"))
 
 
 async def measured(work: Callable[[], Awaitable[object]], tasks: int) -> Run:
@@ -158,7 +161,7 @@ async def claims(folder: Path) -> list[float]:
     for _ in range(CLAIMS):
         await bench.create(1)
         began = time.perf_counter()
-        found = await bench.claim(1)
+        found = await bench.claim(1, "default")
         took.append(time.perf_counter() - began)
         assert found
     await bench.engine.close()
@@ -182,6 +185,40 @@ def deep_lines(given: argparse.Namespace) -> list[Line]:
         ).stdout)  # fmt: skip
         what = f"memory (PSS) at work on {given.deep:,} pending"
         return [*lines, Line(what, f"{size / 1e6:.0f} MB", "≤ 300 MB", size <= 300_000_000)]
+
+
+async def pick_ups(folder: Path) -> list[float]:
+    """Seconds until tasks of a quiet tenant were in a worker's hands that serves all tenants."""
+    bench = Bench(folder)
+    await bench.engine.open()
+    took = []
+    for _ in range(CLAIMS // 4):
+        began = time.perf_counter()
+        await bench.create(1, tenant="quiet")
+        tasks: list[Task] = []
+        while not any(task.tenant == "quiet" for task in tasks):
+            tasks = await bench.claim(1)
+        took.append(time.perf_counter() - began)
+        await bench.finish(tasks)
+    await bench.engine.close()
+    return took
+
+
+def neighbour_line(given: argparse.Namespace) -> Line:
+    with tempfile.TemporaryDirectory(prefix="backstay-") as name:
+        loud, alone = Path(name, "loud"), Path(name, "alone")
+        loud.mkdir()
+        alone.mkdir()
+        asyncio.run(fill(loud, 100_000))
+        pairs = [(p95(pick_ups(loud)), p95(pick_ups(alone))) for _ in range(max(3, given.runs))]
+    ratio = statistics.median(beside / by_itself for beside, by_itself in pairs)
+    beside, by_itself = (statistics.median(side) * 1e6 for side in zip(*pairs, strict=True))
+    value = f"{beside:.0f} µs / {by_itself:.0f} µs = {ratio:.2f}×"
+    return Line("pick-up (p95) beside 100,000 of another tenant", value, "< 2×", ratio < 2)
+
+
+def p95(work: Coroutine[None, None, list[float]]) -> float:
+    return statistics.quantiles(asyncio.run(work), n=20)[-1]
 
 
 def median_claim(folder: Path) -> float:
@@ -354,7 +391,7 @@ def main() -> int:
         engine_line("64 callers, with keys", given, 1, CALLERS, keys=True, least=5_000),
     ]
     if not given.quick:
-        lines += [*deep_lines(given), *peer_lines(given)]
+        lines += [*deep_lines(given), neighbour_line(given), *peer_lines(given)]
     show(lines)
     return 0
 

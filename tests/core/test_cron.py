@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.core.cron import Cron, CronError
@@ -85,6 +85,7 @@ def test_every_fire_of_a_day_on_which_clocks_change_and_no_other(text: str, zone
     assert found == walked(text, zone, low, high)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CHANGES), st.sampled_from(SCHEDULES), st.floats(0, 1.0))
 def test_from_any_moment_the_next_fire_is_later_and_the_latest_is_the_one_before(
     change: tuple[str, str], text: str, share: float
@@ -99,6 +100,7 @@ def test_from_any_moment_the_next_fire_is_later_and_the_latest_is_the_one_before
     latest = cron.latest(first, moment)
     assert latest <= moment
     assert cron.after(latest) == fire
+    assert cron.last(moment) == latest
 
 
 def test_a_fixed_time_in_the_spring_gap_fires_right_after_it():
@@ -140,6 +142,15 @@ def test_the_latest_of_a_year_of_minutes_is_searched_for_not_walked_to():
     now = epoch("2026-06-01T12:00:30")
     assert cron.latest(epoch("2025-06-01T12:00"), now) == epoch("2026-06-01T12:00")
     assert asked < 40
+
+
+def test_the_last_one_may_be_years_ago_or_this_very_moment():
+    leap = Cron("0 0 29 2 *")
+    assert leap.last(epoch("2027-12-01T00:00")) == epoch("2024-02-29T00:00")
+    assert leap.last(epoch("2024-02-29T00:00")) == epoch("2024-02-29T00:00")
+    assert leap.last(epoch("2024-02-28T23:59:59")) == epoch("2020-02-29T00:00")
+    with pytest.raises(CronError, match="never"):
+        leap.last(epoch("1971-01-01T00:00"))
 
 
 @pytest.mark.parametrize(

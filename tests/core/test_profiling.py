@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import gzip
+import os
 import re
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +165,7 @@ async def test_a_profile_names_who_burns_and_not_who_waits(tmp_path: Path, pprof
     burnt = cpu.of_process() + 0.5
     while cpu.of_process() < burnt:
         await asyncio.sleep(0.01)
+    sampler.stop()
     file = tmp_path / "cpu.pb.gz"
     file.write_bytes(await asyncio.to_thread(sampler.finish, 1.0, 0.5))
     done.set()
@@ -172,6 +175,36 @@ async def test_a_profile_names_who_burns_and_not_who_waits(tmp_path: Path, pprof
     assert "burner" in tags
     assert "waiter" not in tags
     assert re.search(r"system: .*\n.*tests", tags)
+
+
+async def brief(cpu: CpuClock, until: float) -> None:
+    while cpu.of_process() < until:
+        turn = cpu.of_process() + 0.0003
+        while cpu.of_process() < turn:
+            pass
+        await asyncio.sleep(0.0005)
+
+
+@pytest.mark.peer
+async def test_a_loop_is_seen_at_work_however_short_its_turns_are(
+    tmp_path: Path, pprof: Pprof
+) -> None:
+    cpu = CpuClock()
+    sampler = Sampler("tests", asyncio.get_running_loop(), cpu)
+    sampler.start()
+    await asyncio.create_task(brief(cpu, cpu.of_process() + 0.6))
+    sampler.stop()
+    file = tmp_path / "cpu.pb.gz"
+    file.write_bytes(await asyncio.to_thread(sampler.finish, 1.0, 0.5))
+    top = pprof(*TOP, "-tagfocus=task=brief", file)
+    assert re.search(r"test_profiling.brief$", top, re.MULTILINE)
+
+
+async def test_after_a_profile_the_signal_is_harmless_and_the_timer_off(profiles: Profiles) -> None:
+    await profiles.make("profile", Wish(seconds=0.05))
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    os.kill(os.getpid(), signal.SIGPROF)
+    assert (await profiles.make("profile", Wish(seconds=0.05))).status == 200
 
 
 async def test_two_cpu_profiles_at_once_are_refused_and_a_left_one_ends(profiles: Profiles) -> None:

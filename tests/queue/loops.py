@@ -53,7 +53,7 @@ class Yard:
         self.callbacks = Callbacks(self.engine, self.outgoing, self.clock, metrics, tries)
         self.notices = Notices(self.engine, self.outgoing, self.clock, self.ids, metrics)
         self.mover = Mover(self.engine, self.clock)
-        self.cron = Cron(self.engine, self.clock, self.ids)
+        self.cron = Cron(self.engine, self.clock, self.ids, metrics.created)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Yard"]:

@@ -118,7 +118,8 @@ class Server:
         return self.get(f"/tasks/{id}").json
 
     def log(self) -> list[dict[str, Any]]:
-        lines = self.log_file.read_text().splitlines()
+        # Not splitlines: JSON may hold U+0085 and U+2028 as they are.
+        lines = self.log_file.read_text().split("\n")
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 

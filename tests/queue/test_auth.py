@@ -180,3 +180,25 @@ def test_alone_on_loopback_the_development_issuer_counts(tmp_path: Any):
 def _folder(path: Any) -> Any:
     path.mkdir()
     return path
+
+
+@pytest.mark.seed("Q9")
+def test_every_route_of_the_document_wants_a_token_and_one_of_its_scopes(strict: Server):
+    document = strict.get("/openapi.json", prefix="").json
+    judged = 0
+    for path, operations in document["paths"].items():
+        probe = path.replace("{id}", "x").replace("{name}", "x").replace("{command}", "x")
+        for method, operation in operations.items():
+            if "security" not in operation:
+                continue
+            wanted = {scope for way in operation["security"] for scope in way["bearer"]}
+            ask = {"method": method.upper(), "path": probe, "prefix": ""}
+            assert strict.call(**ask).status == 401, ask
+            junk = {"Authorization": "Bearer a.b.c"}
+            assert strict.call(**ask, headers=junk).status == 401, ask
+            others = [scope for scope in (*EVERYTHING, "codeq:subscribe") if scope not in wanted]
+            refused = strict.call(**ask, **minted(others))
+            assert refused.status == 403, ask
+            assert any(scope in refused.json["error"] for scope in wanted)
+            judged += 1
+    assert judged > 40

@@ -299,3 +299,25 @@ def start(tmp_path: Path, **env: str) -> Any:
         text=True,
         timeout=30,
     )
+
+
+def test_a_configuration_of_the_original_can_be_used_as_it_is(tmp_path: Path):
+    config = tmp_path / "scheduler-api.yaml"
+    config.write_text(
+        "port: 0\nenv: dev\ntimezone: America/Sao_Paulo\nlogLevel: info\nlogFormat: json\n"
+        "defaultLeaseSeconds: 300\nrequeueInspectLimit: 200\nmaxAttemptsDefault: 5\n"
+        "backoffPolicy: exp_full_jitter\nbackoffBaseSeconds: 5\nbackoffMaxSeconds: 900\n"
+        "identityServiceUrl: https://identity.test\nidentityServiceApiKey: a-key-of-theirs\n"
+        "workerJwksUrl: https://identity.test/jwks\nworkerIssuer: https://identity.test\n"
+        "workerAudience: codeq-worker\nallowedClockSkewSeconds: 60\nallowProducerAsWorker: false\n"
+        "webhookHmacSecret: a-secret-of-theirs\nsubscriptionMinIntervalSeconds: 5\n"
+        "subscriptionCleanupIntervalSeconds: 60\nresultWebhookMaxAttempts: 5\n"
+        "resultWebhookBaseBackoffSeconds: 2\nresultWebhookMaxBackoffSeconds: 60\n"
+        "localArtifactsDir: /tmp/codeq-artifacts\npersistenceProvider: ''\n"
+        "tracingEnabled: false\nrateLimit:\n  producer: {requestsPerMinute: 0, burstSize: 0}\n"
+    )
+    with serving(tmp_path / "data", "--config", str(config)) as server:
+        assert server.get("/tasks").status == 401
+        told = {line["key"] for line in server.log() if line["msg"] == "setting without effect"}
+    expected = {"timezone", "requeueInspectLimit", "localArtifactsDir", "identityServiceApiKey"}
+    assert told == expected

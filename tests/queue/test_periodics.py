@@ -22,13 +22,17 @@ from backstay.queue.store.sqlite import SqliteEngine
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC).timestamp()
 
 
+def no_count(_: str) -> None:
+    """Most tests look at the tasks themselves."""
+
+
 class Calendar:
     """The loop on a virtual clock that begins at noon; `periodics` is what people do."""
 
     def __init__(self, start: float = NOON) -> None:
         self.clock = VirtualClock(now=start)
         self.engine = MemoryEngine(RULES, self.clock, FixedDice())
-        self.cron = Cron(self.engine, self.clock, CountingIds("t"))
+        self.cron = Cron(self.engine, self.clock, CountingIds("t"), no_count)
         self.periodics = Periodics(self.engine, self.clock)
 
     async def put(self, cron: str, name: str = "report", **fields: object) -> Periodic:
@@ -90,7 +94,9 @@ async def test_after_a_silence_the_latest_missed_time_makes_one_task_and_the_res
 async def test_several_servers_fire_each_time_once():
     calendar = Calendar()
     await calendar.put("* * * * *")
-    others = [Cron(calendar.engine, calendar.clock, CountingIds(f"s{n}")) for n in range(4)]
+    others = [
+        Cron(calendar.engine, calendar.clock, CountingIds(f"s{n}"), no_count) for n in range(4)
+    ]
     await calendar.run(600, *others)
     times = await calendar.times()
     assert len(times) == len(set(times)) == 10
@@ -99,7 +105,9 @@ async def test_several_servers_fire_each_time_once():
 async def test_servers_that_look_at_the_same_moment_fire_once():
     calendar = Calendar()
     await calendar.put("* * * * *")
-    others = [Cron(calendar.engine, calendar.clock, CountingIds(f"s{n}")) for n in range(4)]
+    others = [
+        Cron(calendar.engine, calendar.clock, CountingIds(f"s{n}"), no_count) for n in range(4)
+    ]
     calendar.clock.advance_now(60)
     # All have read before the first has stored: the store decides.
     read = await calendar.engine.periodics(None)
@@ -125,7 +133,7 @@ async def test_servers_whose_clocks_differ_fire_each_time_once():
         def tick(self) -> float:
             return calendar.clock.tick()
 
-    await calendar.run(600, Cron(calendar.engine, Behind(), CountingIds("s")))
+    await calendar.run(600, Cron(calendar.engine, Behind(), CountingIds("s"), no_count))
     times = await calendar.times()
     assert len(times) == len(set(times)) == 10
 
@@ -143,7 +151,7 @@ async def test_a_crash_between_computing_and_storing_neither_loses_nor_doubles_a
     with pytest.raises(OSError, match="killed"):
         await calendar.cron.step()
     calendar.engine.apply = plain  # type: ignore[method-assign]
-    restarted = Cron(calendar.engine, calendar.clock, CountingIds("again"))
+    restarted = Cron(calendar.engine, calendar.clock, CountingIds("again"), no_count)
     await restarted.step()
     await restarted.step()
     assert await calendar.times() == ["12:01:00"]
@@ -223,6 +231,18 @@ async def test_a_task_that_is_refused_does_not_hold_up_the_times_after_it():
     assert one.last_at == NOON + 120
 
 
+async def test_one_whose_zone_is_no_longer_known_neither_fires_nor_spins_nor_stops_the_others():
+    calendar = Calendar()
+    gone = Periodic("default", "gone", "A", "{}", "* * * * *", "Mars/Base", next_at=NOON - 60)
+    await calendar.engine.apply([SetPeriodic(gone)], NOON)
+    wish = await calendar.cron.step()
+    assert wish == calendar.clock.tick() + 5.0
+    assert calendar.periodics.coming(gone, 3) == []
+    await calendar.put("* * * * *")
+    await calendar.run(61)
+    assert await calendar.times() == ["12:01:00"]
+
+
 async def test_spring_and_autumn_in_berlin():
     for day, times in (
         ("2026-03-29", ["01:00:00"]),  # 02:30 is missing: 03:00 summer time
@@ -249,7 +269,9 @@ async def test_a_thousand_of_them_fire_in_few_steps():
         return await plain(ops, now)
 
     calendar.engine.apply = counting  # type: ignore[method-assign]
-    await calendar.cron.step()
+    made: list[str] = []
+    await Cron(calendar.engine, calendar.clock, CountingIds("m"), made.append).step()
+    assert len(made) == 1000
     assert len(await calendar.times()) == 1000
     assert commits == 10
 

@@ -16,6 +16,9 @@ def depth(server: Server, command: str) -> dict:
 def test_a_paused_queue_takes_tasks_and_gives_none_until_it_is_resumed(
     server: Server, command: str
 ):
+    server.post(f"/admin/queues/{command}/pause")
+    assert depth(server, command)["paused"], "also while nothing is in it"
+    server.post(f"/admin/queues/{command}/resume")
     before = server.create(command)
     assert server.claim(command)["id"] == before["id"]
     paused = server.post(f"/admin/queues/{command}/pause")

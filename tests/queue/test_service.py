@@ -203,3 +203,28 @@ async def test_draining_sends_everybody_home(house: House):
     with pytest.raises(Fault) as caught:
         await house.queue.claim(WANT, 20.0)
     assert caught.value.entry.code == "QUEUE019"
+
+
+async def test_a_lease_that_took_long_is_given_back_when_its_client_has_left(house: House):
+    task = await house.create()
+    tasks = await house.queue.claim_now(WANT)
+    handing = asyncio.create_task(house.queue.handed(tasks))
+    await settle()
+    handing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handing
+    await settle()
+    await house.advance(1.5)
+    [again] = await house.queue.claim_now(WANT)
+    assert (again.id, again.attempts) == (task.id, 1)  # the lost delivery does not count
+    staying = asyncio.create_task(house.queue.handed([again]))
+    await settle()
+    await house.advance(0.1)
+    assert await staying == [again]
+
+
+async def test_a_claim_at_once_is_refused_while_the_queue_drains(house: House):
+    house.queue.drain()
+    with pytest.raises(Fault) as refused:
+        await house.queue.claim_now(WANT)
+    assert refused.value.entry.code == "QUEUE019"

@@ -233,6 +233,21 @@ async def test_one_that_has_ended_is_told_nothing_and_is_cleaned_up():
     assert receiver.calls == []
 
 
+async def test_news_that_met_a_failing_store_is_told_later():
+    with Receiver() as receiver:
+        async with Yard().running() as yard:
+            await subscribe(yard, receiver.url)
+            plain = yard.engine.stats
+
+            async def fails(_: str | None) -> list:
+                yard.engine.stats = plain  # type: ignore[method-assign]
+                raise OSError("the disk is away")
+
+            yard.engine.stats = fails  # type: ignore[method-assign]
+            await yard.create()
+            await until(lambda: receiver.calls)
+
+
 async def test_a_queue_without_subscribers_costs_no_write():
     async with Yard().running() as yard:
         applied = 0
@@ -345,6 +360,7 @@ def _listed(server: Server, id_: str) -> list:
         ({"minIntervalSeconds": 0.001}, 400, "QUEUE014", "minIntervalSeconds"),
         ({"minIntervalSeconds": -1}, 400, "QUEUE014", "minIntervalSeconds"),
         ({"eventTypes": ["a b"]}, 400, "QUEUE010", "command"),
+        ({"eventTypes": ["A"] * 101}, 400, "CORE105", "eventTypes"),
     ],
 )
 def test_weakness_12_what_is_not_served_or_wrong_is_refused_by_name(

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -9,10 +10,12 @@ from backstay.cli import face
 from backstay.cli.patchgen_face import (
     complain,
     format_option,
+    memprofile_option,
     output_option,
     settings,
     show_fault,
     strict_option,
+    write_heap_profile,
 )
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.duration import format_duration
@@ -43,6 +46,7 @@ _REDRAW = 0.2
 @click.option("--dry-run", is_flag=True, help="Write nothing; judge everything.")
 @click.option("--progress/--no-progress", default=None, help="[default: on a terminal]")
 @click.option("--memory", "show_memory", is_flag=True, help="Memory figures at the end.")
+@memprofile_option
 @format_option
 def batch(
     inputs: tuple[str, ...],
@@ -54,6 +58,7 @@ def batch(
     dry_run: bool,
     progress: bool | None,
     show_memory: bool,
+    memprofile: Path | None,
     format: str,
 ) -> int:
     """Make the packages of many intents: folders of .json files, .jsonl files (one intent a line),
@@ -87,6 +92,8 @@ def batch(
     shown.end(tally, format)
     if show_memory:
         complain("\n".join(memory().lines()))
+    if memprofile is not None:
+        write_heap_profile(memprofile)
     return Exit.NEGATIVE if tally.failed else Exit.OK
 
 

@@ -66,6 +66,33 @@ def output_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def memprofile_option(command: F) -> F:
+    """`--memprofile FILE` as the parameter `memprofile`."""
+    return click.option(
+        "--memprofile", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+        help="Write a heap profile at the end: go tool pprof FILE.",
+    )(command)  # fmt: skip
+
+
+def write_heap_profile(path: Path) -> None:
+    """What the memory holds after a forced collection (P46). Raises PATCH063."""
+    import asyncio
+    import gc
+
+    from backstay.core.metrics_process import resident_bytes
+    from backstay.core.profiling.heap import Heap
+
+    gc.collect()
+    heap = Heap("patchgen", resident_bytes)
+    now = SystemClock().now()
+    profile = asyncio.run(heap.profile(now, trace=None, default="inuse_space"))
+    try:
+        path.write_bytes(profile)
+    except OSError as failed:
+        reason, remedy = reason_of(failed), "choose another file for the profile"
+        raise Fault(errors.CANNOT_WRITE, reason=reason, path=str(path), remedy=remedy) from failed
+
+
 def read_intent(path: str) -> bytes:
     """The bytes of one intent; `-` is standard input. One byte over the limit is enough to know.
     Raises PATCH077."""

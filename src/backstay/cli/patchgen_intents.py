@@ -1,6 +1,7 @@
 """`patchgen validate`, `generate` and `explain`: one intent at a time."""
 
 import os
+from pathlib import Path
 
 import click
 
@@ -9,6 +10,7 @@ from backstay.cli.patchgen_face import (
     complain,
     format_option,
     log_of,
+    memprofile_option,
     output_option,
     plain_report,
     read_intent,
@@ -16,6 +18,7 @@ from backstay.cli.patchgen_face import (
     show_report,
     strict_option,
     time_limit,
+    write_heap_profile,
 )
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.errors import Exit
@@ -65,6 +68,7 @@ def validate(files: tuple[str, ...], strict: bool, format: str) -> int:
 @click.option("--trace", is_flag=True, help="Stage lines on standard error.")
 @click.option("--timing", is_flag=True, help="Where the time went, on standard error.")
 @click.option("--memory", is_flag=True, help="Memory figures on standard error.")
+@memprofile_option
 @format_option
 def generate(
     intent: str,
@@ -76,6 +80,7 @@ def generate(
     trace: bool,
     timing: bool,
     memory: bool,
+    memprofile: Path | None,
     format: str,
 ) -> int:
     """Make the package of one intent and print its path.
@@ -99,6 +104,8 @@ def generate(
     made = (_traced if memory else _make)(maker, data)
     if timing:
         complain("\n".join(maker.stages.lines()))
+    if memprofile is not None:
+        write_heap_profile(memprofile)
     if made is None:
         return Exit.NEGATIVE
     _print(made, format)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from backstay.cli import face
-from backstay.cli.patchgen_face import output_option, strict_option
-from backstay.core.errors import Exit
+from backstay.cli.patchgen_face import complain, output_option, strict_option
+from backstay.core.errors import Exit, Fault, for_terminal
 
 if TYPE_CHECKING:
     from backstay.core.clock import Clock
@@ -86,7 +86,11 @@ def watch(
     writer = FolderWriter(target, Uuid7(clock), durability=known.durability)
     loop = Watch(folder, writer, clock, strict=known.strict_mode, pace=_pace(period, settle))
     loop.prepare()
-    writer.sweep()
+    try:
+        writer.sweep()
+    except Fault as fault:
+        # It may come later; until then intents wait where they are.
+        complain(for_terminal(fault))
     asyncio.run(_watching(loop, clock, once=once))
     return Exit.NEGATIVE if once and loop.counts["failed"] else Exit.OK
 

@@ -73,6 +73,15 @@ class Cron:
                 high = middle
         return low
 
+    def last(self, now: float) -> float:
+        """The last fire time up to `now`. Raises CronError when there was none since 1970."""
+        back = 60.0
+        while (fire := self.after(now - back)) > now:
+            if back > now:
+                raise CronError("cron", "it has never fired yet")
+            back *= 2
+        return self.latest(fire, now)
+
 
 @lru_cache(maxsize=10_000)
 def cron(text: str, timezone: str = "UTC") -> Cron:

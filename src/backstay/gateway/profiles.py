@@ -11,7 +11,7 @@ import msgspec
 from backstay.core.control import ask_raw
 from backstay.core.errors import Fault
 from backstay.core.process_errors import BAD_PROFILE
-from backstay.core.profiling.api import KINDS, PREFIX, Access, Profiles, Wish, wish_of
+from backstay.core.profiling.api import KINDS, PREFIX, Access, Profiles, Wish, refuse_pages, wish_of
 from backstay.core.system import Auth
 from backstay.gateway.exchange import Answer, Exchange
 from backstay.gateway.settings import RouteSpec, Upstream
@@ -43,6 +43,7 @@ class SystemProfiles:
 
     def _handler(self, kind: str) -> Callable[[Exchange], Awaitable[Answer]]:
         async def handler(exchange: Exchange) -> Answer:
+            refuse_pages(exchange.fields)
             query = parse_qs(exchange.target.partition(b"?")[2].decode("latin-1"))
             wish = wish_of(query)
             system = query.get("system", [_OWN])[-1]

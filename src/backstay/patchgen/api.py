@@ -1,6 +1,7 @@
 """The HTTP face: `POST /intent`, health and readiness; texts and statuses of the seed (P39–P43)."""
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +87,10 @@ class Intents:
         if request.query.get("dry_run", [""])[-1].lower() in ("true", "1"):
             job = msgspec.structs.replace(job, dry_run=True)
         maker = Maker(job, self._clock, self._ids, log=Debugging(self._clock), abandon=abandon)
-        work = asyncio.get_running_loop().run_in_executor(self._pool, maker.make, request.body)
+        # With the request's context: its id is on the lines that the thread logs.
+        inside = contextvars.copy_context().run
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._pool, inside, maker.make, request.body)
         try:
             done, _ = await asyncio.wait({work}, timeout=self._timeout)
         finally:

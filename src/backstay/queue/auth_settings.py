@@ -91,6 +91,14 @@ class AuthSettings(ProcessSettings, frozen=True):
     worker_auth_config: Annotated[
         Secret, Option("its JSON, or a token", ("WORKER_AUTH_CONFIG",), "workerAuthConfig")
     ] = Secret("")
+    identity_service_url: Annotated[
+        str,
+        Option(
+            "issuer of producers, its keys at /v1/.well-known/jwks.json",
+            ("IDENTITY_SERVICE_URL",),
+            "identityServiceUrl",
+        ),
+    ] = ""
     identity_jwks_url: Annotated[
         str, Option("keys of producers' issuer", ("IDENTITY_JWKS_URL",), "identityJwksUrl")
     ] = ""
@@ -133,13 +141,23 @@ class AuthSettings(ProcessSettings, frozen=True):
         return self.env.strip().lower() in _DEV or "/" in self.env
 
     @property
+    def producer_keys(self) -> str:
+        """Where the keys of producers are published; "" for nowhere."""
+        service = self.identity_service_url.rstrip("/")
+        return self.identity_jwks_url or (service and f"{service}/v1/.well-known/jwks.json")
+
+    @property
+    def producer_issuer(self) -> str:
+        return self.identity_issuer or self.identity_service_url
+
+    @property
     def judged(self) -> bool:
         """Whether tokens of any kind are configured here."""
         return bool(self.jwt_secret) or any(map(self._told, ("producer", "worker")))
 
     def producers(self) -> list[Provider]:
         """Who may create. Raises ValueError with what is wrong in the configuration."""
-        return self._side("producer", self.identity_jwks_url)
+        return self._side("producer", self.producer_keys)
 
     def workers(self) -> list[Provider]:
         """Who may work. Raises ValueError with what is wrong in the configuration."""
@@ -156,9 +174,9 @@ class AuthSettings(ProcessSettings, frozen=True):
     def missing(self) -> Iterator[str]:
         """What has to be said about tokens, each with the names that mend it (Q12)."""
         if not self.producer_auth_provider:
-            if not self.identity_jwks_url:
+            if not self.producer_keys:
                 yield self.required("IDENTITY_JWKS_URL", "identityJwksUrl")
-            if not self.identity_issuer:
+            if not self.producer_issuer:
                 yield self.required("IDENTITY_ISSUER", "identityIssuer")
         if not self.worker_auth_provider:
             if not self.worker_jwks_url:
@@ -174,7 +192,7 @@ class AuthSettings(ProcessSettings, frozen=True):
         )
 
     def _told(self, side: str) -> bool:
-        url = self.identity_jwks_url if side == "producer" else self.worker_jwks_url
+        url = self.producer_keys if side == "producer" else self.worker_jwks_url
         return bool(getattr(self, f"{side}_auth_provider") or url)
 
     def _side(self, side: str, jwks_url: str) -> list[Provider]:
@@ -208,7 +226,7 @@ class AuthSettings(ProcessSettings, frozen=True):
         if config.strip() and config != b"null":
             found = msgspec.json.decode(config, type=Published)
         elif side == "producer":
-            found = Published(self.identity_jwks_url, self.identity_issuer, self.identity_audience)
+            found = Published(self.producer_keys, self.producer_issuer, self.identity_audience)
         else:
             found = Published(self.worker_jwks_url, self.worker_issuer, self.worker_audience)
         prefix = "identity" if side == "producer" else "worker"

@@ -53,7 +53,7 @@ class Beside:
         self._callbacks = Callbacks(engine, self._outgoing, clock, metrics, tries)
         cleanup = settings.subscription_cleanup_interval_seconds
         self._notices = Notices(engine, self._outgoing, clock, process.ids, metrics, cleanup)
-        self._cron = Cron(engine, clock, process.ids)
+        self._cron = Cron(engine, clock, process.ids, metrics.created)
         process.board_checks.append(callbacks_check(self._callbacks, engine))
         process.probes["queue.callbacks"] = lambda: callbacks_probe(self._callbacks, engine)
 

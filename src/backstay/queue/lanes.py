@@ -32,11 +32,13 @@ _LOOK_AGAIN = 1.0
 
 
 class Room(msgspec.Struct, frozen=True):
-    """Calls at once: in all, and to one host that works. `waiting` is the longest row of a host."""
+    """Calls at once: in all, and to one host that works. A row holds `waiting`, and that of a host
+    that works as many as it will get through in time, `most` at the most."""
 
     total: int = 64
     host: int = 8
     waiting: int = 100
+    most: int = 10_000
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class _Lane(Generic[T]):
         self.row: deque[tuple[T, float]] = deque()
         self.running = 0
         self.known: Known = "new"
+        # Seconds that a call takes, the last ones counting more.
+        self.takes = 0.0
 
 
 class Lanes(Generic[T]):
@@ -92,7 +96,7 @@ class Lanes(Generic[T]):
     def add(self, url: str, item: T, until: float) -> bool:
         """Into the row of its host, dropped there at the tick `until`. False when it is full."""
         lane = self._lane(host_of(url))
-        if self.closed or len(lane.row) >= self._room.waiting:
+        if self.closed or len(lane.row) >= self._longest(lane, until):
             return False
         lane.row.append((item, until))
         self._rows[lane.host] = lane
@@ -157,6 +161,13 @@ class Lanes(Generic[T]):
             del self._rows[lane.host]
         return item
 
+    def _longest(self, lane: _Lane[T], until: float) -> int:
+        room = self._room
+        if lane.known != "works" or lane.takes <= 0:
+            return room.waiting
+        in_time = room.host * (until - self._clock.tick()) / lane.takes
+        return int(min(max(room.waiting, in_time), room.most))
+
     def _may_run(self, lane: _Lane[T]) -> bool:
         if len(self._running) >= self._room.total:
             return False
@@ -165,8 +176,11 @@ class Lanes(Generic[T]):
 
     async def _run(self, lane: _Lane[T], item: T, ticket: int, known: Known) -> None:
         tried = Tried("unknown")
+        began = self._clock.tick()
         try:
             tried = await self._call(item)
+            took = self._clock.tick() - began
+            lane.takes = lane.takes * 0.8 + took * 0.2 if lane.takes else took
         except Exception:  # noqa: BLE001 - one bad call must not end the others; it is met again
             _log.exception("a call could not be made or settled", host=lane.host)
         finally:
@@ -208,7 +222,10 @@ class Lanes(Generic[T]):
 
 
 def host_of(url: str) -> str:
-    """`host:port`, by which calls are kept apart."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    """`host:port`, by which calls are kept apart. What does not parse stands for itself."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return url[:200]
     return f"{parts.hostname or ''}:{port}"

@@ -154,14 +154,14 @@ class QueueMetrics:
 
     def called(self, kind: str, command: str, outcome: str) -> None:
         """One try: `kind` task_result or queue_ready; `outcome` success, failure or refused."""
-        self._called.inc(kind, command, outcome)
+        self._called.inc(kind, self._commands[command], outcome)
 
     def subscribed(self, living: Sequence[Subscription]) -> None:
         """Who wants to be told; `*` is any command."""
         self._subscribed.clear()
         for one in living:
             for command in one.commands or ("*",):
-                self._subscribed.add(command, by=1)
+                self._subscribed.add(self._commands[command], by=1)
 
     def stored(self, stats: Stats) -> None:
         """The store's own totals."""

@@ -22,6 +22,7 @@ from backstay.queue.webhooks import DELIVERY, SIGNATURE, TIMESTAMP, sign
 
 _CONNECT = 5.0
 _CONNECTIONS = 100
+_PATIENCE = 2.0
 _GOOD = range(200, 300)
 _WORTH_WAITING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -72,6 +73,8 @@ class Outgoing:
         self._callers.append(drain)
 
     async def drain(self, seconds: float) -> None:
+        """A receiver that hangs does not keep the process: its call is made again later."""
+        seconds = min(seconds, _PATIENCE)
         until = self._clock.tick() + seconds
         for drain in self._callers:
             await drain(max(0.0, until - self._clock.tick()))

@@ -10,13 +10,13 @@ from backstay.core.backoff import Backoff, Policy
 from backstay.core.errors import Fault
 from backstay.core.settings import Option, Secret
 from backstay.queue.api.rates import Rate
-from backstay.queue.auth_settings import AuthSettings
 from backstay.queue.errors import BAD_STORE_ADDRESS
+from backstay.queue.known_settings import KnownSettings
 from backstay.queue.model import Rules
 from backstay.queue.store.redis_address import RedisAddress, RedisStore
 
 
-class QueueSettings(AuthSettings, frozen=True):
+class QueueSettings(KnownSettings, frozen=True):
     """Seconds are numbers, as in codeQ's own files."""
 
     listen: Annotated[
@@ -208,6 +208,10 @@ class QueueSettings(AuthSettings, frozen=True):
                 f" above resultWebhookMaxBackoffSeconds {self.result_webhook_max_backoff_seconds:g}"
             )
         yield from self.auth_problems()
+        if self.persistence_provider and (self.persistence_provider == "redis") != bool(
+            self.redis_addr
+        ):
+            yield f"persistenceProvider {self.persistence_provider}: redisAddr says otherwise"
         # On a Unix socket it is a part of something that was configured as a whole.
         if not self.dev and not self.address.startswith("unix:"):
             if not self.jwt_secret:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
@@ -25,9 +27,12 @@ from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.openapi import document
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 from backstay.queue.settings import QueueSettings
 from backstay.queue.store import ServedEngine
 from backstay.queue.store.choose import engine_of
+
+_log = structlog.get_logger("queue")
 
 
 class Store:
@@ -82,6 +87,8 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     clock = process.clock
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, listen, clock)
+    for key in settings.without_effect():
+        _log.warning("setting without effect", key=key)
     engine = engine_of(settings, clock, process.dice, process.ids)
     process.registry.declare(HTTP_METRICS)
     metrics = QueueMetrics(process.registry, clock)
@@ -99,7 +106,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     calls = [
         *Producers(queue, bulk, clock, process.ids, limits).calls(),
         *Workers(queue, clock, limits).calls(),
-        *Admin(queue, bulk, clock, settings.data).calls(),
+        *Admin(queue, bulk, Policies(engine, clock), clock, settings.data).calls(),
         *beside.calls(limits),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)

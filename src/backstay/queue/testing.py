@@ -40,6 +40,7 @@ from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.model import Rules
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.worker import Worker
 
@@ -153,10 +154,11 @@ class Harness:
         clock, ids = self.clock, Uuid7(self.clock)
         metrics = QueueMetrics(Registry(METRICS, clock), clock)
         queue, bulk = Queue(self._engine, clock, ids, metrics), Bulk(self._engine, clock)
+        policies = Policies(self._engine, clock)
         calls = [
             *Producers(queue, bulk, clock, ids, limits).calls(),
             *Workers(queue, clock, limits).calls(),
-            *Admin(queue, bulk, clock, Path(os.devnull)).calls(),
+            *Admin(queue, bulk, policies, clock, Path(os.devnull)).calls(),
         ]
         rates = RateLimits({}, clock, metrics.rate_limited)
         return App("queue", endpoints(calls, PREFIX, rates), Trust.socket(), clock, ids, _NoMeter())

@@ -1,6 +1,8 @@
 """What the seeds type to see what a server is doing, against `codeai server` and `codeq-server`."""
 
+import fcntl
 import re
+import socket
 import subprocess
 import threading
 import urllib.error
@@ -57,6 +59,10 @@ def test_a_heap_profile_of_the_queue_opens(tmp_path: Path, pprof: Pprof) -> None
         top = pprof("-top", queue.folder / "heap.prof")
         assert "Type: inuse_space" in top
         assert "builtins.dict" in top
+        # A page of another site may not make this machine work; a person's own browser may.
+        foreign = queue.ask("GET", "/debug/pprof/heap?trace=1", sec_fetch_site="cross-site")
+        assert (foreign.status, foreign.json["code"]) == (403, "CORE014")
+        assert queue.ask("GET", "/debug/pprof/heap", sec_fetch_site="none").status == 200
     # With tokens it is for admins, and one setting makes the seed's command work all the same.
     with queue_server(tmp_path / "strict", JWT_SECRET=SECRET) as queue:
         assert queue.ask("GET", "/debug/pprof/heap").status == 401
@@ -178,7 +184,19 @@ def test_repeated_dumps_under_load_break_nothing_and_leave_nothing(app: Serving)
     assert {line["level"] for line in app.lines()} <= {"info", "warn", "error"}
 
 
+@pytest.fixture
+def port_6060() -> Iterator[None]:
+    """The fixed port for this test alone, whoever else tests on this machine."""
+    with Path("/tmp/backstay-port-6060.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", 6060)) == 0:
+                pytest.skip("another program of this machine holds port 6060")
+        yield
+
+
 @pytest.mark.peer
+@pytest.mark.usefixtures("port_6060")
 def test_port_6060_is_open_with_debug_alone(tmp_path: Path, pprof: Pprof) -> None:
     words = [str(BIN / "codeq-server")]
     plain = Serving(tmp_path / "plain", *words, health="/healthz")

@@ -98,6 +98,17 @@ async def test_a_history_outlives_the_process_and_goes_with_its_task(bench: Benc
     assert await bench.engine.audit(repair=False) == []
 
 
+async def test_of_a_task_that_is_handed_back_for_ever_the_newest_hundred_are_kept(bench: Bench):
+    made = await bench.create()
+    for number in range(1, 120):
+        await bench.abandon(await bench.claim_one(f"w{number}"))
+        await bench.after(1)
+    told = await history(bench, made)
+    assert [(number, worker) for number, worker, *_ in told] == [
+        (number, f"w{number}") for number in range(20, 120)
+    ]
+
+
 async def test_the_start_of_a_delivery_is_on_the_task(bench: Bench):
     await bench.create()
     bench.clock.advance_now(7)

@@ -152,8 +152,9 @@ def keys_make_one_task(story: Story) -> Iterator[Violation]:
 def fire_times_make_one_task(story: Story) -> Iterator[Violation]:
     """However many servers look at the calendar. `once` holds the name, `due_at` the time."""
     made: dict[tuple[str, str, float], list[Seen]] = defaultdict(list)
+    gone = {tale.id for tale in story.tales if story.may_be_forgotten(tale)}
     for each in story.of("fire"):
-        if each.answer == "yes" and each.id:
+        if each.answer == "yes" and each.id not in gone:
             made[each.owner, each.once, each.due_at].append(each)
     for name, fires in made.items():
         if len({each.id for each in fires}) > 1:

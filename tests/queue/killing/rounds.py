@@ -25,6 +25,8 @@ backoffPolicy: fixed
 backoffBaseSeconds: 0.05
 backoffMaxSeconds: 1
 maxAttemptsDefault: 6
+resultWebhookBaseBackoffSeconds: 0.1
+resultWebhookMaxBackoffSeconds: 1
 """
 
 
@@ -97,7 +99,7 @@ class Rounds:
         self._server.start()
         receiver = Receiver(self._recorder("receiver"), self._seed)
         try:
-            self._start_people("")
+            self._start_people(receiver.url)
             self._start_worker()
             for _ in range(points):
                 time.sleep(self._dice.uniform(0.02, 0.5))  # the random point, no wait for anything
@@ -119,7 +121,12 @@ class Rounds:
         done = [each for each in seen if each.kind == "finish" and each.answer == "yes"]
         assert len(made) > 20, "hardly anything happened: this says nothing"
         assert len(done) > 20, "hardly anything was done: this says nothing"
-        print(f"{len(seen)} observations, {len(made)} tasks, {len(done)} results, {self.killed}")
+        calls = sum(each.kind == "call" for each in seen)
+        assert calls, "nobody was called back: this says nothing"
+        print(
+            f"{len(seen)} observations, {len(made)} tasks, {len(done)} results, {calls} callbacks,"
+            f" {self.killed}"
+        )
         return check(seen, drained=True)
 
     # --- who takes part ----------------------------------------------------------------------
@@ -227,7 +234,7 @@ class Rounds:
                 found.append(Seen("final", now, now, **fields))
             cursor = page["pagination"].get("next_cursor") or ""
             if not cursor:
-                return found
+                return found + self._owed(now)
 
     def _owed(self, now: float) -> list[Seen]:
         answers = [

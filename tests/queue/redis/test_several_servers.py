@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from tests.queue.redis.conftest import empty, engine_on
-from tests.servers.valkey import RedisNodes, RedisServer
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary
 
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.errors import Fault
@@ -296,6 +297,39 @@ async def test_keys_of_one_command_lie_on_one_node_and_commands_on_several(
     await engine.close()
 
 
+async def test_a_lost_node_is_told_and_commands_go_on_when_it_is_back(tmp_path: Path):
+    binary = system_binary()
+    assert binary is not None
+    nodes = RedisNodes(binary, tmp_path / "nodes")
+    engine = engine_on(nodes, pool=4)
+    try:
+        await engine.open()
+        names = [f"KIND-{n}" for n in range(12)]
+        await do(engine, *(task(name) for name in names))
+        nodes.nodes[1].kill()
+        told = []
+        for name in names:
+            try:
+                await do(engine, task(name))
+            except Fault as fault:
+                told.append(fault.entry.code)
+        assert set(told) == {"QUEUE031"}
+        nodes.nodes[1].restart()
+        async with asyncio.timeout(30):
+            found: set[str] = set()
+            while found != set(names):
+                claims = [do(engine, claim(1, (name,))) for name in names]
+                for result in await asyncio.gather(*claims, return_exceptions=True):
+                    if isinstance(result, BaseException):
+                        assert isinstance(result, Fault)
+                        continue
+                    [tasks] = result
+                    found |= {each.command for each in tasks}  # type: ignore[union-attr]
+        await engine.close()
+    finally:
+        nodes.stop()
+
+
 # --- names -----------------------------------------------------------------------------------
 
 
@@ -305,6 +339,7 @@ async def test_keys_of_one_command_lie_on_one_node_and_commands_on_several(
 async def test_any_command_can_be_served_and_its_ids_say_where_the_task_is(
     redis_cluster: RedisNodes, command: str
 ):
+    empty(redis_cluster)
     engine = engine_on(redis_cluster)
     await engine.open()
     [made] = await do(engine, task(command))

@@ -48,6 +48,8 @@ class Profile(msgspec.Struct, frozen=True):
     """Share of commits in which the process or the power dies, or the disk fails once."""
     jumps: bool
     """Whether the wall clock is set, and which way it pleases."""
+    calls: bool
+    """Whether callbacks are made by the loop of the server, or taken by hand."""
 
 
 def profile(dice: random.Random) -> Profile:
@@ -64,11 +66,14 @@ def profile(dice: random.Random) -> Profile:
     }
     if dice.random() < 0.5:
         weights |= {"policy": 5}
+    jumps = dice.random() < 0.3
     if dice.random() < 0.4:
-        weights |= {"periodic": 2, "fire": 3}
+        # Where the clock may be set back, a calendar may, and then only the loop fires it.
+        weights |= {"periodic": 2} | ({} if jumps else {"fire": 3})
     if dice.random() < 0.4:
         weights |= {"subscribe": 2, "notices": 3}
-    if dice.random() < 0.5:
+    calls = dice.random() < 0.5
+    if not calls:
         weights |= {"deliveries": 4, "settle": 4}
     if dice.random() < 0.3:
         weights |= {"purge": 1}
@@ -78,7 +83,8 @@ def profile(dice: random.Random) -> Profile:
         weights=weights,
         lies=dice.choice((0.0, 0.1, 0.3)),
         crashes=dice.choice((0.0, 0.03, 0.1)),
-        jumps=dice.random() < 0.3,
+        jumps=jumps,
+        calls=calls,
     )
 
 

@@ -204,7 +204,7 @@ def a_keys_leases_are_not_counted(patch: pytest.MonkeyPatch) -> None:
 # --- beside tasks ----------------------------------------------------------------------------
 
 
-@mutation("fire")
+@mutation("fire", "model")
 def a_fire_time_is_not_crossed_out(patch: pytest.MonkeyPatch) -> None:
     asked = sqlite_beside.fire
 

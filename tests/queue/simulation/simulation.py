@@ -8,7 +8,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest import mock
 
 import msgspec
 from tests.queue.history.checker import check
@@ -19,8 +20,15 @@ from tests.queue.simulation.model import RULES, Divergence, Model
 from tests.queue.simulation.observing import Moment, final, observe
 from tests.queue.simulation.stepped import SteppedDatabase
 
-from backstay.core.virtual import FixedDice, VirtualClock
+from backstay.core.breaker import Breaker
+from backstay.core.metrics import Registry
+from backstay.core.service import Loop
+from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
+from backstay.queue.lanes import Tried
+from backstay.queue.loops.callbacks import Callbacks, Tries
+from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
+from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.model import (
     ANY_TENANT,
     ENDED,
@@ -35,6 +43,7 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
+from backstay.queue.outgoing import Outgoing, Sent
 from backstay.queue.store import sqlite
 from backstay.queue.store.memory_world import World
 from backstay.queue.store.sqlite import SqliteEngine
@@ -79,6 +88,31 @@ class Tracked:
         return asked.results
 
 
+class Receivers:
+    """In place of other people's servers: they take a call, refuse it, or take it and say
+    nothing, so that it comes once more."""
+
+    seconds = 1.0
+
+    def __init__(self, dice: random.Random, called: Callable[[str, str], None]) -> None:
+        self.breakers: dict[str, Breaker] = {}
+        self._dice = dice
+        self._called = called
+
+    def used_by(self, _drain: object) -> None:
+        return
+
+    async def post(self, _kind: str, _url: str, _id: str, body: bytes, _trace: str) -> Sent:
+        await asyncio.sleep(0)
+        chance = self._dice.random()
+        if chance < 0.7:
+            told = msgspec.json.decode(body)
+            self._called(told["taskId"], told["status"].lower())
+        if chance < 0.6:
+            return Sent("taken", Tried("works"))
+        return Sent("refused", Tried("works"), "it answered 503")
+
+
 class Simulation:
     """`run` gives the violations, or raises `Divergence`."""
 
@@ -104,6 +138,7 @@ class Simulation:
         self._clients = Clients(self._dice, self._clock, self._profile)
         self._disk = Disk(random.Random(seed))
         self._names: dict[str, str] = {}
+        self._ids = CountingIds("c")
         self._flushes = self._requests = 0
         self._in_doubt: list[Asked] = []
         self.history: list[Seen] = []
@@ -162,13 +197,13 @@ class Simulation:
     async def _run(self, parts: Sequence[Awaitable[Any]]) -> None:
         """Let them go on until all are done, committing whenever all of them wait for it."""
         tasks = [asyncio.ensure_future(part) for part in parts]
-        while self._disk.powered and not all(task.done() for task in tasks):
-            for _ in range(4):
-                await asyncio.sleep(0)
-            self._database.flush()
+        while self._disk.powered and not (all(task.done() for task in tasks) and self._quiet()):
+            await _turns()
             self._flushes += 1
-            for _ in range(4):
-                await asyncio.sleep(0)
+            for each in self._engine.asked:
+                each.group = each.group or self._flushes
+            self._database.flush()
+            await _turns()
             await self._settle_all()
         for task in tasks:
             task.cancel()
@@ -182,13 +217,23 @@ class Simulation:
             if isinstance(end, BaseException) and not self._disk.failed:
                 raise end
 
+    def _quiet(self) -> bool:
+        """No callback is on its way and nothing waits for a commit."""
+        return not self._callbacks.lanes._running and not self._database.waiting
+
     async def _let_time_work(self) -> None:
-        """The mover's loop, until it goes to sleep; it must."""
+        """The loops, as if on several servers at once, until they go to sleep; they must."""
+        loops: list[Loop] = [self._mover, *self._crons]
+        if self._profile.calls:
+            loops.append(self._callbacks)
+        await asyncio.gather(*(self._until_rest(loop) for loop in loops))
+
+    async def _until_rest(self, loop: Loop) -> None:
         for _ in range(10):
-            wish = await self._mover.step()
+            wish = await loop.step()
             if wish is None or wish > self._clock.tick():
                 return
-        raise Divergence("the mover does not come to rest")
+        raise Divergence(f"the {loop.name} does not come to rest")
 
     async def _settle_all(self) -> None:
         asked, self._engine.asked = self._engine.asked, []
@@ -196,7 +241,6 @@ class Simulation:
             if each.results is None and each.failure is None and self._disk.powered:
                 self._engine.asked.append(each)  # on its way still
                 continue
-            each.group = self._flushes
             await self._settle(each)
 
     async def _settle(self, asked: Asked) -> None:
@@ -211,15 +255,21 @@ class Simulation:
                 self._clients.told(op, result)
                 await self._note_call(op, result, when)
         if asked.results is None:
-            self._in_doubt.append(asked)
-            self._model.doubt(asked.ops)
+            if asked.group:  # else it was never part of a commit
+                self._in_doubt.append(asked)
+                self._model.doubt(asked.ops)
             return
         self._in_doubt = []  # a commit after it: it can no longer come back
         if self._strict:
             await self._model.follow(asked.ops, asked.now, asked.results)
 
     async def _note_call(self, op: Op, result: OpResult, when: Moment) -> None:
-        if not isinstance(op, TakeDeliveries) or not isinstance(result, list):
+        """Callbacks that were taken by hand count as made."""
+        if (
+            self._profile.calls
+            or not isinstance(op, TakeDeliveries)
+            or not isinstance(result, list)
+        ):
             return
         for call in result:
             task = await self._engine.task(ANY_TENANT, call.task_id)
@@ -227,12 +277,17 @@ class Simulation:
                 fields = {"id": task.id, "owner": task.tenant, "state": task.state}
                 self.history.append(when.seen("call", **fields))
 
+    def _called(self, id: str, state: str) -> None:
+        when = Moment(self._elapsed, self._elapsed + _MOMENT, self._clock.now())
+        self.history.append(when.seen("call", id=id, state=state))
+
     # --- restarts ----------------------------------------------------------------------------
 
     async def _open(self) -> None:
         self._database = SteppedDatabase(self._disk, self._path, sqlite.SCHEMA, self._clock)
-        engine = SqliteEngine(self._path, RULES, self._clock, FixedDice())
-        engine._db = self._database  # the one thing that is not as in production
+        # The one thing that is not as in production.
+        with mock.patch.object(sqlite, "Database", return_value=self._database):
+            engine = SqliteEngine(self._path, RULES, self._clock, FixedDice())
         self._engine = Tracked(engine, lambda: (self._elapsed, self._clock.tick()))
         opening = asyncio.ensure_future(engine.open())
         while not opening.done():
@@ -242,6 +297,14 @@ class Simulation:
         if self._spoil is not None:
             self._spoil(engine)
         self._mover = Mover(self._engine, self._clock)
+        self._callbacks = Callbacks(
+            self._engine,
+            cast("Outgoing", Receivers(self._dice, self._called)),
+            self._clock,
+            QueueMetrics(Registry(METRICS, self._clock), self._clock),
+            Tries(most=3),
+        )
+        self._crons = [Cron(self._engine, self._clock, self._ids) for _ in range(2)]
 
     async def _close(self) -> None:
         await self._compare()
@@ -253,6 +316,7 @@ class Simulation:
         self.crashes += 1
         began = self._elapsed
         self._database.die()
+        await self._callbacks.lanes.drain(0.0)
         self._disk.reboot(power_cut=power_cut)
         self._pass(self._dice.choice((0.0, 0.5, 8.0)))
         if self._profile.jumps and self._dice.random() < 0.3:
@@ -339,3 +403,9 @@ class Simulation:
     def _say(self, *words: object) -> None:
         if self._trace is not None:
             self._trace(f"{self._elapsed:12.4f} " + " ".join(map(str, words)))
+
+
+async def _turns() -> None:
+    """Enough of the event loop for everybody to come to their next wait."""
+    for _ in range(6):
+        await asyncio.sleep(0)

@@ -27,7 +27,7 @@ class SteppedDatabase(Database):
     def __init__(self, disk: Disk, path: Path, schema: Schema, clock: Clock) -> None:
         super().__init__(path, schema, "power", clock=clock)
         self._disk = disk
-        self._waiting: list[Job] = []
+        self.waiting: list[Job] = []
 
     async def open(self) -> None:
         files.make_private(self.path)  # the writer looks whether its file is still in place
@@ -38,7 +38,7 @@ class SteppedDatabase(Database):
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         job = Job(work, loop, loop.create_future())
-        self._waiting.append(job)
+        self.waiting.append(job)
         result: T = await job.answer
         return result
 
@@ -48,7 +48,7 @@ class SteppedDatabase(Database):
 
     def flush(self) -> int:
         """Commit what waits; gives how many pieces that was."""
-        group, self._waiting = self._waiting, []
+        group, self.waiting = self.waiting, []
         if group:
             assert self._writer is not None
             self._writer._commit(group)
@@ -66,6 +66,9 @@ class SteppedDatabase(Database):
     def die(self) -> None:
         """The process ends here: nothing is written any more."""
         self._disk.powered = False
+        for job in self.waiting:
+            job.answer.cancel()
+        self.waiting = []
         connection, self._connection = self._connection, None
         if connection is not None:
             try:

@@ -12,6 +12,7 @@ import msgspec
 from backstay.core.clock import Clock, CpuClock
 from backstay.core.control import Reply, Routes
 from backstay.core.errors import Fault
+from backstay.core.faults import ORIGIN_REFUSED
 from backstay.core.metrics_process import resident_bytes
 from backstay.core.process_errors import BAD_PROFILE, PROFILE_RUNS
 from backstay.core.web import Endpoint, Request, Response
@@ -77,6 +78,7 @@ class Profiles:
 
         def row(kind: str) -> Endpoint:
             async def handler(request: Request) -> Response:
+                refuse_pages(request.headers)
                 return await self.make(kind, wish_of(request.query))
 
             # Long: a client that goes away ends its profile.
@@ -117,6 +119,7 @@ class Profiles:
             sampler.start()
             await self._pass(start + seconds)
             took = self._clock.tick() - start
+            sampler.stop()
             return await asyncio.to_thread(sampler.finish, began, took)
         finally:
             sampler.stop()
@@ -157,6 +160,13 @@ class Profiles:
         name = f"{self._name}-{kind}.pb.gz"
         header = (b"content-disposition", f'attachment; filename="{name}"'.encode())
         return Response(body=content, content_type=_BINARY, headers=(header,))
+
+
+def refuse_pages(headers: Mapping[str, str]) -> None:
+    """A profile costs CPU, and any web page can make a browser fetch an address of this machine.
+    Raises CORE014 for what a browser says comes from another site's page."""
+    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
+        raise Fault(ORIGIN_REFUSED, origin=headers.get("referer", "another site")[:100])
 
 
 def wish_of(query: Mapping[str, Sequence[str]]) -> Wish:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from backstay.core.profiling.pprof import Frame, ProfileBuilder, ValueType
 
 _DEPTH = 100
-_LOOKED = 4
+LOOKED = 4
 
 # (module, function) → the reason, looked up from the innermost frame outwards; "" is any function.
 _REASONS: dict[tuple[str, str], str] = {
@@ -116,7 +116,7 @@ def named(code: CodeType, line: int, module: str) -> Frame:
 def waits(frames: Sequence[tuple[str, str]]) -> str:
     """The reason for which (module, function) pairs, innermost first, wait; "" when they do not
     look like waiting."""
-    for module, function in frames[:_LOOKED]:
+    for module, function in frames[:LOOKED]:
         names = [module, module.partition(".")[0]]
         for key in ((names[0], function), (names[0], ""), (names[1], "")):
             if key in _REASONS:

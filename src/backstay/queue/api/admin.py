@@ -27,14 +27,16 @@ from backstay.queue.api.wire import (
     pagination,
     task_page,
 )
-from backstay.queue.errors import BAD_QUERY, NOT_SUPPORTED
+from backstay.queue.errors import BAD_NUMBER, BAD_QUERY, NOT_SUPPORTED
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.model import ANY_TENANT, ENDED, QueueStats, State, TaskQuery
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.policies import Policies
 
 _ADMINS = (ADMIN,)
 _CLEANUP = 10_000
+_SLOWEST = 1e-4
 _DEAD: tuple[State, ...] = ("dead",)
 _PLAIN = b"text/plain; version=0.0.4"
 
@@ -49,9 +51,12 @@ _REFUSED: Sequence[tuple[str, str, str, str]] = (
 class Admin:
     """Handlers over one queue. `data` is the folder under which backups are made."""
 
-    def __init__(self, queue: Queue, bulk: Bulk, clock: Clock, data: Path) -> None:
+    def __init__(
+        self, queue: Queue, bulk: Bulk, policies: Policies, clock: Clock, data: Path
+    ) -> None:
         self._queue = queue
         self._bulk = bulk
+        self._policies = policies
         self._clock = clock
         self._data = data
 
@@ -152,8 +157,10 @@ class Admin:
     async def queue(self, request: Request) -> Response:
         command = request.params["command"]
         seen = await self._seen(request, command)
-        blank = QueueStats("", command, 0, 0, 0, 0)
-        return json_response(self._view(seen or [blank]))
+        if not seen:
+            held = await self._policies.of(tenant_served(request.ctx.principal), command)
+            seen = [QueueStats("", command, 0, 0, 0, 0, paused=held.paused)]
+        return json_response(self._view(seen))
 
     async def dead(self, request: Request, query: PageQuery) -> Response:
         tenant = tenant_served(request.ctx.principal)
@@ -171,6 +178,10 @@ class Admin:
         query = read_filter(body.filter, tenant_served(request.ctx.principal), _DEAD)
         _check_ended(query.states, ENDED - {"completed"})
         query = msgspec.structs.replace(query, command=request.params["command"])
+        if 0 < body.rate_per_second < _SLOWEST:
+            # The last of many would be due beyond the years that can be written.
+            rule = f"0, or at least {_SLOWEST:g}"
+            raise Fault(BAD_NUMBER, field="ratePerSecond", rule=rule, value=body.rate_per_second)
         done = await self._bulk.redrive(query, body.rate_per_second, body.limit)
         return json_response(Count(done.count, done.more))
 

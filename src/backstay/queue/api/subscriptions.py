@@ -1,6 +1,7 @@
 """Routes of those who want to be told of work instead of asking for it."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +30,7 @@ class SubscriptionBody(In, frozen=True):
     `ttlSeconds`, the server's for `minIntervalSeconds`. Only `fanout` is served."""
 
     callback_url: str
-    event_types: tuple[str, ...] = ()
+    event_types: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
     ttl_seconds: float = 0
     min_interval_seconds: float = 0
     delivery_mode: str = ""

@@ -168,7 +168,7 @@ class Workers:
 
     async def _leased(self, want: Want, wait_seconds: float, told: Told) -> Response | Later:
         """At once where there is work or no wish to wait: a client is watched only while it
-        waits (decision 16)."""
+        waits (decision 22)."""
         began = self._clock.tick()
         tasks = await self._queue.claim_now(want)
         wait = read_wait(wait_seconds)

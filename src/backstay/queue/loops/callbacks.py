@@ -28,8 +28,10 @@ from backstay.queue.store import Engine, Happened
 
 _log = structlog.get_logger("queue.callbacks")
 
-_MOST = 50
-_HELD = 1000
+_MOST = 100
+# In memory at once; a host that is fast may have a quarter of it.
+_HELD = 40_000
+_LOOKED_AT = 1000
 _MARGIN = 2.0
 _LONGEST_SLEEP = 5.0
 _FULL_PAUSE = 0.1
@@ -158,7 +160,7 @@ class Callbacks:
         if back <= _JUMP:
             return
         latest = self._clock.now() + max(self._hold, self._tries.cap)
-        waiting = await self._engine.deliveries(None, given_up=False, limit=_HELD)
+        waiting = await self._engine.deliveries(None, given_up=False, limit=_LOOKED_AT)
         for delivery in waiting:
             if delivery.due_at > latest:
                 # Counts as a try: there is no other way to move it, and none is lost by it.

@@ -6,14 +6,14 @@ again. After a silence the latest missed time makes a task, the others do not.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import structlog
 
 from backstay.core.clock import Clock, Ids, rfc3339
 from backstay.core.cron import CronError, cron
 from backstay.core.errors import Fault
-from backstay.queue.model import Create, Fire, OpResult, Periodic, Task
+from backstay.queue.model import Create, Fire, Periodic, Task
 from backstay.queue.store import Engine, Happened
 
 _log = structlog.get_logger("queue.cron")
@@ -21,20 +21,24 @@ _log = structlog.get_logger("queue.cron")
 # Fire times are wall times and sleeping is monotonic: a clock that jumps is met after this long.
 _LONGEST_SLEEP = 5.0
 _AT_ONCE = 100
+_PAUSE = 0.2
 # Servers whose clocks differ by less leave each other's fire times alone.
 _SKEW = 60.0
 
 
 class Cron:
-    """A Loop over the periodic tasks of all tenants."""
+    """A Loop over the periodic tasks of all tenants. `created` counts what it makes, by command."""
 
     name = "cron"
 
-    def __init__(self, engine: Engine, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, ids: Ids, created: Callable[[str], None]
+    ) -> None:
         self.wake = asyncio.Event()
         self._engine = engine
         self._clock = clock
         self._ids = ids
+        self._created = created
         engine.listen(self._happened)
 
     async def step(self) -> float | None:
@@ -43,13 +47,15 @@ class Cron:
         now, tick = self._clock.now(), self._clock.tick()
         running = [one for one in await self._engine.periodics(None) if not one.paused]
         fires = [fire for one in running if (fire := self._fire(one, now)) is not None]
+        moved = 0
         for start in range(0, len(fires), _AT_ONCE):
             part = fires[start : start + _AT_ONCE]
-            await self._apply(part, now)
+            moved += await self._apply(part, now)
         if fires:
-            return tick
-        left = min((one.next_at - now for one in running), default=_LONGEST_SLEEP)
-        return tick + min(max(left, 0.0), _LONGEST_SLEEP)
+            # Another server may have been first; a store that never moves must not make it spin.
+            return tick if moved else tick + _PAUSE
+        left = [one.next_at - now for one in running if one.next_at > now]
+        return tick + min([*left, _LONGEST_SLEEP])
 
     def _fire(self, one: Periodic, now: float) -> Fire | None:
         """What has to happen with it now, if anything."""
@@ -88,30 +94,31 @@ class Cron:
             key=one.key,
         )
 
-    async def _apply(self, fires: list[Fire], now: float) -> None:
+    async def _apply(self, fires: list[Fire], now: float) -> int:
+        """How many moved on."""
         results = await self._engine.apply(fires, now)
         for fire, result in zip(fires, results, strict=True):
             if isinstance(result, Fault):
                 await self._pass_over(fire, result, now)
-        _tell(zip(fires, results, strict=True))
+            elif isinstance(result, Task):
+                self._tell(fire, result)
+        return sum(result != 0 for result in results)
 
     async def _pass_over(self, fire: Fire, refused: Fault, now: float) -> None:
         """A time whose task is refused must not hold up the times after it."""
         _log.warning("periodic task refused", name=fire.name, error=refused.message)
         await self._engine.apply([Fire(fire.tenant, fire.name, fire.at, fire.next_at, None)], now)
 
+    def _tell(self, fire: Fire, made: Task) -> None:
+        self._created(made.command)
+        _log.info(
+            "periodic task fired",
+            name=fire.name,
+            command=made.command,
+            task_id=made.id,
+            at=rfc3339(fire.at),
+        )
+
     def _happened(self, happened: Happened) -> None:
         if happened.periodics:
             self.wake.set()
-
-
-def _tell(done: Iterable[tuple[Fire, OpResult]]) -> None:
-    for fire, result in done:
-        if isinstance(result, Task):
-            _log.info(
-                "periodic task fired",
-                name=fire.name,
-                command=result.command,
-                task_id=result.id,
-                at=rfc3339(fire.at),
-            )

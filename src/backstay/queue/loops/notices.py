@@ -24,7 +24,7 @@ _log = structlog.get_logger("queue.notices")
 CLAIM_URL = "/v1/codeq/tasks/claim"
 _QUEUES = 50
 _LOOK = 5.0
-_ROOM = Room(total=32, host=4, waiting=20)
+_ROOM = Room(total=32, host=4, waiting=20, most=20)
 
 Queue = tuple[str, str]
 
@@ -92,7 +92,12 @@ class Notices:
             await self.look()
         for queue in [queue for queue, at in self._news.items() if at <= tick][:_QUEUES]:
             del self._news[queue]
-            await self._tell(queue)
+            try:
+                await self._tell(queue)
+            except Exception:
+                # The store failed: not told, so it is still news.
+                self._news[queue] = tick
+                raise
         wishes = [self._look_at, *self._news.values()]
         look_again = self.lanes.start()
         return min(wishes if look_again is None else [*wishes, look_again])
@@ -127,10 +132,11 @@ class Notices:
             for one in cast("list[Subscription]", taken):
                 self._known[one.tenant, one.id] = one
                 self._add(_Notice(one, queue, depth))
-            # Another server told the rest of them.
+            # Another server told the rest of them. Whoever left meanwhile is no longer known.
             for one in free:
-                told = msgspec.structs.replace(self._known[one.tenant, one.id], notified_at=now)
-                self._known[one.tenant, one.id] = told
+                if (known := self._known.get((one.tenant, one.id))) is not None:
+                    told = msgspec.structs.replace(known, notified_at=now)
+                    self._known[one.tenant, one.id] = told
         waiting = [_silent_for(one, now) for one in wanting if one not in free]
         if waiting:
             self._news[queue] = self._clock.tick() + min(waiting)

@@ -4,7 +4,6 @@ Store, clock and ids come in. Tenants are judged before: `tenant` is one tenant,
 for whoever serves all.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import cast
@@ -15,7 +14,7 @@ import structlog
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
 from backstay.core.logs import debugs
-from backstay.queue.errors import DRAINING, RESULT_NOT_FOUND, TASK_NOT_FOUND
+from backstay.queue.errors import RESULT_NOT_FOUND, TASK_NOT_FOUND
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import (
     ALLOWED,
@@ -25,13 +24,11 @@ from backstay.queue.model import (
     Ack,
     Attempt,
     Cancel,
-    Claim,
     Create,
     Extend,
     Finish,
     Nack,
     Op,
-    OpResult,
     Page,
     QueueStats,
     Redrive,
@@ -39,11 +36,11 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
+from backstay.queue.service.claims import Claims, Want
 from backstay.queue.store import Engine, Happened
-from backstay.queue.waiting import Bells, Waiters, heard
+from backstay.queue.waiting import Bells, heard
 
 _log = structlog.get_logger("queue")
-_MOMENT = 0.01
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -72,28 +69,16 @@ class Verdict(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Want(msgspec.Struct, frozen=True):
-    """A claim as a worker makes it. `commands` empty means any."""
-
-    worker: str
-    tenant: str
-    commands: tuple[str, ...]
-    lease_seconds: float
-    count: int = 1
-
-
 class Queue:
     """The use cases over one engine."""
 
     def __init__(self, engine: Engine, clock: Clock, ids: Ids, metrics: QueueMetrics) -> None:
         self._engine = engine
         self._clock = clock
-        self._ids = ids
         self._metrics = metrics
-        self._waiters = Waiters()
+        self._claims = Claims(engine, clock, ids, metrics)
         self._bells = Bells()
         self._draining = False
-        self._returning: set[asyncio.Future[list[OpResult]]] = set()
         engine.listen(self._happened)
 
     # --- producers ---------------------------------------------------------------------------
@@ -162,35 +147,16 @@ class Queue:
     # --- workers -----------------------------------------------------------------------------
 
     async def claim(self, want: Want, wait: float = 0.0) -> list[Task]:
-        """Up to `count` tasks, leased; waits up to `wait` seconds for the first. When the caller
-        is cancelled meanwhile, a lease that was just made is given back."""
-        until = self._clock.tick() + wait
-        waiter = self._waiters.stand(want.commands, _tenants(want))
-        try:
-            while True:
-                waiter.hush()
-                tasks = await self._lease_or_return(want)
-                if tasks or not await heard(waiter.bell, self._clock, until):
-                    return tasks
-                if self._draining:
-                    return []
-        finally:
-            self._waiters.leave(waiter)
+        """See `Claims.wait`."""
+        return await self._claims.wait(want, wait)
 
     async def claim_now(self, want: Want) -> list[Task]:
-        """Up to `count` tasks, leased; an empty list when there are none now."""
-        self._refuse_while_draining()
-        [tasks] = await self._engine.apply([self._claim(want)], self._clock.now())
-        return self._claimed(want, tasks)
+        """See `Claims.now`."""
+        return await self._claims.now(want)
 
     async def handed(self, tasks: list[Task]) -> list[Task]:
-        """The same tasks after a moment; given back when the caller is cancelled in it."""
-        try:
-            await self._clock.sleep(self._clock.tick() + _MOMENT)
-        except asyncio.CancelledError:
-            self._give_back(tasks)
-            raise
-        return tasks
+        """See `Claims.handed`."""
+        return await self._claims.handed(tasks)
 
     async def extend(self, beat: Beat) -> Task:
         """A heartbeat: the lease ends `seconds` from now."""
@@ -280,16 +246,16 @@ class Queue:
 
     def waiting(self, command: str) -> int:
         """Claims that wait for this command now."""
-        return self._waiters.count(command)
+        return self._claims.waiting(command)
 
     def waited_for(self) -> set[str]:
         """Commands that somebody waits for by name."""
-        return self._waiters.commands()
+        return self._claims.waited_for()
 
     def drain(self) -> None:
         """Give up no work: waiting claims and readers are sent home, new claims refused."""
         self._draining = True
-        self._waiters.wake_all()
+        self._claims.drain()
         self._bells.ring_all()
 
     # --- inside ------------------------------------------------------------------------------
@@ -299,65 +265,6 @@ class Queue:
         if isinstance(result, Fault):
             raise result
         return cast("Task", result)
-
-    def _claim(self, want: Want) -> Claim:
-        return Claim(
-            want.worker,
-            tuple(self._ids.new() for _ in range(want.count)),
-            want.lease_seconds,
-            want.commands,
-            _tenants(want),
-            want.count,
-        )
-
-    async def _lease_or_return(self, want: Want) -> list[Task]:
-        self._refuse_while_draining()
-        claim = self._claim(want)
-        work = asyncio.ensure_future(self._engine.apply([claim], self._clock.now()))
-        try:
-            [tasks] = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # The client has gone while its lease was being made: nobody would work on it.
-            self._returning.add(work)
-            work.add_done_callback(self._hand_back)
-            raise
-        return self._claimed(want, tasks)
-
-    def _claimed(self, want: Want, result: OpResult) -> list[Task]:
-        if isinstance(result, Fault):
-            raise result
-        tasks = cast("list[Task]", result)
-        telling = debugs()
-        for task in tasks:
-            self._metrics.claimed(task)
-            if telling:
-                _log.debug(
-                    "task claimed",
-                    task_id=task.id,
-                    command=task.command,
-                    worker=want.worker,
-                    attempt=task.attempts,
-                )
-        return tasks
-
-    def _hand_back(self, work: "asyncio.Future[list[OpResult]]") -> None:
-        self._returning.discard(work)
-        if work.cancelled() or work.exception() is not None:
-            return
-        [tasks] = work.result()
-        if not isinstance(tasks, Fault):
-            self._give_back(cast("list[Task]", tasks))
-
-    def _give_back(self, tasks: Sequence[Task]) -> None:
-        ops = [Abandon(task.tenant, task.id, task.worker, task.lease_token) for task in tasks]
-        if ops:
-            returning = asyncio.ensure_future(self._engine.apply(ops, self._clock.now()))
-            self._returning.add(returning)
-            returning.add_done_callback(self._returning.discard)
-
-    def _refuse_while_draining(self) -> None:
-        if self._draining:
-            raise Fault(DRAINING)
 
     def _tell_ended(self, task: Task) -> None:
         status = "COMPLETED" if task.state == "completed" else "FAILED"
@@ -370,7 +277,7 @@ class Queue:
 
     def _happened(self, happened: Happened) -> None:
         for (tenant, command), count in happened.ready.items():
-            self._waiters.wake(tenant, command, count)
+            self._claims.wake(tenant, command, count)
         for id_ in happened.ended:
             self._bells.ring(("task", id_))
         for name in happened.replies:
@@ -387,10 +294,6 @@ class Queue:
                 attempt=lost.attempts,
                 state="dead" if lost.dead else "delayed",
             )
-
-
-def _tenants(want: Want) -> tuple[str, ...]:
-    return () if want.tenant == ANY_TENANT else (want.tenant,)
 
 
 def _extension(beat: Beat) -> Extend:

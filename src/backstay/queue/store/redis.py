@@ -18,27 +18,17 @@ from backstay.core.errors import Fault
 from backstay.core.sqlite import Stats
 from backstay.queue.errors import NEWER_STORE, STORE_BACKUP, TASK_NOT_FOUND
 from backstay.queue.model import (
-    Abandon,
     Attempt,
-    Cancel,
     Claim,
-    Create,
     Delivery,
-    Extend,
-    Finish,
-    Fire,
     Inconsistency,
-    Nack,
     Op,
     OpResult,
     Page,
     Periodic,
     Policy,
     QueueStats,
-    Redrive,
-    Reschedule,
     Rules,
-    SetPolicy,
     SettleDelivery,
     Subscription,
     Task,
@@ -49,18 +39,17 @@ from backstay.queue.store.lua import AUDIT
 from backstay.queue.store.redis_address import RedisStore
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
+    CLOCK,
     PERIODICS,
     PREFIX,
     SCHEMA,
     SCHEMA_VERSION,
-    SERVERS,
     SUBSCRIPTIONS,
     command_of,
-    split_id,
     tag_of,
 )
 from backstay.queue.store.redis_link import Link, LostError
-from backstay.queue.store.redis_ops import Asked, asked, claim
+from backstay.queue.store.redis_ops import Asked, asked, claim, home, makes
 from backstay.queue.store.redis_reads import (
     AUDITS,
     inconsistencies,
@@ -191,7 +180,7 @@ class RedisEngine:
 
     async def touch(self) -> None:
         """A real write, as durable as the store makes any."""
-        await _faults(self._link.ask("ZADD", SERVERS, f"{self._leases.now():.6f}", "touch"))
+        await _faults(self._link.ask("HSET", CLOCK, "touched", f"{self._leases.now():.6f}"))
 
     def doubts(self) -> tuple[str, ...]:
         """Settings of the store that can cost accepted tasks, as found at the start."""
@@ -248,7 +237,7 @@ class RedisEngine:
     async def _run(
         self, groups: dict[str, list[int]], ops: Sequence[Op], results: list[Any], now: float
     ) -> None:
-        new = [tag for tag, places in groups.items() if any(_makes(ops[at]) for at in places)]
+        new = [tag for tag, places in groups.items() if any(makes(ops[at]) for at in places)]
         if new:
             await self._watch.register(new)
         failures: list[Exception] = []
@@ -314,28 +303,6 @@ class RedisEngine:
                     if str(position) == "0":
                         break
         return found
-
-
-def home(op: Op) -> str | None:
-    """The tag of the one command an operation is for; empty when its task id is none of ours, None
-    when it is for several."""
-    match op:
-        case Create(command=command):
-            return tag_of(command)
-        case Claim(commands=(command,)):
-            return tag_of(command)
-        case SetPolicy(policy=policy):
-            return tag_of(policy.command)
-        case Extend() | Finish() | Nack() | Abandon() | Cancel() | Redrive() | Reschedule():
-            return split_id(op.id)[1]
-        case SettleDelivery():
-            return split_id(op.id)[1]
-        case _:
-            return None
-
-
-def _makes(op: Op) -> bool:
-    return isinstance(op, Create | SetPolicy | Fire)
 
 
 def periodic_of(raw: bytes) -> Periodic:

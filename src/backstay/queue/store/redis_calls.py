@@ -16,7 +16,7 @@ import structlog
 from backstay.core.clock import Clock, Dice
 from backstay.core.errors import Fault
 from backstay.queue.errors import STORE_UNREACHABLE
-from backstay.queue.model import Rules
+from backstay.queue.model import Claim, Move, Purge, Rules
 from backstay.queue.store.lua import APPLY, Script
 from backstay.queue.store.redis_layout import CHANNEL, command_of, keys_of
 from backstay.queue.store.redis_link import Link, LostError
@@ -26,7 +26,7 @@ from backstay.queue.store.redis_time import LeaseClock
 _log = structlog.get_logger("queue.redis")
 
 LARGEST_CALL = 400
-"""Operations in one call: a few milliseconds of a server that does nothing else meanwhile."""
+"""Tasks touched in one call: some ten milliseconds of a store that does nothing else meanwhile."""
 PAUSES = (0.05, 0.2, 0.5)
 """Seconds before each further try of a call whose answer was lost."""
 
@@ -161,9 +161,10 @@ class _Lane:
         """The first ones, whole callers only."""
         size, count = 0, 0
         for asked, _ in self.waiting:
-            if count and size + len(asked) > LARGEST_CALL:
+            weight = sum(map(_weight, asked))
+            if count and size + weight > LARGEST_CALL:
                 break
-            size, count = size + len(asked), count + 1
+            size, count = size + weight, count + 1
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
 
@@ -171,6 +172,17 @@ class _Lane:
         for _, done in self.waiting:
             _fail(done, failure)
         self.waiting = []
+
+
+def _weight(one: Asked) -> int:
+    """How many tasks an operation touches at most."""
+    match one.op:
+        case Claim(count=count):
+            return count
+        case Move(limit=limit) | Purge(limit=limit):
+            return limit
+        case _:
+            return 1
 
 
 def _fail(done: "asyncio.Future[list[Any]]", failure: BaseException) -> None:

@@ -44,7 +44,8 @@ KEYS = (
 COMMANDS = f"{PREFIX}:commands"
 """Sorted set of all commands there are keys of; its score is when one was last used."""
 CLOCK = f"{PREFIX}:clock"
-"""Hash: by how much the store's clock has jumped, and the newest time that was told."""
+"""Hash: by how much the store's clock has jumped, the newest time that was told, and when a health
+check last wrote."""
 SERVERS = f"{PREFIX}:servers"
 """Sorted set of the servers on this store; its score is when each was last heard of."""
 SUBSCRIPTIONS = f"{PREFIX}:subscriptions"

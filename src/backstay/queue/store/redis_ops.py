@@ -44,7 +44,7 @@ from backstay.queue.model import (
     Task,
 )
 from backstay.queue.store import Expired, Happened
-from backstay.queue.store.redis_layout import SEPARATOR, full_id, split_id, task_of
+from backstay.queue.store.redis_layout import SEPARATOR, full_id, split_id, tag_of, task_of
 
 CREATED, ONE, LIST, COUNT, REFUSED, OTHERS = range(6)
 Wire = list[Any]
@@ -170,6 +170,32 @@ def asked(op: Op, now: float, stamp: int, arguments: Wire | None = None) -> Aske
     if isinstance(op, Fire) and op.task is not None:
         wire[-1][1:3] = [now, stamp]
     return Asked(op, wire, now)
+
+
+# --- where it goes ---------------------------------------------------------------------------
+
+
+def home(op: Op) -> str | None:
+    """The tag of the one command an operation is for; empty when its task id is none of ours, None
+    when it is for several."""
+    match op:
+        case Create(command=command):
+            return tag_of(command)
+        case Claim(commands=(command,)):
+            return tag_of(command)
+        case SetPolicy(policy=policy):
+            return tag_of(policy.command)
+        case Extend() | Finish() | Nack() | Abandon() | Cancel() | Redrive() | Reschedule():
+            return split_id(op.id)[1]
+        case SettleDelivery():
+            return split_id(op.id)[1]
+        case _:
+            return None
+
+
+def makes(op: Op) -> bool:
+    """Whether it may be the first of its command in the store."""
+    return isinstance(op, Create | SetPolicy | Fire)
 
 
 # --- answers ---------------------------------------------------------------------------------

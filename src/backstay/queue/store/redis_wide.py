@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 
 from backstay.core.clock import Clock
-from backstay.core.errors import Fault
-from backstay.queue.errors import TASK_NOT_FOUND
 from backstay.queue.model import (
     Ack,
     Claim,
@@ -192,7 +190,7 @@ class Wide:
         if tag is None:
             return 0
         if op.task is not None and tag_of(op.task.command) != tag.decode():
-            return Fault(TASK_NOT_FOUND, id=op.task.id)
+            return 0  # it was given another command since it was looked at
         result: OpResult = await self._one(tag.decode(), op, now)
         return result
 

@@ -31,6 +31,7 @@ from backstay.queue.store.sqlite_audit import audit
 from backstay.queue.store.sqlite_bounds import Bounds
 from backstay.queue.store.sqlite_commits import Call, Commits
 from backstay.queue.store.sqlite_operations import apply
+from backstay.queue.store.sqlite_pages import read_page
 from backstay.queue.store.sqlite_rows import Queues
 from backstay.queue.store.sqlite_step import Known, Step
 from backstay.queue.store.turns import Turns
@@ -66,6 +67,7 @@ class SqliteEngine:
     async def open(self) -> None:
         """Raises a Fault (CORE010, CORE040 to CORE048) naming the file."""
         await self._db.open()
+        self._commits = Commits(self._db, self._run, self._tell)
         await self._db.write(self._adopt)
 
     def listen(self, tell: Listener) -> None:
@@ -87,7 +89,7 @@ class SqliteEngine:
         return row.task if row else None
 
     async def page(self, query: TaskQuery) -> Page[Task]:
-        return await self._db.read(lambda db: reads.read_page(db, self._known.queues, query))
+        return await self._db.read(lambda db: read_page(db, self._known.queues, query))
 
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._db.read(

@@ -1,32 +1,24 @@
-"""Questions to the SQLite store that change nothing: pages, depths, histories."""
+"""Questions to the SQLite store that change nothing: a task, histories, depths, small tables."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
-from backstay.core.errors import Fault
-from backstay.queue.errors import BAD_QUERY
 from backstay.queue.model import (
     ANY_TENANT,
     Attempt,
     Delivery,
-    Page,
     Periodic,
     Policy,
     QueueStats,
-    State,
     Subscription,
-    Task,
-    TaskQuery,
 )
-from backstay.queue.store.sql import COLUMNS, SQL
+from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_beside import read_delivery
 from backstay.queue.store.sqlite_operations import last_outcome
-from backstay.queue.store.sqlite_rows import CODES, STATES, Queues, Row
-
-Values = list[str | int | float]
+from backstay.queue.store.sqlite_rows import Queues, Row
 
 _COUNTS = ("ready", "aside", "delayed", "leased", "dead")
 
@@ -54,108 +46,6 @@ def read_attempts(db: apsw.Connection, queues: Queues, tenant: str, id: str) -> 
     error = "" if outcome == "leased" else task.error
     number = past[-1].number + 1 if past else 1
     return [*past, Attempt(number, task.worker, task.claimed_at, task.ended_at, outcome, error)]
-
-
-def read_page(db: apsw.Connection, queues: Queues, query: TaskQuery) -> Page[Task]:
-    """Raises QUEUE018 for a cursor that no page gave."""
-    sql, values = page_sql(query)
-    rows = [queues.read(found) for found in db.execute(sql, values)]
-    shown = rows[: query.limit]
-    more = len(rows) > query.limit
-    return Page([row.task for row in shown], _cursor(query, shown[-1]) if more else "")
-
-
-class _Where(NamedTuple):
-    conditions: list[str]
-    values: Values
-
-    def add(self, condition: str, *values: str | float) -> None:
-        self.conditions.append(condition)
-        self.values.extend(values)
-
-
-def page_sql(query: TaskQuery) -> tuple[str, Values]:
-    """The statement of a page, and what is bound to it."""
-    where = _Where([], [])
-    source = "task t"
-    if query.tag:
-        source = "tag g CROSS JOIN task t USING (seq)"
-        where.add("g.name = ?", query.tag)
-    _of_queue(where, query)
-    _of_task(where, query)
-    _after(where, query)
-    place = ("t.ended_at", "t.seq") if query.reply_to else ("g.seq" if query.tag else "t.seq",)
-    down = " DESC" if query.newest_first else ""
-    order = ", ".join(column + down for column in place)
-    # Every part is a constant of this file; what somebody sent is bound.
-    sql = (
-        f"SELECT {COLUMNS} FROM {source} WHERE {' AND '.join(where.conditions or ['t.seq > 0'])}"  # noqa: S608
-        f" ORDER BY {order} LIMIT ?"
-    )
-    return sql, [*where.values, query.limit + 1]
-
-
-def _of_queue(where: _Where, query: TaskQuery) -> None:
-    if query.tenant is not None and query.command:
-        where.add(
-            "t.queue = (SELECT q.id FROM queue q WHERE q.command = ? AND q.tenant = ?)",
-            query.command,
-            query.tenant,
-        )
-    elif query.command:
-        where.add("t.queue IN (SELECT q.id FROM queue q WHERE q.command = ?)", query.command)
-    elif query.tenant is not None:
-        where.add("t.queue IN (SELECT q.id FROM queue q WHERE q.tenant = ?)", query.tenant)
-
-
-def _of_task(where: _Where, query: TaskQuery) -> None:
-    # Literals, where a partial index must be recognised.
-    if query.reply_to:
-        where.add("t.unacked = 1 AND t.reply_to = ?", query.reply_to)
-    if query.states:
-        where.add(_in_states(query.states))
-    if query.key:
-        where.add("t.key = ? AND t.key <> ''", query.key)
-    if query.worker:
-        where.add("t.worker = ?", query.worker)
-    if query.created_after:
-        where.add("t.created_at > ?", query.created_after)
-    if query.created_before:
-        where.add("t.created_at < ?", query.created_before)
-
-
-def _in_states(states: tuple[State, ...]) -> str:
-    codes = sorted(code for code, state in enumerate(STATES) if state in states)
-    if codes == [CODES["dead"]]:
-        return f"t.state = {codes[0]}"
-    return f"t.state IN ({', '.join(map(str, codes))})"
-
-
-def _after(where: _Where, query: TaskQuery) -> None:
-    if not query.after:
-        return
-    then = "<" if query.newest_first else ">"
-    try:
-        if query.reply_to:
-            ended, _, seq = query.after.partition(":")
-            where.add(f"(t.ended_at, t.seq) {then} (?, ?)", float(ended), _seq(seq))
-        else:
-            where.add(f"{'g' if query.tag else 't'}.seq {then} ?", _seq(query.after))
-    except ValueError as bad:
-        raise Fault(
-            BAD_QUERY, name="cursor", value=query.after[:40], rule="the next_cursor of another page"
-        ) from bad
-
-
-def _seq(text: str) -> int:
-    seq = int(text)
-    if not 0 <= seq < 2**63:
-        raise ValueError(text)
-    return seq
-
-
-def _cursor(query: TaskQuery, row: Row) -> str:
-    return f"{row.task.ended_at!r}:{row.seq}" if query.reply_to else str(row.seq)
 
 
 # --- queues ----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ STATES: tuple[State, ...] = (
 
 CODES: Mapping[State, int] = {state: code for code, state in enumerate(STATES[:7])}
 
-INLINE = 256
+INLINE = 800
 """Bodies up to so many characters lie in the row that each step rewrites; others in a table of
 their own, written once."""
 

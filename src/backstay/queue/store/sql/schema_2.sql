@@ -67,7 +67,8 @@ CREATE INDEX task_ready   ON task (queue, priority DESC, due_at, seq)      WHERE
 CREATE INDEX task_aside   ON task (queue, key, priority DESC, due_at, seq) WHERE state = 7;
 CREATE INDEX task_due     ON task (due_at, queue)                          WHERE state = 1;
 CREATE INDEX task_leased  ON task (lease_tick, queue)                      WHERE state = 2;
-CREATE INDEX task_dead    ON task (queue, seq)                             WHERE state = 5;
+CREATE INDEX task_queue   ON task (queue, seq);
+CREATE INDEX task_over    ON task (queue, state, seq)          WHERE state BETWEEN 3 AND 6;
 CREATE INDEX task_ended   ON task (ended_at)              WHERE state BETWEEN 3 AND 6 AND unacked = 0;
 CREATE INDEX task_unread  ON task (reply_to, ended_at, seq)                WHERE unacked = 1;
 CREATE INDEX task_key     ON task (key, queue, state)                      WHERE key <> '';

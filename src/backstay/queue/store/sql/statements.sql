@@ -241,7 +241,11 @@ SELECT queue, count(*), 0.0 FROM task INDEXED BY task_due WHERE state = 1 GROUP 
 SELECT queue, count(*), 0.0 FROM task INDEXED BY task_leased WHERE state = 2 GROUP BY queue
 
 -- name: count_dead
-SELECT queue, count(*), 0.0 FROM task WHERE state = 5 GROUP BY queue
+SELECT * FROM (
+  SELECT q.id, (SELECT count(*) FROM task t INDEXED BY task_over WHERE t.queue = q.id
+    AND t.state = 5 AND t.state BETWEEN 3 AND 6) AS dead, 0.0
+  FROM queue q)
+WHERE dead > 0
 
 -- name: audit_no_payload
 SELECT t.seq, t.id FROM task t LEFT JOIN payload p USING (seq)

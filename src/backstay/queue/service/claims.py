@@ -1,0 +1,156 @@
+"""Leases for workers: at once, or as soon as there is work. Waiting claims are woken, never polled;
+a lease that was made for a client that has left is given back (decision 6).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+import structlog
+
+from backstay.core.clock import Clock, Ids
+from backstay.core.errors import Fault
+from backstay.core.logs import debugs
+from backstay.queue.errors import DRAINING
+from backstay.queue.metrics import QueueMetrics
+from backstay.queue.model import ANY_TENANT, Abandon, Claim, OpResult, Task
+from backstay.queue.store import Engine
+from backstay.queue.waiting import Waiters, heard
+
+_log = structlog.get_logger("queue")
+_MOMENT = 0.01
+
+
+class Want(msgspec.Struct, frozen=True):
+    """A claim as a worker makes it. `commands` empty means any."""
+
+    worker: str
+    tenant: str
+    commands: tuple[str, ...]
+    lease_seconds: float
+    count: int = 1
+
+
+class Claims:
+    """The registry of those who wait, over one engine."""
+
+    def __init__(self, engine: Engine, clock: Clock, ids: Ids, metrics: QueueMetrics) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._waiters = Waiters()
+        self._draining = False
+        self._returning: set[asyncio.Future[list[OpResult]]] = set()
+
+    async def now(self, want: Want) -> list[Task]:
+        """Up to `count` tasks, leased; an empty list when there are none now. Raises QUEUE019."""
+        self._refuse_while_draining()
+        [tasks] = await self._engine.apply([self._claim(want)], self._clock.now())
+        return self._claimed(want, tasks)
+
+    async def wait(self, want: Want, seconds: float) -> list[Task]:
+        """Up to `count` tasks, leased; waits up to `seconds` for the first. When the caller is
+        cancelled meanwhile, a lease that was just made is given back. Raises QUEUE019."""
+        until = self._clock.tick() + seconds
+        waiter = self._waiters.stand(want.commands, _tenants(want))
+        try:
+            while True:
+                waiter.hush()
+                tasks = await self._lease_or_return(want)
+                if tasks or not await heard(waiter.bell, self._clock, until):
+                    return tasks
+                if self._draining:
+                    return []
+        finally:
+            self._waiters.leave(waiter)
+
+    async def handed(self, tasks: list[Task]) -> list[Task]:
+        """The same tasks after a moment; given back when the caller is cancelled in it."""
+        try:
+            await self._clock.sleep(self._clock.tick() + _MOMENT)
+        except asyncio.CancelledError:
+            self._give_back(tasks)
+            raise
+        return tasks
+
+    def wake(self, tenant: str, command: str, count: int) -> None:
+        """So many tasks of this queue became ready."""
+        self._waiters.wake(tenant, command, count)
+
+    def waiting(self, command: str) -> int:
+        """Claims that wait for this command now."""
+        return self._waiters.count(command)
+
+    def waited_for(self) -> set[str]:
+        """Commands that somebody waits for by name."""
+        return self._waiters.commands()
+
+    def drain(self) -> None:
+        """Send everybody home and refuse new claims."""
+        self._draining = True
+        self._waiters.wake_all()
+
+    def _claim(self, want: Want) -> Claim:
+        return Claim(
+            want.worker,
+            tuple(self._ids.new() for _ in range(want.count)),
+            want.lease_seconds,
+            want.commands,
+            _tenants(want),
+            want.count,
+        )
+
+    async def _lease_or_return(self, want: Want) -> list[Task]:
+        self._refuse_while_draining()
+        claim = self._claim(want)
+        work = asyncio.ensure_future(self._engine.apply([claim], self._clock.now()))
+        try:
+            [tasks] = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The client has gone while its lease was being made: nobody would work on it.
+            self._returning.add(work)
+            work.add_done_callback(self._hand_back)
+            raise
+        return self._claimed(want, tasks)
+
+    def _claimed(self, want: Want, result: OpResult) -> list[Task]:
+        if isinstance(result, Fault):
+            raise result
+        tasks = cast("list[Task]", result)
+        telling = debugs()
+        for task in tasks:
+            self._metrics.claimed(task)
+            if telling:
+                _log.debug(
+                    "task claimed",
+                    task_id=task.id,
+                    command=task.command,
+                    worker=want.worker,
+                    attempt=task.attempts,
+                )
+        return tasks
+
+    def _hand_back(self, work: "asyncio.Future[list[OpResult]]") -> None:
+        self._returning.discard(work)
+        if work.cancelled() or work.exception() is not None:
+            return
+        [tasks] = work.result()
+        if not isinstance(tasks, Fault):
+            self._give_back(cast("list[Task]", tasks))
+
+    def _give_back(self, tasks: Sequence[Task]) -> None:
+        ops = [Abandon(task.tenant, task.id, task.worker, task.lease_token) for task in tasks]
+        if ops:
+            returning = asyncio.ensure_future(self._engine.apply(ops, self._clock.now()))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+
+    def _refuse_while_draining(self) -> None:
+        if self._draining:
+            raise Fault(DRAINING)
+
+
+def _tenants(want: Want) -> tuple[str, ...]:
+    return () if want.tenant == ANY_TENANT else (want.tenant,)

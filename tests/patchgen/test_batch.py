@@ -1,0 +1,158 @@
+"""`patchgen batch`: killed anywhere and run again, its packages are all there, whole, and once."""
+
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.patchgen.support import BIN, PATIENCE, patchgen, text_of
+
+from backstay.patchgen.render import render
+from backstay.patchgen.validate import require
+
+COUNT = 600
+
+
+def intents(path: Path, count: int = COUNT) -> list[str]:
+    """The names of the packages that belong to the written intents."""
+    texts = [
+        text_of(target=f"app-{n % 50}", replicas=n % 101, reason=f"n{n}") for n in range(count)
+    ]
+    path.write_bytes(b"\n".join(texts))
+    return sorted(render(require(text)).name for text in texts)
+
+
+def check(out: Path, expected: list[str]) -> None:
+    assert sorted(os.listdir(out)) == expected  # noqa: PTH208
+    for name in expected:
+        intent = require_of(out / name)
+        assert intent == name
+
+
+def require_of(folder: Path) -> str:
+    """The name that the folder's own content gives it."""
+    from backstay.patchgen.packages import verify
+
+    return verify(folder).name
+
+
+def kill_once(words: list[str], after: float) -> bool:
+    """Start, kill -9 after so many seconds; whether it was still at work."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        timer = threading.Timer(after, process.kill)
+        timer.start()
+        code = process.wait(PATIENCE)
+        timer.cancel()
+    return code == -9
+
+
+def test_kill_9_at_20_moments_and_again_leaves_every_package_whole_and_once(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    out.mkdir()
+    expected = intents(source)
+    words = [
+        str(BIN / "patchgen"),
+        "batch",
+        str(source),
+        "-output",
+        str(out),
+        "--group",
+        "8",
+        "--durability",
+        "process",
+    ]
+    chance = random.Random(7)
+    killed = 0
+    for _ in range(200):
+        before = len(os.listdir(out))  # noqa: PTH208
+        killed += kill_once(words, chance.uniform(0.08, 0.35))
+        seen = [name for name in os.listdir(out) if not name.startswith(".")]  # noqa: PTH208
+        # What has a name is whole at every moment, also right after the kill.
+        for name in chance.sample(seen, min(5, len(seen))):
+            assert require_of(out / name) == name
+        if killed == 20:
+            break
+        if before == len(expected):
+            for name in expected:
+                subprocess.run(["rm", "-r", out / name], check=True)
+    assert killed == 20
+    done = patchgen(
+        "batch", str(source), "-output", str(out), "--durability", "process", "--format", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["counts"]
+    assert told["written"] + told["unchanged"] == COUNT
+    check(out, expected)
+
+
+@pytest.mark.slow
+def test_hundreds_of_kills(tmp_path: Path, torture_seconds: float, chance: random.Random) -> None:
+    ends = time.monotonic() + torture_seconds
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    out.mkdir()
+    expected = intents(source, 3000)
+    words = [str(BIN / "patchgen"), "batch", str(source), "-output", str(out), "--group", "16"]
+    while time.monotonic() < ends:
+        kill_once(words, chance.uniform(0.05, 1.0))
+        seen = [name for name in os.listdir(out) if not name.startswith(".")]  # noqa: PTH208
+        for name in chance.sample(seen, min(20, len(seen))):
+            assert require_of(out / name) == name
+        for name in chance.sample(seen, len(seen) // 3):
+            subprocess.run(["rm", "-r", out / name], check=True)
+    assert patchgen("batch", str(source), "-output", str(out)).returncode == 0
+    check(out, expected)
+
+
+def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
+    peaks = []
+    for count in (500, 5000):
+        source, out = tmp_path / f"{count}.jsonl", tmp_path / f"out-{count}"
+        out.mkdir()
+        intents(source, count)
+        script = (
+            "import resource, sys; from backstay.cli.patchgen import command\n"
+            "command.main(sys.argv[1:], standalone_mode=False)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        )
+        done = subprocess.run(
+            [BIN / "python", "-c", script, "batch", source, "-output", out, "--dry-run"],
+            capture_output=True, text=True, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+        assert f"{count} planned" in done.stdout
+        peaks.append(int(done.stdout.split()[-1]) / 1024)
+    assert peaks[1] < 150
+    assert peaks[1] < peaks[0] + 20
+
+
+def test_every_kind_of_input_and_every_failure_with_its_place(tmp_path: Path) -> None:
+    out, folder = tmp_path / "out", tmp_path / "folder"
+    out.mkdir()
+    folder.mkdir()
+    (folder / "b.json").write_bytes(text_of(target="from-folder"))
+    (folder / ".hidden.json").write_text("{")
+    (folder / "link.json").symlink_to("/etc/passwd")
+    (tmp_path / "one.json").write_bytes(text_of(target="one"))
+    lines = [text_of(target="line"), b"", b"{", b"x" * 1_100_000, text_of(target="last")]
+    (tmp_path / "in.ndjson").write_bytes(b"\r\n".join(lines))
+    given = [folder, tmp_path / "one.json", tmp_path / "in.ndjson", "-", tmp_path / "absent.json"]
+    done = patchgen(
+        "batch", *map(str, given), "-output", str(out), text=text_of(target="stdin").decode() + "\n"
+    )
+    assert done.returncode == 1
+    targets = sorted(name.partition("-scaling")[0] for name in os.listdir(out))  # noqa: PTH208
+    assert targets == ["from-folder", "last", "line", "one", "stdin"]
+    assert "in.ndjson:3: invalid JSON: unexpected end" in done.stderr
+    assert "in.ndjson:4: intent too large" in done.stderr
+    assert "absent.json: error PATCH077" in done.stderr
+    assert "8 intents: 5 written, 0 unchanged, 3 failed" in done.stdout
+
+
+def test_a_disk_that_refuses_fails_each_of_them(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(text_of() + b"\n" + text_of(replicas=4))
+    done = patchgen("batch", str(tmp_path / "in.jsonl"), "-output", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "PATCH060" in done.stderr

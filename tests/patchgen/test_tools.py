@@ -1,0 +1,199 @@
+"""Packages in the hands of those who consume them: kustomize, kubectl, kpt, the Kubernetes schemas."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.patchgen.support import BIN, NAMES, intent, intents, writer
+from tests.servers.require import absent
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+from backstay.patchgen import krm
+from backstay.patchgen.model import Intent
+from backstay.patchgen.render import render
+
+# Lines as long as a reason is; everything else as yamllint wants it by default.
+LINT = YamlLintConfig("extends: default\nrules:\n  line-length: disable\n")
+MANY = 100
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path=str(BIN))
+    if found is None:
+        absent(name, "kubectl comes with make test's own wheels; kpt from kpt.dev")
+    return found
+
+
+def run(*words: str | Path) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{words}: {done.stderr}{done.stdout}"
+    return done.stdout
+
+
+def base_of(made: Intent) -> dict[str, Any]:
+    """A workload as it is on a cluster, with another count."""
+    labels = {"app": "x"}
+    spec: dict[str, Any] = {
+        "replicas": 101,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "c", "image": "registry.example/c:1"}]},
+        },
+    }
+    if made.target_kind == "StatefulSet":
+        spec["serviceName"] = "x"
+    return {
+        "apiVersion": "apps/v1",
+        "kind": made.target_kind,
+        "metadata": {"name": made.target, "namespace": made.namespace},
+        "spec": spec,
+    }
+
+
+def place(folder: Path, made: Sequence[Intent]) -> list[Path]:
+    """The packages, and beside them `base` and `overlay` for all of them."""
+    placed = writer(folder).place([render(one) for one in made])
+    paths = [one.path for one in placed]  # type: ignore[union-attr]
+    base, overlay = folder / "base", folder / "overlay"
+    base.mkdir()
+    overlay.mkdir()
+    (base / "all.yaml").write_text("---\n".join(yaml.safe_dump(base_of(one)) for one in made))
+    (base / "kustomization.yaml").write_text("resources: [all.yaml]\n")
+    over = {"resources": ["../base"], "components": [f"../{path.name}/component" for path in paths]}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(over))
+    return paths
+
+
+def check_counts(objects: Sequence[dict[str, Any]], made: Sequence[Intent]) -> None:
+    found = {
+        (one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]): one["spec"][
+            "replicas"
+        ]
+        for one in objects
+    }
+    assert found == {(one.target_kind, one.namespace, one.target): one.replicas for one in made}
+
+
+def check_all(folder: Path, made: Sequence[Intent]) -> None:
+    """Every consumer takes every one of these packages. Their targets must differ."""
+    kubectl = tool("kubectl")
+    paths = place(folder, made)
+    alone = folder / "alone"
+    alone.mkdir()
+    (alone / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": [f"../{path.name}" for path in paths]})
+    )
+    check_counts(list(yaml.safe_load_all(run(kubectl, "kustomize", alone))), made)
+    merged = list(yaml.safe_load_all(run(kubectl, "kustomize", folder / "overlay")))
+    check_counts(merged, made)
+    for one in merged:
+        kubernetes_validate.validate(one, "1.33", strict=True)
+    krm.validate_objects(merged)
+    for path in paths:
+        for file in (path / "Kptfile", *path.rglob("*.yaml")):
+            problems = list(linter.run(file.read_text(), LINT))
+            assert not problems, (file, problems)
+
+
+def distinct(made: Sequence[Intent]) -> list[Intent]:
+    return list({(one.target_kind, one.namespace, one.target): one for one in made}.values())
+
+
+@pytest.mark.peer
+@given(made=st.lists(intents(NAMES), min_size=MANY, max_size=MANY).map(distinct))
+@settings(
+    max_examples=1, deadline=None, phases=(Phase.generate,), derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+def test_a_hundred_packages_are_taken_by_kustomize_and_the_schemas(
+    tmp_path_factory: pytest.TempPathFactory, made: list[Intent]
+) -> None:
+    check_all(tmp_path_factory.mktemp("many"), made)
+
+
+@pytest.mark.slow
+@pytest.mark.peer
+@given(made=st.lists(intents(NAMES), min_size=MANY, max_size=MANY).map(distinct))
+@settings(
+    max_examples=15, deadline=None, phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+def test_a_thousand_packages_and_more(
+    tmp_path_factory: pytest.TempPathFactory, made: list[Intent]
+) -> None:
+    check_all(tmp_path_factory.mktemp("more"), made)
+
+
+@pytest.mark.slow
+@pytest.mark.peer
+@pytest.mark.timeout(900)
+@given(made=intents(NAMES))
+@settings(
+    max_examples=1000, deadline=None, phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+def test_a_thousand_one_by_one_through_kustomize_and_patch(
+    tmp_path_factory: pytest.TempPathFactory, made: Intent
+) -> None:
+    one_by_one(tmp_path_factory.mktemp("one"), made)
+
+
+def one_by_one(folder: Path, made: Intent) -> None:
+    kubectl = tool("kubectl")
+    [path] = place(folder, [made])
+    check_counts([yaml.safe_load(run(kubectl, "kustomize", path))], [made])
+    merged = json.loads(
+        run(
+            kubectl, "patch", "--local", "-f", folder / "base" / "all.yaml", "--type=strategic",
+            "--patch-file", path / "scaling-patch.yaml", "-o", "json",
+        )
+    )  # fmt: skip
+    check_counts([merged], [made])
+    assert merged["spec"]["template"] == base_of(made)["spec"]["template"]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+@pytest.mark.parametrize("replicas", [0, 1, 100])
+def test_kubectl_patch_changes_the_count_and_nothing_else(
+    tmp_path: Path, kind: str, replicas: int
+) -> None:
+    made = intent(target_kind=kind, replicas=replicas, reason='x: "y"\n--- &a *b {{ }}\u2028😀')
+    one_by_one(tmp_path, made)
+
+
+@pytest.mark.peer
+def test_a_target_that_is_not_in_the_base_is_an_error_not_a_silence(tmp_path: Path) -> None:
+    kubectl = tool("kubectl")
+    place(tmp_path, [intent()])
+    other = base_of(intent(target="other"))
+    (tmp_path / "base" / "all.yaml").write_text(yaml.safe_dump(other))
+    done = subprocess.run(
+        [kubectl, "kustomize", tmp_path / "overlay"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "test" in done.stderr
+
+
+@pytest.mark.peer
+def test_kpt_takes_packages(tmp_path: Path) -> None:
+    kpt = tool("kpt")
+    made = [intent(target=f"app-{n}", reason='é: "x"\nsecond') for n in range(3)]
+    for path in place(tmp_path, made):
+        tree = run(kpt, "pkg", "tree", path)
+        assert f"Kptfile {path.name}" in tree
+        assert "[scaling-patch.yaml]  Deployment default/" in tree
+        before = (path / "scaling-patch.yaml").read_text()
+        run(kpt, "fn", "render", path)
+        after = (path / "scaling-patch.yaml").read_text()
+        assert yaml.safe_load(after) == yaml.safe_load(before)
