@@ -19,7 +19,7 @@ CHART = Path(__file__).parents[2] / "helm" / "codeq"
 Object = dict[str, Any]
 
 
-class HelmRefused(Exception):
+class HelmRefusedError(Exception):
     """What Helm said when it did not render."""
 
 
@@ -32,7 +32,7 @@ def lint(values: Object) -> Object:
 
 def template(values: Object) -> list[Object]:
     """The objects of the rendered chart, after the check against values.schema.json. Raises
-    HelmRefused with Helm's words."""
+    HelmRefusedError with Helm's words."""
     files: dict[str, str] = json.loads(_run("template", values))
     manifests = [text for name, text in files.items() if name.endswith(".yaml")]
     documents = [one for text in manifests for one in yaml.safe_load_all(text)]
@@ -49,7 +49,7 @@ def _run(what: str, values: Object) -> str:
         command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
     )
     if done.returncode != 0:
-        raise HelmRefused(done.stdout.strip() or done.stderr.strip()[-2000:])
+        raise HelmRefusedError(done.stdout.strip() or done.stderr.strip()[-2000:])
     return done.stdout
 
 

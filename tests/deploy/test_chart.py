@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from tests.deploy import helm
-from tests.deploy.helm import HelmRefused, Object, template
+from tests.deploy.helm import HelmRefusedError, Object, template
 from tests.queue.support import SERVER, Server, run_codeq, serving
 from tests.servers.issuer import JwksIssuer
 
@@ -172,7 +172,7 @@ def test_several_replicas_may_be_drained_one_by_one() -> None:
     ],
 )
 def test_what_could_only_crash_is_refused_before_it_is_installed(values: Object, says: str) -> None:
-    with pytest.raises(HelmRefused, match=says):
+    with pytest.raises(HelmRefusedError, match=says):
         template(values)
 
 
@@ -184,7 +184,7 @@ def test_every_key_of_the_default_values_is_one_that_the_server_knows() -> None:
 
 
 @pytest.mark.seed("Q38", "Q39")
-def test_Q38_the_rendered_settings_start_a_server_that_judges_tokens(
+def test_the_rendered_settings_start_a_server_that_judges_tokens(
     tmp_path: Path, jwks_issuer: JwksIssuer
 ) -> None:
     given = {
