@@ -1,6 +1,8 @@
 """Nothing answers on the address: another program has the port, or nothing was started."""
 
 import asyncio
+import contextlib
+import socket
 from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
@@ -23,7 +25,9 @@ async def _look_for_supervisor(target: Target) -> Evidence:
     if pid is not None:
         return seen(_SUPERVISOR, "running", "pass", state, pid=pid, **facts)
     if not state:
-        return seen(_SUPERVISOR, "never", "fail", **facts)
+        # A server that was started by itself has no supervisor, and needs none.
+        alone = await asyncio.to_thread(_lone_servers, target)
+        return seen(_SUPERVISOR, "never", "skip" if alone else "fail", alone=alone, **facts)
     processes = state.get("processes") or {}
     phases = {str(process.get("state")) for process in processes.values()}
     ended = "gateway" if "gateway" in processes else next(iter(processes), "")
@@ -51,7 +55,8 @@ async def _look_at_port(target: Target) -> Evidence:
     try:
         reply = await fetch(f"{target.base_url}/health/live")
     except ConnectionRefusedError:
-        return seen(_PORT, "free", "fail", **facts)
+        alone = not read_state(target) and await asyncio.to_thread(_lone_servers, target)
+        return seen(_PORT, "free", "skip" if alone else "fail", **facts)
     except OSError as failure:
         said = str(failure) or type(failure).__name__
     except Exception as failure:  # noqa: BLE001 - whatever listens there does not speak HTTP
@@ -62,10 +67,23 @@ async def _look_at_port(target: Target) -> Evidence:
             reading = "another" if alone else "ours"
             return seen(_PORT, reading, "pass", reply.body, **facts)
         said = f"HTTP {reply.status}"
+        if not read_state(target) and await asyncio.to_thread(_lone_servers, target):
+            return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
+
+
+def _lone_servers(target: Target) -> list[str]:
+    """Processes of the data folder whose control sockets somebody listens to."""
+    found = []
+    for path in sorted(target.runtime.glob("*.ctl")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(0.3)
+            asking.connect(str(path))
+            found.append(path.stem)
+    return found
 
 
 SUPERVISOR = Probe(
