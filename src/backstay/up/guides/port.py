@@ -1,13 +1,19 @@
 """Nothing answers on the address: another program has the port, or nothing was started."""
 
 import asyncio
-import contextlib
-import socket
 from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import fetch, last_exit, pid_life, process_state, read_state, seen
+from backstay.core.probing import (
+    fetch,
+    last_exit,
+    lone_servers,
+    pid_life,
+    process_state,
+    read_state,
+    seen,
+)
 from backstay.up.owner import owner
 from backstay.up.ports import holder
 
@@ -26,7 +32,7 @@ async def _look_for_supervisor(target: Target) -> Evidence:
         return seen(_SUPERVISOR, "running", "pass", state, pid=pid, **facts)
     if not state:
         # A server that was started by itself has no supervisor, and needs none.
-        alone = await asyncio.to_thread(_lone_servers, target)
+        alone = await asyncio.to_thread(lone_servers, target)
         return seen(_SUPERVISOR, "never", "skip" if alone else "fail", alone=alone, **facts)
     processes = state.get("processes") or {}
     phases = {str(process.get("state")) for process in processes.values()}
@@ -55,7 +61,7 @@ async def _look_at_port(target: Target) -> Evidence:
     try:
         reply = await fetch(f"{target.base_url}/health/live")
     except ConnectionRefusedError:
-        alone = not read_state(target) and await asyncio.to_thread(_lone_servers, target)
+        alone = await asyncio.to_thread(lone_servers, target)
         return seen(_PORT, "free", "skip" if alone else "fail", **facts)
     except OSError as failure:
         said = str(failure) or type(failure).__name__
@@ -67,23 +73,12 @@ async def _look_at_port(target: Target) -> Evidence:
             reading = "another" if alone else "ours"
             return seen(_PORT, reading, "pass", reply.body, **facts)
         said = f"HTTP {reply.status}"
-        if not read_state(target) and await asyncio.to_thread(_lone_servers, target):
+        if await asyncio.to_thread(lone_servers, target):
             return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
-
-
-def _lone_servers(target: Target) -> list[str]:
-    """Processes of the data folder whose control sockets somebody listens to."""
-    found = []
-    for path in sorted(target.runtime.glob("*.ctl")):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(0.3)
-            asking.connect(str(path))
-            found.append(path.stem)
-    return found
 
 
 SUPERVISOR = Probe(
