@@ -14,7 +14,7 @@ _FORMS = (
     ("value", r"(?P<place>(key|environment variable|flag) \S+): .*expected"),
     ("no-tokens", r"CORE012|refused to listen on \S+ without authentication"),
     ("port", r"CORE11[01].*|cannot listen on (?P<place>[^\s:]+:\d+)"),
-    ("held", r"CORE010"),
+    ("held", r"CORE010|CORE062"),
     ("store-away", r"QUEUE031|cannot connect to the store at (?P<place>[^\s:]+:\d+)"),
     ("store-password", r"QUEUE032"),
     ("store-newer", r"QUEUE034|CORE04[78]"),
@@ -24,6 +24,7 @@ _FORMS = (
 )
 _RECORDED = {
     "CORE010": "held",
+    "CORE062": "held",
     "CORE012": "no-tokens",
     "CORE110": "port",
     "CORE111": "port",
@@ -71,7 +72,7 @@ QUEUE_START = Guide(
     title="The queue's server ends instead of starting",
     seed="codeq: Server Won't Start; Pod CrashLoopBackOff",
     symptoms=(
-        Symptom("text", r"CORE001|CORE01[02]|CORE11[01]|QUEUE03[1-6]", "it did not start"),
+        Symptom("text", r"CORE001|CORE01[02]|CORE062|CORE11[01]|QUEUE03[1-6]", "it did not start"),
         Symptom("text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError", "a pod"),
     ),
     probes=(SAID, RECORD),

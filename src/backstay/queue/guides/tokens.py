@@ -45,11 +45,9 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
         told = target.text
         if target.token and not read_state(target):
             headers = {"Authorization": f"Bearer {target.token}"}
-            for path in ("/v1/codeq/tasks?limit=1", "/v1/codeq/workers/subscriptions"):
-                reply = await fetch(f"{target.base_url}{path}", 2.0, headers)
+            reply = await fetch(f"{target.base_url}/v1/codeq/tasks?limit=1", 2.0, headers)
+            if reply.status >= 400:
                 body = reply.json()
-                if reply.status < 400:
-                    break
                 told = " ".join(str(body.get(name, "")) for name in ("code", "detail", "cause"))
                 facts |= {"status": reply.status, "said": told[:300]}
         reading = classify(told)

@@ -33,7 +33,7 @@ async def _look_for_supervisor(target: Target) -> Evidence:
     if not state:
         # A server that was started by itself has no supervisor, and needs none.
         alone = await asyncio.to_thread(lone_servers, target)
-        return seen(_SUPERVISOR, "never", "skip" if alone else "fail", alone=alone, **facts)
+        return seen(_SUPERVISOR, "never", "skip" if alone else "fail", alone=[*alone], **facts)
     processes = state.get("processes") or {}
     phases = {str(process.get("state")) for process in processes.values()}
     ended = "gateway" if "gateway" in processes else next(iter(processes), "")
@@ -61,8 +61,8 @@ async def _look_at_port(target: Target) -> Evidence:
     try:
         reply = await fetch(f"{target.base_url}/health/live")
     except ConnectionRefusedError:
-        alone = await asyncio.to_thread(lone_servers, target)
-        return seen(_PORT, "free", "skip" if alone else "fail", **facts)
+        lone = await asyncio.to_thread(lone_servers, target)
+        return seen(_PORT, "free", "skip" if lone else "fail", **facts)
     except OSError as failure:
         said = str(failure) or type(failure).__name__
     except Exception as failure:  # noqa: BLE001 - whatever listens there does not speak HTTP
