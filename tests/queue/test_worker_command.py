@@ -93,8 +93,8 @@ def test_the_worker_command_heartbeats_by_itself_and_a_silent_holder_loses_its_t
 ):
     assert json.loads(json.dumps(_default_heartbeat())) == 60
     made = server.create(command)
-    options = ("--events", command, "--lease-seconds", "0.6", "--heartbeat-seconds", "0.2")
-    worker = start_worker(server, *options, "--exec", "sleep 2")
+    options = ("--events", command, "--lease-seconds", "1", "--heartbeat-seconds", "0.3")
+    worker = start_worker(server, *options, "--exec", "sleep 2.5")
     found = until(ended(server, made), 20)
     assert (found["status"], found["attempts"]) == ("COMPLETED", 1)
     again = server.create(command)
