@@ -49,10 +49,12 @@ class Waiter:
     def serves(self, tenant: str) -> bool:
         return not self.tenants or tenant in self.tenants
 
-    def hush(self) -> None:
-        """About to look for work itself: what rings from now on is news."""
-        self.rung = None
+    def hush(self) -> tuple[str, str] | None:
+        """About to look for work itself: what rings from now on is news. Gives what it was woken
+        for until now."""
+        rung, self.rung = self.rung, None
         self.bell.clear()
+        return rung
 
 
 class Waiters:

@@ -78,7 +78,7 @@ class Asking:
 def history(paths: Iterable[Path]) -> list[Seen]:
     """What all of them saw."""
     found: list[Seen] = []
-    for path in paths:
+    for path in (path for path in paths if path.exists()):  # some are killed before they begin
         asked: dict[int, Seen] = {}
         for text in path.read_bytes().split(b"\n"):
             try:

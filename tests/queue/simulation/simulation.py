@@ -48,7 +48,7 @@ from backstay.queue.store import sqlite
 from backstay.queue.store.memory_world import World
 from backstay.queue.store.sqlite import SqliteEngine
 
-STEPS = 70
+STEPS = 60
 INF = float("inf")
 _MOMENT = 2.0**-8
 """Seconds that each step takes, so that nothing is at the same time. A power of two adds exactly."""
@@ -223,7 +223,9 @@ class Simulation:
 
     async def _let_time_work(self) -> None:
         """The loops, as if on several servers at once, until they go to sleep; they must."""
-        loops: list[Loop] = [self._mover, *self._crons]
+        loops: list[Loop] = [self._mover]
+        if "periodic" in self._profile.weights:
+            loops += self._crons
         if self._profile.calls:
             loops.append(self._callbacks)
         await asyncio.gather(*(self._until_rest(loop) for loop in loops))

@@ -55,16 +55,22 @@ class Claims:
         cancelled meanwhile, a lease that was just made is given back. Raises QUEUE019."""
         until = self._clock.tick() + seconds
         waiter = self._waiters.stand(want.commands, _tenants(want))
+        rung: tuple[str, str] | None = None
         try:
             while True:
-                waiter.hush()
+                rung = waiter.hush()
                 tasks = await self._lease_or_return(want)
+                if not tasks or any((task.tenant, task.command) == rung for task in tasks):
+                    rung = None
                 if tasks or not await heard(waiter.bell, self._clock, until):
                     return tasks
                 if self._draining:
                     return []
         finally:
             self._waiters.leave(waiter)
+            if rung is not None:
+                # It was woken for one task and took another, or went away: the next may want it.
+                self._waiters.wake(*rung, 1)
 
     async def handed(self, tasks: list[Task]) -> list[Task]:
         """The same tasks after a moment; given back when the caller is cancelled in it."""
