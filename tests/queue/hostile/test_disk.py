@@ -10,6 +10,7 @@ from tests.queue.support import Server, serving, until
 from tests.servers.disk import fill, small_disk
 
 
+@pytest.mark.timeout(300)
 def test_a_disk_that_fills_up_and_is_freed_loses_nothing_accepted(tmp_path: Path):
     """Under load, with a kill -9 now and then; the checker judges what clients were answered."""
     with small_disk(tmp_path / "disk", "24m") as disk:

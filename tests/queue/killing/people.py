@@ -103,6 +103,7 @@ class Producer(Person):
         super().__init__(*person)
         self._webhook = webhook
         self._name = name
+        self.made = 0
 
     def run(self) -> None:
         count = 0
@@ -132,6 +133,7 @@ class Producer(Person):
             answer = self.line.ask("POST", "/tasks", body)
             if answer is not None and answer[0] == 202:
                 asking.answered(task_fields(answer[1]))
+                self.made += 1
                 return str(answer[1]["id"])
             # Asked again it is the same request: it began when it was first asked.
             assert answer is None or answer[0] in AWAY, answer
