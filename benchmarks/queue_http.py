@@ -11,7 +11,10 @@ import asyncio
 import os
 import re
 import sys
+import tempfile
 import time
+from collections.abc import Awaitable
+from typing import IO
 
 import uvloop
 from queue_load import Connection, connect, median, post, run, serving, status
@@ -93,9 +96,10 @@ def throughput() -> None:
         )
 
 
-async def wake_ups(port: int, idle: int, samples: int = 400) -> list[float]:
-    """Milliseconds from sending a task to the arrival of the waiting claim's answer, with `idle`
-    other long polls."""
+async def wake_ups(port: int, idle: int, samples: int = 400) -> list[tuple[float, float, float]]:
+    """Milliseconds from sending a task to the arrival of the waiting claim's answer, from the
+    producer's answer to it, and of two bare fsyncs on the same disk (the task and its lease each
+    want one), with `idle` other long polls."""
     poll = post("/tasks/claim", b'{"commands":["NOBODY"],"waitSeconds":30}')
     others = []
     for start in range(0, idle, 200):
@@ -105,20 +109,37 @@ async def wake_ups(port: int, idle: int, samples: int = 400) -> list[float]:
     wait = post("/tasks/claim", b'{"commands":["PACK"],"waitSeconds":20}')
     await asyncio.sleep(2 if idle else 0.1)
     found = []
-    for _ in range(samples):
-        waiting = asyncio.ensure_future(worker.ask(wait))
-        await asyncio.sleep(0.005)
-        began = time.perf_counter()
-        creating = asyncio.ensure_future(producer.ask(CREATE))
-        answer = await waiting
-        found.append((time.perf_counter() - began) * 1000)
-        await creating
-        await producer.ask(post(*result(answer)))
+    with tempfile.NamedTemporaryFile() as disk:
+        for _ in range(samples):
+            bare = _two_fsyncs(disk.file)
+            waiting = asyncio.ensure_future(worker.ask(wait))
+            await asyncio.sleep(0.005)
+            began = time.perf_counter()
+            creating = asyncio.ensure_future(_then_time(producer.ask(CREATE)))
+            answer = await waiting
+            ended = time.perf_counter()
+            stored = await creating
+            found.append(((ended - began) * 1000, max(0.0, ended - stored) * 1000, bare))
+            await producer.ask(post(*result(answer)))
     for task in keep:
         task.cancel()
     for other in others:
         other.transport.close()
-    return sorted(found)
+    return found
+
+
+async def _then_time(asking: Awaitable[bytes]) -> float:
+    await asking
+    return time.perf_counter()
+
+
+def _two_fsyncs(file: IO[bytes]) -> float:
+    began = time.perf_counter()
+    for _ in range(2):
+        file.write(b"x" * 4096)
+        file.flush()
+        os.fsync(file.fileno())
+    return (time.perf_counter() - began) * 1000
 
 
 async def _polling(connection: Connection, poll: bytes) -> None:
@@ -134,9 +155,13 @@ def wakes(idle: int) -> None:
             times = uvloop.run(wake_ups(queue.port, idle))
             found.append((times, queue.memory() - empty))
     beside = f" beside {idle:,} idle long polls" if idle else ""
-    p50 = median([times[len(times) // 2] for times, _ in found])
-    p99 = median([times[int(len(times) * 0.99)] for times, _ in found])
-    print(f"wake-up of a long poll{beside}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    print(f"wake-up of a long poll{beside}")
+    names = ("from sending the task", "from its 202", "two bare fsyncs")
+    for column, name in enumerate(names):
+        runs = [sorted(sample[column] for sample in samples) for samples, _ in found]
+        p50 = median([run[len(run) // 2] for run in runs])
+        p99 = median([run[int(len(run) * 0.99)] for run in runs])
+        print(f"  {name:22} p50 {p50:6.2f} ms, p99 {p99:6.2f} ms")
     if idle:
         memory = median([more for _, more in found])
         print(

@@ -25,6 +25,7 @@ PAGES = ("errors.md", "settings.md", "commands.md")
 FAMILIES: Mapping[str, str] = {
     "CORE": "Common ground",
     "AUTH": "Who may",
+    "PATCH": "patchgen",
     "UP": "`backstay up` and its commands",
     "GATE": "Gateway",
     "QUEUE": "Queue",

@@ -174,3 +174,11 @@ def test_object_functions_change_copies_only() -> None:
         krm.set_namespace(objects, "No_Name")
     with pytest.raises(Fault, match="PATCH087"):
         krm.validate_objects([{**base_of(intent()), "spec": {"replicas": "3"}}])
+
+
+def test_a_plain_equals_sign_is_text(tmp_path: Path) -> None:
+    """kubectl writes the text `=` without quotes, which PyYAML alone cannot read."""
+    assert krm.parse("a: =\n") == {"a": "="}
+    (tmp_path / "a.yaml").write_text("kind: ConfigMap\nmetadata: {name: a, annotations: {x: =}}\n")
+    [(_, one)] = krm.read_objects(tmp_path)
+    assert one["metadata"]["annotations"] == {"x": "="}

@@ -17,6 +17,7 @@ from backstay.core.control import ask
 from backstay.core.runtime import find_runtime
 from backstay.core.service import Service
 from backstay.core.tracing import TracingSettings, make_tracer
+from backstay.queue.health import callbacks_check
 from backstay.queue.loops.callbacks import Tries
 from backstay.queue.model import Cancel, Nack, Redrive, Task
 from backstay.queue.webhooks import verify
@@ -187,7 +188,7 @@ async def test_weakness_11_a_call_that_was_not_settled_is_made_again_by_the_next
         async with yard.running():
             await yard.end(receiver.url)
             await until(lambda: receiver.calls)
-        async with Yard(yard.engine, seconds=0.1).running() as again:
+        async with Yard(yard.engine).running() as again:
             await until(lambda: len(receiver.calls) == 2)
             await until(lambda: _none(again.waiting()))
     first, second = receiver.calls
@@ -262,6 +263,21 @@ async def test_ssrf_other_spellings_of_this_machine_are_not_connected_to_either(
     assert receiver.calls == []
 
 
+async def test_credentials_in_an_address_are_not_told_in_errors():
+    async with Yard().running() as yard:
+        await yard.end("http://anna:s3same@127.1:9/")
+        await yard.end("http://anna:s3same@127.0.0.1:9/")
+        first, second = await until(lambda: _both_given_up(yard))
+    for kept in (first, second):
+        assert kept.error
+        assert "s3same" not in kept.error
+
+
+async def _both_given_up(yard: Yard) -> Any:
+    found = await yard.given_up()
+    return found if len(found) == 2 else None
+
+
 async def test_a_receiver_that_promises_ten_gigabytes_has_said_200_all_the_same():
     with Receiver(endless) as receiver:
         async with Yard().running() as yard:
@@ -291,7 +307,7 @@ async def test_dead_receivers_hold_up_nobody():
     """Sixty hosts take the call and never answer; hundreds of calls wait for them."""
     dead = [_silent_socket() for _ in range(60)]
     with Receiver() as receiver:
-        async with Yard(seconds=5.0).running() as yard:
+        async with Yard(seconds=2.0).running() as yard:
             for _ in range(5):
                 for sock in dead:
                     await yard.end(f"http://127.0.0.1:{sock.getsockname()[1]}/")
@@ -316,7 +332,8 @@ async def test_a_host_that_refuses_is_spared_by_a_breaker_and_its_calls_lose_no_
         for _ in range(20):
             await yard.end(CLOSED)
         await until(lambda: yard.breakers and yard.breakers["127.0.0.1:9"].state == "open")
-        assert yard.callbacks.lanes.spared() == ["127.0.0.1:9"]
+        told = await callbacks_check(yard.callbacks, yard.engine).run()
+        assert (told.outcome, told.facts["spared"]) == ("warn", ["127.0.0.1:9"])
         untried = [one for one in await yard.waiting() if one.attempts == 0]
         assert len(untried) >= 10
         # A person who has mended it need not wait for the next probe.
@@ -375,17 +392,16 @@ async def _none(found) -> bool:
 
 # --- a real server ---------------------------------------------------------------------------
 
-QUICK = (
-    "webhookTimeoutSeconds: 1\n"
-    "resultWebhookMaxAttempts: 2\n"
-    "resultWebhookBaseBackoffSeconds: 0.1\n"
-    "resultWebhookMaxBackoffSeconds: 0.2\n"
-)
 
-
-def quick(tmp_path: Path) -> tuple[str, str]:
+def quick(tmp_path: Path, *, seconds: float = 15.0, most: int = 2) -> tuple[str, str]:
+    """`seconds` is also a third of the time after which a crashed server's calls come again."""
     config = tmp_path / "config.yaml"
-    config.write_text(QUICK)
+    config.write_text(
+        f"webhookTimeoutSeconds: {seconds}\n"
+        f"resultWebhookMaxAttempts: {most}\n"
+        "resultWebhookBaseBackoffSeconds: 0.1\n"
+        "resultWebhookMaxBackoffSeconds: 0.2\n"
+    )
     return "--config", str(config)
 
 
@@ -439,7 +455,7 @@ def _complete(server: Server, command: str, url: str) -> str:
 def test_weakness_11_kill_9_between_the_call_and_its_settlement_repeats_the_call(tmp_path):
     with (
         Receiver(hanging(lambda: receiver)) as receiver,
-        serving(tmp_path / "data", *quick(tmp_path)) as server,
+        serving(tmp_path / "data", *quick(tmp_path, seconds=0.4, most=1000)) as server,
     ):
         id_ = _complete(server, "PACK", receiver.url)
         poll(lambda: receiver.calls)
@@ -447,15 +463,16 @@ def test_weakness_11_kill_9_between_the_call_and_its_settlement_repeats_the_call
         server.kill()
         receiver.behave = status(200)
         server.start()
-        poll(lambda: len(receiver.calls) == 2, 20.0)
-        poll(lambda: server.get("/admin/deliveries").json["data"] == [])
-    assert [body["taskId"] for body in receiver.bodies] == [id_, id_]
+        poll(lambda: len(receiver.calls) >= 2, 20.0)
+        poll(lambda: server.get("/admin/deliveries").json["data"] == [], 20.0)
+        assert server.get("/admin/deliveries?givenUp=true").json["data"] == []
+    assert {body["taskId"] for body in receiver.bodies} == {id_}
 
 
 def test_weakness_11_what_waits_for_its_next_try_survives_kill_9(tmp_path):
     with (
         Receiver(status(503)) as receiver,
-        serving(tmp_path / "data", *quick(tmp_path)) as server,
+        serving(tmp_path / "data", *quick(tmp_path, seconds=0.4, most=1000)) as server,
     ):
         ids = {_complete(server, "PACK", receiver.url) for _ in range(4)}
         poll(lambda: receiver.calls)
@@ -463,7 +480,7 @@ def test_weakness_11_what_waits_for_its_next_try_survives_kill_9(tmp_path):
         receiver.behave = status(200)
         server.start()
         poll(lambda: ids <= {call.json["taskId"] for call in receiver.calls}, 20.0)
-        poll(lambda: server.get("/admin/deliveries").json["data"] == [])
+        poll(lambda: server.get("/admin/deliveries").json["data"] == [], 20.0)
         assert server.get("/admin/deliveries?givenUp=true").json["data"] == []
 
 
@@ -512,7 +529,7 @@ def test_ssrf_a_server_that_wants_tokens_calls_nothing_near_unless_it_is_allowed
     assert receiver.calls == []
 
 
-def test_a_dead_receiver_is_shown_by_health_and_its_breaker_can_be_seen(tmp_path):
+def test_a_dead_receiver_is_seen_by_the_doctor_and_its_breaker_by_people(tmp_path):
     closed = "http://127.0.0.1:9/"
     with serving(tmp_path / "data", *quick(tmp_path)) as server:
         for _ in range(6):
@@ -521,15 +538,8 @@ def test_a_dead_receiver_is_shown_by_health_and_its_breaker_can_be_seen(tmp_path
         poll(lambda: _asked(server, "/probe/queue.callbacks")["spared"] == ["127.0.0.1:9"], 20.0)
         breakers = {one["target"]: one["state"] for one in _asked(server, "/breakers")}
         assert breakers == {"127.0.0.1:9": "open"}
-        told = poll(lambda: _warning(server), 20.0)
-        assert "127.0.0.1:9" in told["error"]
         assert server.get("/healthz", prefix="").status == 200
 
 
 def _asked(server: Server, route: str) -> Any:
     return asyncio.run(ask(find_runtime(server.data) / "queue.ctl", route))
-
-
-def _warning(server: Server) -> Any:
-    found = _asked(server, "/checks")["checks"].get("callbacks", {})
-    return found if found.get("status") == "degraded" else None

@@ -303,6 +303,19 @@ async def test_each_role_has_its_token_or_the_producers():
     assert tokens == ["Bearer p", "Bearer w", "Bearer a", "Bearer p", "Bearer p", "Bearer p"]
 
 
+async def test_a_token_that_has_expired_is_asked_for_again():
+    given = iter(("old", "new", "new"))
+    refused = (401, {"error": "token expired", "code": "AUTH002"}, {})
+    good = (200, {**TASK, "leaseToken": "x"}, {})
+    with scripted(refused, good, refused) as other:
+        async with client_of(other.url, worker_token=lambda: next(given)) as client:
+            assert await client.claim_task(["A"]) is not None
+            # The same one again is no reason to ask a second time.
+            with pytest.raises(Refused):
+                await client.claim_task(["A"])
+    assert len(other.asked) == 3
+
+
 # --- without asyncio -------------------------------------------------------------------------
 
 

@@ -1,6 +1,9 @@
 """The harness that is shipped to users: their functions on the queue's own rules, without waiting."""
 
 import asyncio
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +126,12 @@ async def test_the_same_test_takes_the_same_time_again():
 
 async def _fail(payload: object) -> None:
     raise ValueError("always")
+
+
+async def test_the_worker_and_the_test_of_the_documentation_do_what_it_says():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-worker.md"
+    module, _, test = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[:3]
+    names: dict[str, Any] = {"__name__": "documented"}
+    exec(module.replace("worker.run()", ""), names)
+    exec(test, names)
+    await names["test_an_order_is_packed"]()

@@ -102,6 +102,21 @@ def test_importing_the_sdk_pulls_no_server_library():
     assert told.stdout == "[]\n", told.stderr
 
 
+async def test_an_object_that_is_called_like_a_coroutine_function_is_awaited(
+    server: Server, command: str
+):
+    class Packer:
+        async def __call__(self, payload: int) -> int:
+            return payload + 1
+
+    worker = worker_for(server)
+    worker.task(command)(Packer())
+    task = server.create(command, payload=1)
+    async with at_work(worker):
+        await eventually(ended(server, task))
+    assert server.get(f"/tasks/{task['id']}/result").json["result"]["result"] == {"value": 2}
+
+
 async def test_a_payload_is_decoded_to_its_annotation_and_a_bad_one_fails_its_task_alone(
     server: Server, command: str
 ):

@@ -5,17 +5,26 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.queue.support import CODEQ, Server, clean_env, ended, serving, until
+from tests.queue.support import CODEQ, Server, clean_env, ended, run_codeq, serving, until
+
+from backstay.core.clock import SystemClock
+from backstay.core.settings import Secret
+from backstay.core.tokens import Issuer
+
+NO_HOME = {"CODEQ_CONFIG_DIR": "/nonexistent"}
 
 
-def start_worker(server: Server, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
+def start_worker(
+    server: Server, *arguments: str, home: Mapping[str, str] = NO_HOME, **more: Any
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         (*CODEQ, "--base-url", server.base_url, "worker", "start", *arguments),
-        env=clean_env() | {"CODEQ_CONFIG_DIR": "/nonexistent", "PYTHONUNBUFFERED": "1"},
+        env=clean_env() | {**home, "PYTHONUNBUFFERED": "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -185,6 +194,30 @@ def test_a_worker_that_cannot_begin_says_why_and_ends(tmp_path: Path):
         assert away.returncode == 4
         assert server.base_url in out
         assert "Traceback" not in out
+
+
+def test_a_running_worker_takes_the_token_that_a_login_has_renewed(tmp_path: Path):
+    key = "a secret of thirty-two bytes, or more"
+    issuer = Issuer(Secret(key), "backstay", "backstay", SystemClock())
+    scopes = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "codeq:produce")
+    home = {"CODEQ_CONFIG_DIR": str(tmp_path / "codeq")}
+
+    def log_in(seconds: float) -> dict[str, str]:
+        token = issuer.mint("w", scopes, ttl=seconds, kind="worker")
+        assert run_codeq("auth", "set", "--worker-token", token, env=home).returncode == 0
+        return {"Authorization": f"Bearer {token}"}
+
+    env = {"JWT_SECRET": key, "ALLOWED_CLOCK_SKEW_SECONDS": "0"}
+    with serving(tmp_path / "data", env=env) as server:
+        log_in(4.0)
+        worker = start_worker(
+            server, "--events", "A", "--wait-seconds", "1", "--exec", "cat", home=home
+        )
+        until(lambda: b'"status":401' in server.log_file.read_bytes(), 30)
+        auth = {"headers": log_in(600.0)}
+        made = server.post("/tasks", {"command": "A", "payload": {}}, **auth).json
+        until(lambda: server.get(f"/tasks/{made['id']}", **auth).json["status"] == "COMPLETED", 30)
+        assert stop_worker(worker)[0] == 0
 
 
 def test_everyday_life_a_killed_worker_loses_nothing_and_its_tasks_come_back_with_the_lease(

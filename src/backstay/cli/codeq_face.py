@@ -36,12 +36,19 @@ def client_of(given: Given) -> "QueueClient":
     from backstay.queue.client import DEFAULT_BASE_URL, QueueClient
     from backstay.queue.profile import Profiles
 
-    kept = Profiles(os.environ).read(given.profile)
+    profiles = Profiles(os.environ)
+    kept = profiles.read(given.profile)
     either = kept.token.reveal()
+
+    def worker_token() -> str:
+        # A worker runs for longer than a token is valid: `codeq auth login` renews it meanwhile.
+        now = profiles.read(given.profile)
+        return given.worker_token or now.worker_token.reveal() or now.token.reveal()
+
     return QueueClient(
         given.base_url or kept.base_url or DEFAULT_BASE_URL,
         producer_token=given.producer_token or kept.producer_token.reveal() or either,
-        worker_token=given.worker_token or kept.worker_token.reveal() or either,
+        worker_token=worker_token,
         admin_token=given.admin_token or kept.admin_token.reveal(),
         timeout=given.timeout,
         retries=0,

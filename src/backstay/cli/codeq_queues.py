@@ -227,11 +227,15 @@ def redrive(
             limit=most,
         )
 
+    more = False
     if limit or rate:  # a second call with a rate would run beside the first
-        done = ask(given, lambda client: step(client, limit)).count
+        done = ask(given, lambda client: step(client, limit))
+        count, more = done.count, done.more
     else:
-        done = ask_until_done(given, lambda client: step(client, 0), "redriven")
-    _tell({"redriven": done}, output, f"[OK] {event}: {done} tasks begin again")
+        count = ask_until_done(given, lambda client: step(client, 0), "redriven")
+    left = "; some are left" if more else ""
+    text = f"[OK] {event}: {count} tasks begin again{left}"
+    _tell({"redriven": count, "more": more}, output, text)
 
 
 @dlq.command("purge")

@@ -170,9 +170,11 @@ class Client:
             parts = URL(url)
             host, port = parts.host or "", parts.port
         except ValueError as bad:
-            raise failed.ProtocolError(url[:200], str(bad), sent=False) from bad
+            raise failed.ProtocolError(_open_part(url), str(bad), sent=False) from bad
         if parts.scheme not in ("http", "https") or not host:
-            raise failed.ProtocolError(url[:200], "expected http://… or https://…", sent=False)
+            raise failed.ProtocolError(
+                _open_part(url), "expected http://… or https://…", sent=False
+            )
         address = f"{host}:{port}"
         # A name is judged when it resolves; a literal address never asks the resolver.
         if self._unix is None and _is_literal(host) and not self._egress.permit(host):
@@ -242,6 +244,11 @@ def _typed(
 
 def _not_public(address: str) -> str:
     return f"{address} is not a public address and not among the allowed ones"
+
+
+def _open_part(url: str) -> str:
+    """What may be shown of an address that does not parse: not the credentials it may hold."""
+    return url.rpartition("@")[2][:200]
 
 
 def _is_literal(host: str) -> bool:

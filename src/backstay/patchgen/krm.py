@@ -6,6 +6,7 @@ None changes what it is given; a target that is not there is a fault, never a si
 import copy
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,16 @@ def dump(one: object) -> str:
     return out.getvalue()
 
 
+@lru_cache(maxsize=1)
 def _loader() -> Any:
+    """The safe parser, by libyaml where there is one. A plain `=` is text for everybody but PyYAML,
+    and kubectl writes it so."""
     import yaml
 
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = type("Loader", (base,), {})
+    loader.add_constructor("tag:yaml.org,2002:value", base.construct_yaml_str)
+    return loader
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -23,8 +23,7 @@ def refuse_traversal(path: str | Path) -> Path:
     text = os.fspath(path)
     if ".." in text.replace("\\", "/").split("/"):
         raise Fault(errors.TRAVERSAL, path=text[:200])
-    if "\x00" in text:
-        raise Fault(errors.ESCAPES, path=text[:200].replace("\x00", "\\0"), base="the file system")
+    _refuse_impossible(text, "the file system")
     return Path(text)
 
 
@@ -34,8 +33,7 @@ def sanitize_path(base: str | Path, user_path: str) -> Path:
     Components and resolved links are compared, not the beginning of a text, so `/base-evil` is
     outside of `/base`. Raises PATCH065 when the result is outside.
     """
-    if "\x00" in user_path:
-        raise Fault(errors.ESCAPES, path=user_path[:200].replace("\x00", "\\0"), base=str(base))
+    _refuse_impossible(user_path, str(base))
     cleaned = os.path.normpath(user_path)
     inner = Path(cleaned)
     final = Path(base) / (inner.name if inner.is_absolute() else inner)
@@ -43,6 +41,16 @@ def sanitize_path(base: str | Path, user_path: str) -> Path:
     if os.path.commonpath((root, real)) != root:
         raise Fault(errors.ESCAPES, path=user_path[:200], base=str(base))
     return final
+
+
+def _refuse_impossible(text: str, base: str) -> None:
+    """What no file can be called leads nowhere: NUL, and half a surrogate pair."""
+    try:
+        impossible = b"\x00" in os.fsencode(text)
+    except UnicodeEncodeError:
+        impossible = True
+    if impossible:
+        raise Fault(errors.ESCAPES, path=text[:200].encode("unicode_escape").decode(), base=base)
 
 
 def ensure_directory(path: str | Path) -> Path:

@@ -7,7 +7,6 @@ the retries, decision 15) and `replyTo` the app; outcomes come by long poll and 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from http import HTTPStatus
 
 import msgspec
 
@@ -16,7 +15,6 @@ from backstay.queue.client import QueueClient, Refused, new_task
 
 _BATCH = 100
 _REMEMBERED = 20_000
-_TRY_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class QueueForApp:
@@ -77,7 +75,7 @@ class QueueForApp:
             try:
                 await self._client.cancel_task(self._ids[key], "nobody waits for it")
             except Refused as ended:
-                if not _final(ended):
+                if not ended.final:
                     raise
 
     async def close(self) -> None:
@@ -94,7 +92,7 @@ class QueueForApp:
         )
 
     def _note(self, call: OutsideCall, refused: Refused) -> None:
-        if not _final(refused):
+        if not refused.final:
             raise refused
         self._refused[call.key] = OutsideResult(call.key, ok=False, error=refused.message)
         self._refusal.set()
@@ -110,8 +108,3 @@ class QueueForApp:
         self._ids.move_to_end(key)
         while len(self._ids) > _REMEMBERED:
             self._ids.popitem(last=False)
-
-
-def _final(refused: Refused) -> bool:
-    """Whether asking again would be answered the same."""
-    return refused.status < HTTPStatus.INTERNAL_SERVER_ERROR and refused.status not in _TRY_AGAIN

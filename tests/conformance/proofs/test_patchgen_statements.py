@@ -815,7 +815,7 @@ def test_generate_takes_one_dash_or_two(tmp_path: Path, out: Path, file: Path) -
 
 
 @pytest.mark.seed("P73")
-def test_tests_benchmark_and_coverage_have_commands() -> None:
+def test_tests_benchmark_and_coverage_have_commands(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     page = (root / "docs" / "reference" / "patchgen.md").read_text()
     for command in (
@@ -827,9 +827,16 @@ def test_tests_benchmark_and_coverage_have_commands() -> None:
     collected = subprocess.run(
         [sys.executable, "-m", "pytest", "tests/patchgen", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env=env(BACKSTAY_RESULTS=os.environ.get("PYTEST_TMP", "/tmp") + f"/p73-{os.getpid()}"),
+        env=env(BACKSTAY_RESULTS=str(tmp_path / "r1")),
     )  # fmt: skip
     assert collected.returncode == 0, collected.stdout
+    covered = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/patchgen/test_render.py", "-k", "clock",
+         "--cov=backstay.patchgen", "-p", "no:cacheprovider"],
+        cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env=env(BACKSTAY_RESULTS=str(tmp_path / "r2"), COVERAGE_FILE=str(tmp_path / "c")),
+    )  # fmt: skip
+    assert re.search(r"^TOTAL +\d+ +\d+ +\d+%$", covered.stdout, re.MULTILINE), covered.stdout
     quick = subprocess.run(
         [sys.executable, "benchmarks/patchgen.py", "--quick"], cwd=root, capture_output=True,
         text=True, timeout=PATIENCE, check=False, env=env(),

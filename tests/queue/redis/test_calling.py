@@ -15,11 +15,12 @@ from tests.servers.valkey import RedisNodes, RedisServer
 from backstay.core.clock import SystemClock
 from backstay.queue.model import Periodic, SetPeriodic, TaskQuery
 
-QUICK = {"WEBHOOK_TIMEOUT_SECONDS": "1"}
+# After three times this and 2 s, the calls of a killed server come again.
+QUICK = {"WEBHOOK_TIMEOUT_SECONDS": "0.4", "RESULT_WEBHOOK_MAX_ATTEMPTS": "1000"}
 
 
-def two_on(tmp_path: Path, store: RedisServer | RedisNodes) -> tuple[Server, Server]:
-    env = {"REDIS_ADDR": store.address, **QUICK}
+def two_on(tmp_path: Path, store: RedisServer | RedisNodes, **more: str) -> tuple[Server, Server]:
+    env = {"REDIS_ADDR": store.address, **more}
     return Server(tmp_path / "a", env=env), Server(tmp_path / "b", env=env)
 
 
@@ -33,7 +34,9 @@ def two(tmp_path: Path, store: RedisServer) -> Iterator[tuple[Server, Server]]:
             server.kill()
 
 
-@pytest.mark.parametrize("where", ["redis_server", "redis_cluster"])
+@pytest.mark.parametrize(
+    "where", ["redis_server", pytest.param("redis_cluster", marks=pytest.mark.slow)]
+)
 async def test_two_servers_that_start_at_once_and_die_fire_each_time_once(
     tmp_path: Path, where: str, request: pytest.FixtureRequest
 ):
@@ -43,7 +46,7 @@ async def test_two_servers_that_start_at_once_and_die_fire_each_time_once(
     await engine.open()
     due = datetime(datetime.now(UTC).year, 1, 1, tzinfo=UTC).timestamp()
     missed = [
-        Periodic("default", f"n{n}", f"C{n % 5}", "{}", "@yearly", next_at=due) for n in range(400)
+        Periodic("default", f"n{n}", f"C{n % 5}", "{}", "@yearly", next_at=due) for n in range(200)
     ]
     await engine.apply([SetPeriodic(one) for one in missed], clock.now())
 
@@ -57,7 +60,7 @@ async def test_two_servers_that_start_at_once_and_die_fire_each_time_once(
                 return found
 
     async def all_fired() -> bool:
-        return len(await keys()) >= 400
+        return len(await keys()) >= 200
 
     one, other = two_on(tmp_path, store)
     try:
@@ -73,22 +76,28 @@ async def test_two_servers_that_start_at_once_and_die_fire_each_time_once(
         other.kill()
     found = await keys()
     await engine.close()
-    assert len(found) == len(set(found)) == 400
+    assert len(found) == len(set(found)) == 200
     assert all(each["lastFire"] and each["lastFire"] < each["nextFires"][0] for each in shown)
 
 
-def test_weakness_11_what_a_killed_server_had_to_tell_another_tells(two: tuple[Server, Server]):
-    one, other = two
-    one.start()
-    with Receiver(hanging(lambda: receiver)) as receiver:
-        ids = {complete(one, "PACK", webhook=receiver.url) for _ in range(5)}
-        until(lambda: receiver.calls)
+def test_weakness_11_what_a_killed_server_had_to_tell_another_tells(
+    tmp_path: Path, store: RedisServer
+):
+    one, other = two_on(tmp_path, store, **QUICK)
+    try:
+        one.start()
+        with Receiver(hanging(lambda: receiver)) as receiver:
+            ids = {complete(one, "PACK", webhook=receiver.url) for _ in range(5)}
+            until(lambda: receiver.calls)
+            one.kill()
+            receiver.behave = status(200)
+            before = len(receiver.calls)
+            other.start()
+            until(lambda: {call.json["taskId"] for call in receiver.calls[before:]} >= ids, 20.0)
+            until(lambda: other.get("/admin/deliveries").json["data"] == [], 20.0)
+    finally:
         one.kill()
-        receiver.behave = status(200)
-        before = len(receiver.calls)
-        other.start()
-        until(lambda: {call.json["taskId"] for call in receiver.calls[before:]} == ids, 20.0)
-        until(lambda: other.get("/admin/deliveries").json["data"] == [])
+        other.kill()
 
 
 def test_both_servers_call_back_and_no_call_is_made_twice(two: tuple[Server, Server]):

@@ -1,8 +1,11 @@
-"""The contract suite of all engines, on the redis engine."""
+"""The contract suite of all engines, every test of it, on the redis engine: `bench` is that of this
+folder here."""
 
-from tests.contract.queue.test_beside import *  # noqa: F403
-from tests.contract.queue.test_bounds import *  # noqa: F403
-from tests.contract.queue.test_history import *  # noqa: F403
-from tests.contract.queue.test_leases import *  # noqa: F403
-from tests.contract.queue.test_order import *  # noqa: F403
-from tests.contract.queue.test_search import *  # noqa: F403
+import importlib
+from pathlib import Path
+
+import tests.contract.queue.conftest as contract
+
+for module in sorted(Path(contract.__file__).parent.glob("test_*.py")):
+    found = vars(importlib.import_module(f"tests.contract.queue.{module.stem}"))
+    globals().update({name: each for name, each in found.items() if name.startswith("test_")})

@@ -108,7 +108,8 @@ def locked(tmp_path: Path) -> Iterator[RedisServer]:
 def test_the_password_opens_and_a_wrong_one_is_reported(
     tmp_path: Path, locked: RedisServer, name: str
 ):
-    for wrong in ({}, {name: "close-sesame"}):
+    # Without one, too, but once is enough.
+    for wrong in ({}, {name: "close-sesame"})[name.startswith("KVROCKS") :]:
         ended = starts(tmp_path, REDIS_ADDR=locked.address, **wrong)
         assert ended.returncode == Exit.AUTH
         assert f"the store at {locked.address} refuses the password" in ended.stderr

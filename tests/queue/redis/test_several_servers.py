@@ -297,6 +297,7 @@ async def test_keys_of_one_command_lie_on_one_node_and_commands_on_several(
     await engine.close()
 
 
+@pytest.mark.slow
 async def test_a_lost_node_is_told_and_commands_go_on_when_it_is_back(tmp_path: Path):
     binary = system_binary()
     assert binary is not None

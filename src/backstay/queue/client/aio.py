@@ -7,22 +7,23 @@ from typing import Self
 from backstay.core.clock import Clock, Dice, SystemClock, SystemDice
 from backstay.queue.client.administering import Administering
 from backstay.queue.client.producing import Producing
-from backstay.queue.client.transport import Http, Manner, Tokens, Transport
+from backstay.queue.client.transport import Http, Manner, Token, Tokens, Transport
 from backstay.queue.client.working import Working
 
 DEFAULT_BASE_URL = "http://localhost:8080"
 
 
 class QueueClient(Producing, Working, Administering):
-    """`base_url` is `http://host:port` or `unix:/path`. Belongs to one event loop; close it."""
+    """`base_url` is `http://host:port` or `unix:/path`. A token may be a function that gives the
+    present one; it is asked again after a 401. Belongs to one event loop; close it."""
 
     def __init__(
         self,
         base_url: str = DEFAULT_BASE_URL,
         *,
-        producer_token: str = "",
-        worker_token: str = "",
-        admin_token: str = "",
+        producer_token: Token = "",
+        worker_token: Token = "",
+        admin_token: Token = "",
         timeout: float = 30.0,
         retries: int = 3,
         clock: Clock | None = None,

@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from backstay.queue.api.wire import TaskView
 from backstay.queue.client.aio import DEFAULT_BASE_URL, QueueClient
+from backstay.queue.client.transport import Token
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,9 +40,9 @@ class SyncQueueClient:
         self,
         base_url: str = DEFAULT_BASE_URL,
         *,
-        producer_token: str = "",
-        worker_token: str = "",
-        admin_token: str = "",
+        producer_token: Token = "",
+        worker_token: Token = "",
+        admin_token: Token = "",
         timeout: float = 30.0,
         retries: int = 3,
     ) -> None:

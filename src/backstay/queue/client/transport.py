@@ -5,7 +5,7 @@ Fault that names the address. A call is repeated when it certainly was not carri
 or refused for its rate), or when carrying it out twice is the same as once (`safe`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,7 +28,7 @@ from backstay.queue.errors import (
 Role = Literal["producer", "worker", "admin"]
 
 PREFIX = "/v1/codeq"
-_TOO_MANY = 429
+_UNAUTHORIZED, _TOO_MANY = 401, 429
 _GATEWAY_TROUBLE = frozenset({500, 502, 503, 504})
 _LONGEST_PAUSE = 60.0
 _BODY = 64 * 1_048_576  # a page of 200 tasks with payloads of a few hundred kilobytes
@@ -103,16 +103,36 @@ class Http(Protocol):
         ...
 
 
-class Tokens(msgspec.Struct, frozen=True):
+Token = str | Callable[[], str]
+"""A bearer token, or what gives the present one: asked at the start and after each 401."""
+
+
+class Tokens:
     """Bearer tokens. A role without one of its own uses the producer's, then any."""
 
-    producer: str = ""
-    worker: str = ""
-    admin: str = ""
+    def __init__(self, producer: Token = "", worker: Token = "", admin: Token = "") -> None:
+        self._given: Mapping[Role, Token] = {
+            "producer": producer,
+            "worker": worker,
+            "admin": admin,
+        }
+        self._known: dict[Role, str] = {}
 
     def of(self, role: Role) -> str:
-        own = {"producer": self.producer, "worker": self.worker, "admin": self.admin}[role]
-        return own or self.producer or self.worker or self.admin
+        return next(filter(None, map(self._one, (role, *self._given))), "")
+
+    def renew(self, role: Role) -> bool:
+        """Ask for the tokens again; whether that of `role` is another one now."""
+        before = self.of(role)
+        self._known.clear()
+        return self.of(role) != before
+
+    def _one(self, role: Role) -> str:
+        known = self._known.get(role)
+        if known is None:
+            given = self._given[role]
+            known = self._known[role] = given if isinstance(given, str) else given()
+        return known
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -163,6 +183,8 @@ class Transport:
             try:
                 return await self._once(call, request_id)
             except Refused as refused:
+                if refused.status == _UNAUTHORIZED and self._tokens.renew(call.role):
+                    continue
                 if tries > self._manner.retries or not _again(call, refused):
                     raise
                 pause = refused.retry_after

@@ -5,6 +5,7 @@ What an operation means is said by the scripts in `lua/`; here is decided which 
 what is made of several answers. An `apply` is one atomic step per command it touches.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -92,7 +93,11 @@ class RedisEngine:
         """Raises QUEUE031, QUEUE032 or QUEUE034 naming the address."""
         await _faults(self._link.open())
         await _faults(self._check_schema())
-        await _faults(self._watch.open())
+        try:
+            await _faults(self._watch.open())
+        except BaseException:
+            await self._watch.stop()
+            raise
         self._open = True
         _log.info("store open", address=self.where, cluster=self._link.clustered)
 
@@ -240,21 +245,21 @@ class RedisEngine:
         new = [tag for tag, places in groups.items() if any(makes(ops[at]) for at in places)]
         if new:
             await self._watch.register(new)
-        failures: list[Exception] = []
-        for tag, places in groups.items():
-            parts = [self._part(ops[at], now) for at in places]
-            try:
-                answers = await self._calls.add(tag, parts)
-            except (LostError, Fault) as failure:
-                failures.append(failure)
-                continue
+        calls = [
+            self._calls.add(tag, [self._part(ops[at], now) for at in places])
+            for tag, places in groups.items()
+        ]
+        # All are waited for, also when one fails: what the others did is done.
+        for (tag, places), answers in zip(
+            groups.items(), await asyncio.gather(*calls, return_exceptions=True), strict=True
+        ):
+            if isinstance(answers, BaseException):
+                raise answers
             for at, answer in zip(places, answers, strict=True):
                 op = ops[at]
                 results[at] = answer[0] if isinstance(op, Claim) else answer
                 if isinstance(op, SettleDelivery):
                     self._watch.doubt_callbacks(tag)
-        if failures:
-            raise failures[0]
 
     def _part(self, op: Op, now: float) -> Asked:
         arguments = None

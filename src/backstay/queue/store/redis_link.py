@@ -1,8 +1,8 @@
 """The connection to a Redis, Valkey or KVRocks, alone or as a cluster: scripts go in, answers come
 out, and what can go wrong becomes a Fault that names the address.
 
-No more connections are open than the pool's size: who finds none free waits. Nothing is repeated
-here, because only the caller knows what may be done twice.
+No more connections are open than the pool's size: who finds none free waits. Of what is asked, only
+that is repeated here which does the same when it is done twice.
 """
 
 import asyncio
@@ -97,8 +97,22 @@ class Link:
             except Exception as failure:
                 raise self._understand(failure) from failure
 
+    async def read(self, script: Script, keys: Sequence[str], *args: bytes | str) -> Any:
+        """As `run`, for a script that may run twice: once more when the connection broke."""
+        try:
+            return await self.run(script, keys, *args)
+        except LostError:
+            return await self.run(script, keys, *args)
+
     async def ask(self, *words: bytes | str | float) -> Any:
-        """The answer to a command on one key. Raises as `run` does."""
+        """The answer to a command that may be done twice; once more when the connection broke.
+        Raises as `run` does."""
+        try:
+            return await self._ask(*words)
+        except LostError:
+            return await self._ask(*words)
+
+    async def _ask(self, *words: bytes | str | float) -> Any:
         async with self._free:
             return await self._heed(self._client.execute_command(*words))
 
@@ -220,7 +234,3 @@ class Listener:
     async def aclose(self) -> None:
         await self._subscription.aclose()
         await self._client.aclose()
-
-
-LISTENING_ENDED = _AWAY
-"""What ends a subscription that can be begun anew."""

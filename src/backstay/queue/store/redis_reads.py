@@ -45,7 +45,7 @@ async def read_task(link: Link, tenant: str, id: str) -> tuple[Task, bytes, byte
     local, tag = split_id(id)
     if not tag:
         return None
-    raw, payload, result, history = await link.run(TASK, keys_of(tag), local)
+    raw, payload, result, history = await link.read(TASK, keys_of(tag), local)
     if raw is None:
         return None
     task = task_of(raw, payload or b"", result or b"", tag, command_of(tag))
@@ -114,7 +114,7 @@ async def _stretch(link: Link, tag: str, query: TaskQuery, position: str, wanted
         *(query.tenant or "", query.states, query.reply_to, query.tag, query.key, query.worker),
         *(query.created_after, query.created_before, query.newest_first, position, wanted),
     ]
-    summary, *blobs = await link.run(PAGE, keys_of(tag), msgspec.msgpack.encode(asked))
+    summary, *blobs = await link.read(PAGE, keys_of(tag), msgspec.msgpack.encode(asked))
     return [_decode(summary), *blobs]
 
 
@@ -152,7 +152,7 @@ def _cursor(place: Place) -> str:
 
 async def read_stats(link: Link, tag: str, polled: float) -> list[QueueStats]:
     """Per tenant of one command. `polled` is what this server knows of claims itself."""
-    rows, at = _decode(await link.run(STATS, keys_of(tag)))
+    rows, at = _decode(await link.read(STATS, keys_of(tag)))
     return [
         QueueStats(
             tenant=tenant,

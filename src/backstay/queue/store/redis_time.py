@@ -32,7 +32,7 @@ class LeaseClock:
         """Compare with the store; begin at its time when called first."""
         sent = self._clock.tick()
         mine = "" if self._base is None else f"{self._base + sent:.6f}"
-        told, jumped = await link.run(SCRIPT, [CLOCK], mine, str(JUMP))
+        told, jumped = await link.read(SCRIPT, [CLOCK], mine, str(JUMP))
         # Half of the way there and back: the time was told in the middle.
         middle = (sent + self._clock.tick()) / 2
         self._base = float(told) - middle

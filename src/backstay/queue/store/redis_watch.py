@@ -13,7 +13,6 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock
-from backstay.core.errors import Fault
 from backstay.queue.store import Happened
 from backstay.queue.store.lua import PEEK
 from backstay.queue.store.redis_calls import Calls
@@ -27,7 +26,7 @@ from backstay.queue.store.redis_layout import (
     keys_of,
     tag_of,
 )
-from backstay.queue.store.redis_link import LISTENING_ENDED, Link, LostError
+from backstay.queue.store.redis_link import Link
 from backstay.queue.store.redis_ops import HUGE, happened_of
 from backstay.queue.store.redis_time import LeaseClock
 
@@ -91,11 +90,16 @@ class Watch:
         await self._listening.wait()
         await self.look()
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
+        """Look and listen no longer."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Says goodbye to the other servers."""
+        await self.stop()
         await self._leases.sync(self._link)
         await self._link.ask("ZREM", SERVERS, self._nonce)
 
@@ -157,7 +161,7 @@ class Watch:
 
     async def peek(self, tag: str, since: float = HUGE) -> Happened:
         """Look at one command: what waits in it, and what ended after the wall time `since`."""
-        told = msgspec.msgpack.decode(await self._link.run(PEEK, keys_of(tag), f"{since:.6f}"))
+        told = msgspec.msgpack.decode(await self._link.read(PEEK, keys_of(tag), f"{since:.6f}"))
         delayed, lease, ended, lifts, callbacks, waiting, readers, recent, polled, used = told
         command = command_of(tag)
         seen = self.seen.setdefault(tag, Seen())
@@ -228,8 +232,8 @@ class Watch:
                 if self._clock.tick() - self._synced >= SYNC:
                     await self._announce()
                 await self.look()
-            except (LostError, Fault) as lost:
-                _log.info("the store cannot be looked at", why=str(lost))
+            except Exception as failure:  # noqa: BLE001 - looking goes on whatever was met
+                _log.warning("the store cannot be looked at", why=str(failure))
 
     async def _listen(self) -> None:
         pause = 0.1
@@ -246,8 +250,8 @@ class Watch:
                         self._hear(await listener.next())
                 finally:
                     await listener.aclose()
-            except (LostError, Fault, *LISTENING_ENDED) as lost:
-                _log.info("messages of other servers are not heard", why=str(lost))
+            except Exception as failure:  # noqa: BLE001 - listening begins anew whatever was met
+                _log.warning("messages of other servers are not heard", why=str(failure))
             self._listening.set()
             await self._clock.sleep(self._clock.tick() + pause)
             pause = min(2 * pause, 2.0)

@@ -4,7 +4,7 @@ Policies are the store's own, kept in memory by the thread that writes. Rates ar
 the monotonic clock: they live in the process, and each is full after a restart.
 """
 
-from collections.abc import Iterator
+import heapq
 from typing import NamedTuple
 
 import apsw
@@ -43,6 +43,8 @@ class Bounds:
         self._buckets: dict[Gate, _Bucket] = {}
         self._too_many = _MANY
         self._gates: dict[Gate, float] = {}
+        # By time; an entry that `_gates` does not confirm is out of date.
+        self._order: list[tuple[float, Gate]] = []
         self.next_gate = float("inf")
 
     def load(self, db: apsw.Connection) -> None:
@@ -113,18 +115,26 @@ class Bounds:
         return full if bucket is None else min(full, bucket.level + (tick - bucket.since) * rate)
 
     def close(self, gate: Gate, until: float) -> None:
-        self._gates[gate] = until
-        self.next_gate = min(self.next_gate, until)
+        if abs(self._gates.get(gate, 0.0) - until) > _NEARLY:
+            self._gates[gate] = until
+            heapq.heappush(self._order, (until, gate))
+            self._look_ahead()
 
-    def opened(self, tick: float) -> Iterator[Gate]:
+    def opened(self, tick: float) -> list[Gate]:
         """Gates whose time has come; each is told once."""
-        if self.next_gate > tick + _NEARLY:
-            return
-        due = [gate for gate, until in self._gates.items() if until <= tick + _NEARLY]
-        for gate in due:
+        due: list[Gate] = []
+        while self.next_gate <= tick + _NEARLY:
+            _, gate = heapq.heappop(self._order)
             del self._gates[gate]
-        self.next_gate = min(self._gates.values(), default=float("inf"))
-        yield from due
+            due.append(gate)
+            self._look_ahead()
+        return due
+
+    def _look_ahead(self) -> None:
+        order = self._order
+        while order and self._gates.get(order[0][1]) != order[0][0]:
+            heapq.heappop(order)
+        self.next_gate = order[0][0] if order else float("inf")
 
     def forget(self, queue: int) -> None:
         """Its policy has changed: what was closed is judged anew, and its leases are counted again,
@@ -132,4 +142,4 @@ class Bounds:
         self._leased.pop(queue, None)
         for gate in [gate for gate in self._gates if gate[0] == queue]:
             del self._gates[gate]
-        self.next_gate = min(self._gates.values(), default=float("inf"))
+        self._look_ahead()

@@ -77,13 +77,10 @@ class Commits:
         except Exception as failure:  # noqa: BLE001 - handed to everybody who asked
             await self._failed(calls, failure)
         else:
-            # First those who waited, then those who wait for what they did.
-            for call in calls:
-                if not call.answer.done():
-                    call.answer.set_result(call.results)
-            self._tell(happened)
-        if self._calls:
-            self._send()
+            self._answer(calls, happened)
+        finally:
+            if self._calls:
+                self._send()
 
     def _together(self, db: apsw.Connection, calls: list[Call]) -> Happened:
         """On the writing thread."""
@@ -113,6 +110,11 @@ class Commits:
         except Exception as failure:  # noqa: BLE001 - handed to the one who asked
             await self._failed([call], failure)
         else:
+            self._answer([call], happened)
+
+    def _answer(self, calls: Sequence[Call], happened: Happened) -> None:
+        """First those who waited, then those who wait for what they did."""
+        for call in calls:
             if not call.answer.done():
                 call.answer.set_result(call.results)
-            self._tell(happened)
+        self._tell(happened)

@@ -36,7 +36,8 @@ class Function(msgspec.Struct, frozen=True):
 
 def read(call: Callable[..., Any], retry: Backoff | None, timeout: float) -> Function:
     """Raises TypeError for a function that could never be called."""
-    plain = not inspect.iscoroutinefunction(call)
+    # An object may be called like a function, and its method be the coroutine function.
+    plain = not any(map(inspect.iscoroutinefunction, (call, type(call).__call__)))
     if plain and timeout:
         name = getattr(call, "__name__", repr(call))
         raise TypeError(f"{name}: a thread cannot be stopped; timeout is for async functions")

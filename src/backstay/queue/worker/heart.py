@@ -116,7 +116,7 @@ class HeartThread:
         self._heart = heart
         self._connect = connect
         self._loop = asyncio.new_event_loop()
-        self._beating: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="codeq-heart", daemon=True)
 
     def start(self) -> None:
@@ -125,7 +125,7 @@ class HeartThread:
     def stop(self) -> None:
         """End the thread; leases are kept no longer."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
@@ -136,15 +136,7 @@ class HeartThread:
             self._loop.close()
 
     async def _beat(self) -> None:
-        client = self._connect()
-        self._beating = asyncio.ensure_future(self._heart.run(client))
-        try:
-            await self._beating
-        except asyncio.CancelledError:
-            pass
-        finally:
-            await client.close()
-
-    def _end(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
+        async with self._connect() as client:
+            beating = asyncio.ensure_future(self._heart.run(client))
+            await self._ended.wait()
+            beating.cancel()

@@ -17,19 +17,45 @@ class Job:
     """One delivery of a task. `request_id` is that of the claim, as the server's log has it;
     `traceparent` that of whoever created the task."""
 
-    __slots__ = ("_told", "attempt", "command", "gone", "id", "max_attempts", "request_id", "task")
+    __slots__ = (
+        "_event",
+        "_told",
+        "attempt",
+        "command",
+        "id",
+        "lost",
+        "max_attempts",
+        "request_id",
+        "task",
+    )
 
-    def __init__(self, task: TaskView, request_id: str, gone: threading.Event) -> None:
+    def __init__(self, task: TaskView, request_id: str) -> None:
         self.task = task
         self.id = task.id
         self.command = task.command
         self.attempt = task.attempts
         self.max_attempts = task.max_attempts
         self.request_id = request_id
-        self.gone = gone
+        self.lost = False
+        self._event: threading.Event | None = None
+        self._told: msgspec.Raw | None = None
+
+    @property
+    def gone(self) -> threading.Event:
         """Set when the lease is lost or the worker's patience has ended: stop soon. A coroutine is
         cancelled as well; a plain function in its thread has to look."""
-        self._told: msgspec.Raw | None = None
+        event = self._event
+        if event is None:  # most functions never ask, and an event is not cheap
+            event = self._event = threading.Event()
+        if self.lost:
+            event.set()
+        return event
+
+    def give_up(self) -> None:
+        """Nobody waits for its outcome any more. For the worker."""
+        self.lost = True
+        if self._event is not None:
+            self._event.set()
 
     @property
     def traceparent(self) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ _BACKLOG = 100
 
 
 class Run:
-    """One delivery under way. `job.gone` set means that its outcome is not wanted any more."""
+    """One delivery under way. `job.lost` means that its outcome is not wanted any more."""
 
     __slots__ = ("function", "job", "key", "token", "work")
 
@@ -37,7 +36,7 @@ class Run:
         self.work: asyncio.Task[None] | None = None
 
     def give_up(self) -> None:
-        self.job.gone.set()
+        self.job.give_up()
         # A thread cannot be stopped: its place stays taken until it ends by itself.
         if self.work is not None and not self.function.plain:
             self.work.cancel()
@@ -92,7 +91,7 @@ class Shift:
             if function is None:  # a foreign server's mistake: we ask for our commands only
                 self.hand_back([task])
                 continue
-            job = Job(task, request_id, threading.Event())
+            job = Job(task, request_id)
             run = Run(job, function)
             self._runs.add(run)
             self._heart.keep(task.id, run.token, self._lost_of(run), job.take_progress)
@@ -147,7 +146,7 @@ class Shift:
         finally:
             self._runs.discard(run)
             self._freed.set()
-            if outcome is None or job.gone.is_set():
+            if outcome is None or job.lost:
                 self._heart.release(run.key)
             else:
                 self.outbox.put(outcome)
@@ -179,7 +178,7 @@ class Shift:
     def _failed(self, run: Run, failure: BaseException) -> Outcome:
         job = run.job
         reason = _short(f"{type(failure).__name__}: {failure}".rstrip(": "))
-        if not job.gone.is_set():
+        if not job.lost:
             said = "task %s (%s) failed: %s"
             job.log.warning(said, job.id, job.command, reason, exc_info=failure)
         return Nacked(job.id, run.token, reason, self._own_delay(run))

@@ -16,6 +16,7 @@ from backstay.queue.worker.heart import Heart, HeartThread
 from backstay.queue.worker.settings import WorkerSettings, settings_from_env
 from backstay.queue.worker.shift import ANY, Shift
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Seconds to tell the queue what is handed back, when there is no time to lose.
@@ -98,10 +99,10 @@ class Worker:
             raise Fault(WORKER_WITHOUT_TASKS)
         stopping, hurry = asyncio.Event(), asyncio.Event()
         self._stopping, self._hurry = stopping, hurry
-        if signals:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self.stop)
+        loop = asyncio.get_running_loop()
+        heard = _SIGNALS if signals else ()
+        for number in heard:
+            loop.add_signal_handler(number, self.stop)
         client = self._connect()
         heart = Heart(self._settings.lease, self._settings.rhythm, self._clock)
         shift = Shift(
@@ -132,6 +133,8 @@ class Worker:
             if sending.done():
                 sending.result()  # it broke, and without it nothing can be told
         finally:
+            for number in heard:
+                loop.remove_signal_handler(number)
             sending.cancel()
             beating()
             await client.close()
