@@ -306,7 +306,9 @@ class Simulation:
             QueueMetrics(Registry(METRICS, self._clock), self._clock),
             Tries(most=3),
         )
-        self._crons = [Cron(self._engine, self._clock, self._ids) for _ in range(2)]
+        self._crons = [
+            Cron(self._engine, self._clock, self._ids, lambda _command: None) for _ in range(2)
+        ]
 
     async def _close(self) -> None:
         await self._compare()
