@@ -42,8 +42,10 @@ def _refused(server: Server) -> object:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system is remounted read-only by root alone")
-def test_a_store_that_may_only_be_read_is_said_by_name(tmp_path: Path):
-    with small_disk(tmp_path / "disk", "16m") as disk:
+@pytest.mark.parametrize("name", ["disk", "disk" * 25])
+def test_a_store_that_may_only_be_read_is_said_by_name(tmp_path: Path, name: str):
+    """Also one whose path is too long for a socket beside it."""
+    with small_disk(tmp_path / name, "16m") as disk:
         with serving(disk / "data") as server:
             kept = server.create()
             server.stop()
