@@ -52,7 +52,7 @@ REMOVED = st.sets(st.sampled_from(list(SEED)), max_size=1)
 
 
 @given(changes=CHANGES, removed=REMOVED)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_published_schema_and_the_decoder_agree(
     changes: dict[str, Any], removed: set[str]
 ) -> None:
@@ -72,7 +72,7 @@ def test_the_schema_is_one() -> None:
 
 
 @given(made=intents())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_made_by_hand_survives_being_written_and_read(made: Intent) -> None:
     told = {
         name: value
@@ -103,7 +103,7 @@ DOCUMENTS = st.builds(
 
 
 @given(text=DOCUMENTS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_fast_pass_never_says_what_the_slow_one_would_not(text: str) -> None:
     fast = module._fast(text.encode())
     slow = module._slow(text.encode(), strict=False)
@@ -233,7 +233,7 @@ def _plain(node: Any) -> Any:
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_bytes_make_it_fall_over(data: bytes) -> None:
     report = validate(data)
     assert (report.intent is None) == bool(report.errors)
