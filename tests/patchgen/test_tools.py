@@ -20,10 +20,13 @@ from yamllint.config import YamlLintConfig
 
 from backstay.patchgen import krm
 from backstay.patchgen.model import Intent
+from backstay.patchgen.packages import verify
 from backstay.patchgen.render import render
 
-# Lines as long as a reason is; everything else as yamllint wants it by default.
-LINT = YamlLintConfig("extends: default\nrules:\n  line-length: disable\n")
+# Lines as long as a reason is, and no `---`, which kpt would take away; the rest by default.
+LINT = YamlLintConfig(
+    "extends: default\nrules:\n  line-length: disable\n  document-start: disable\n"
+)
 MANY = 100
 
 
@@ -201,12 +204,15 @@ def test_a_target_that_is_not_in_the_base_is_an_error_not_a_silence(tmp_path: Pa
 @pytest.mark.peer
 def test_kpt_takes_packages(tmp_path: Path) -> None:
     kpt = tool("kpt")
-    made = [intent(target=f"app-{n}", reason='é: "x"\nsecond') for n in range(3)]
+    reasons = (
+        'é: "x"\nsecond', "😀 \U00010000", "a\u2028b\u2029c", "\ufeff\u00a0\u200b\u3000 \\ <>&", "\t x \n\n",
+        "word " * 60, "\ue000\ufffd ' # : - ? | >",
+    )  # fmt: skip
+    made = [intent(target=f"app-{n}", reason=reason) for n, reason in enumerate(reasons)]
     for path in place(tmp_path, made):
         tree = run(kpt, "pkg", "tree", path)
         assert f"Kptfile {path.name}" in tree
         assert "[scaling-patch.yaml]  Deployment default/" in tree
-        before = (path / "scaling-patch.yaml").read_text()
         run(kpt, "fn", "render", path)
-        after = (path / "scaling-patch.yaml").read_text()
-        assert yaml.safe_load(after) == yaml.safe_load(before)
+        # Rendered, it still is what it was, byte for byte.
+        verify(path)
