@@ -205,7 +205,7 @@ def test_a_target_that_is_not_in_the_base_is_an_error_not_a_silence(tmp_path: Pa
 def test_kpt_takes_packages(tmp_path: Path) -> None:
     kpt = tool("kpt")
     reasons = (
-        'é: "x"\nsecond', "😀 \U00010000", "a\u2028b\u2029c", "\ufeff\u00a0\u200b\u3000 \\ <>&", "\t x \n\n",
+        'é: "x"\nsecond', "😀 \U00010000", "a\u2028b\u2029c", "\u00a0\u200b\u3000 \\ <>&", "\t x \n\n",
         "word " * 60, "\ue000\ufffd ' # : - ? | >",
     )  # fmt: skip
     made = [intent(target=f"app-{n}", reason=reason) for n, reason in enumerate(reasons)]

@@ -33,7 +33,7 @@ VALUES: Any = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.sampled_from(
         ["scaling", "scale", "test", "default", "Deployment", "StatefulSet", "user", "", "a" * 64,
-         "a" * 254, "-a", "a\n", "é", "a b", "x" * 513, "x" * 4097, "a\x00b", "ok-1", "completed"]
+         "a" * 254, "-a", "a\n", "é", "a b", "x" * 513, "x" * 4097, "a\x00b", "\ufeffa", "ok-1", "completed"]
     ),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
@@ -330,7 +330,7 @@ def test_an_autoscaled_target_is_noted() -> None:
     "changes",
     [
         {"target": 7}, {"namespace": None}, {"replicas": True}, {"replicas": 3.0}, {"replicas": "3"},
-        {"reason": "a\x00"}, {"reason": "\ud800"}, {"source": 3}, {"correlation_id": "a b"},
+        {"reason": "a\x00"}, {"reason": "\ud800"}, {"reason": "a\ufeff"}, {"source": 3}, {"correlation_id": "a b"},
         {"target_kind": "Pod"}, {"intent_type": "scale"}, {"target": "a" * 254}, {"namespace": "n" * 64},
         {"constraints": Constraints(max_replicas=1)}, {"constraints": Constraints(min_replicas="1")},  # type: ignore[arg-type]
         {"constraints": Constraints(allowed_namespaces=("x",))}, {"target": "app\n"}, {"target": "ａpp"},
