@@ -1,9 +1,11 @@
 """The redis engine on real servers: Debian's Redis for most, Valkey and a cluster for some."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.contract.queue.conftest import RULES, Bench
+from tests.queue.support import Server, serving
 from tests.servers.valkey import RedisNodes, RedisServer
 
 from backstay.core.clock import Clock, SystemClock, SystemDice, Uuid7
@@ -31,9 +33,6 @@ def engine_on(
     return RedisEngine(where, rules, clock or SystemClock(), dice, Uuid7(SystemClock()))
 
 
-Make = Callable[..., RedisEngine]
-
-
 @pytest.fixture
 def store(redis_server: RedisServer) -> RedisServer:
     """Debian's Redis, empty."""
@@ -50,3 +49,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     await bench.engine.open()
     yield bench
     await bench.engine.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path, store: RedisServer) -> Iterator[Server]:
+    with serving(tmp_path / "data", env={"REDIS_ADDR": store.address}) as server:
+        yield server
