@@ -188,12 +188,11 @@ async def test_weakness_11_a_call_that_was_not_settled_is_made_again_by_the_next
         async with yard.running():
             await yard.end(receiver.url)
             await until(lambda: receiver.calls)
+        died = len(receiver.calls)
         async with Yard(yard.engine).running() as again:
-            await until(lambda: len(receiver.calls) == 2)
+            await until(lambda: len(receiver.calls) > died)
             await until(lambda: _none(again.waiting()))
-    first, second = receiver.calls
-    assert first.body == second.body
-    assert first.headers["x-codeq-delivery"] == second.headers["x-codeq-delivery"]
+    assert len({(call.body, call.headers["x-codeq-delivery"]) for call in receiver.calls}) == 1
 
 
 async def test_a_wall_clock_set_back_does_not_stall_what_waits_for_its_next_try():
@@ -410,11 +409,15 @@ def test_weakness_11_every_way_to_end_over_http_is_told(server: Server, command:
         ids = {how: _ended(server, f"{command}_{how}", receiver.url, how) for how in _ENDS}
         poll(lambda: len(receiver.calls) == len(ids))
         told = {body["taskId"]: (body["status"], body["error"]) for body in receiver.bodies}
+        for how in _ENDS:
+            poll(lambda how=how: _counted(server, f"{command}_{how}"))
     assert told == {ids[how]: said for how, said in _ENDS.items()}
+
+
+def _counted(server: Server, command: str) -> bool:
+    labels = f'kind="task_result",command="{command}",outcome="success"'
     metrics = server.get("/metrics", prefix="").body.decode()
-    for how in _ENDS:
-        labels = f'kind="task_result",command="{command}_{how}",outcome="success"'
-        assert f"codeq_webhook_deliveries_total{{{labels}}} 1" in metrics
+    return f"codeq_webhook_deliveries_total{{{labels}}} 1" in metrics
 
 
 _ENDS = {
