@@ -121,8 +121,13 @@ def test_a_store_that_goes_away_is_named_and_comes_back(tmp_path: Path, mortal: 
         assert (refused.status, refused.json["code"]) == (503, "QUEUE031")
         assert refused.json["retryable"] is True
         assert mortal.address in refused.json["error"]
+        scraped = server.get("/metrics", prefix="")
+        assert scraped.status == 200
+        assert "codeq_store_up 0" in scraped.body.decode()
+        assert 'codeq_task_created_total{command="PACK"} 1' in scraped.body.decode()
         mortal.restart()
         until(lambda: server.get("/healthz", prefix="").status == 200)
+        until(lambda: "codeq_store_up 1" in server.get("/metrics", prefix="").body.decode())
         assert server.task(kept["id"])["status"] == "PENDING"
         claimed = server.claim("PACK")
         assert claimed is not None
