@@ -83,7 +83,9 @@ def test_the_store_contradicts_itself(tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "data" / "queue.db")) as db:
             plant(db, task["id"])
         server.start()
-        found = assert_named(server, "contradictions", "PRINT: the counts look wrong, tasks stuck")
+        found = assert_named(
+            server, "contradictions", "--only", "queue-inconsistent", "the counts look wrong"
+        )
         assert found["fixes"][0]["command"].startswith("codeq admin cleanup")
 
 

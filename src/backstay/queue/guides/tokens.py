@@ -48,7 +48,9 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
             reply = await fetch(f"{target.base_url}/v1/codeq/tasks?limit=1", 2.0, headers)
             if reply.status >= 400:
                 body = reply.json()
-                told = " ".join(str(body.get(name, "")) for name in ("code", "detail", "cause"))
+                values = body.get("values") or {}
+                words = (body.get("code"), body.get("detail"), *values.values())
+                told = " ".join(str(word) for word in words)
                 facts |= {"status": reply.status, "said": told[:300]}
         reading = classify(told)
         if reading not in readings:
