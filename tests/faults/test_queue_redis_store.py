@@ -33,24 +33,16 @@ def queue(tmp_path: Path, redis: RedisServer) -> Iterator[Server]:
 
 
 def fill(queue: Server, redis: RedisServer, *, finish: bool) -> None:
-    """Until the store has no room for another task."""
-    used = dict(
-        line.split(":", 1) for line in redis.bulk("INFO", "memory").splitlines() if ":" in line
-    )
-    redis.ask("CONFIG", "SET", "maxmemory", str(int(used["used_memory"]) + 2_000_000))
-    for _ in range(400):
-        body = {"command": "PRINT", "payload": {"text": "x" * 20_000}}
-        sent = queue.post("/tasks", body)
-        if sent.status != 202:
-            return
+    """The store has no room for another byte."""
+    for _ in range(20):
+        queue.create("PRINT", payload={"text": "x" * 20_000})
         if finish:
             task = queue.claim("PRINT")
-            if task is None:
-                return
+            assert task is not None
             result = {"status": "COMPLETED", "result": {}, "leaseToken": task["leaseToken"]}
-            if queue.post(f"/tasks/{task['id']}/result", result).status != 200:
-                return
-    raise AssertionError("400 tasks of 20 kB fit into 2 MB")
+            assert queue.post(f"/tasks/{task['id']}/result", result).status == 200
+    redis.ask("CONFIG", "SET", "maxmemory", "1000000")
+    assert queue.post("/tasks", {"command": "PRINT", "payload": {}}).status == 503
 
 
 def test_a_redis_that_works_is_left_in_peace(queue: Server) -> None:
