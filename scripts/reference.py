@@ -1,5 +1,5 @@
-"""`reference.py FOLDER`: writes errors.md, settings.md, commands.md and troubleshooting.md from what
-the code declares.
+"""`reference.py FOLDER`: writes errors.md, settings.md, commands.md and troubleshooting.md from
+what the code declares.
 
 Every error a user can meet is an ErrorEntry, every setting carries an Option and every command is
 a click command, so the pages are found by looking through backstay instead of being kept by hand.

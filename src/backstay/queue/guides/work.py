@@ -7,8 +7,8 @@ from typing import Any
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import look_inside, seen
-from backstay.queue.guides.looking import NOTHING, numbers, settings
+from backstay.core.probing import seen
+from backstay.queue.guides.looking import NOTHING, inside, numbers, settings
 
 _IDLE = r"worker.*(never|not|no longer|idle).*|not claiming|never claims|claims? nothing|204"
 _LATE = r"(task|queue|job)s?\b.*(late|delay|slow|behind|too long)|not processed quickly"
@@ -26,10 +26,10 @@ def _held_probe(ident: str, asks: str, complaint: str, readings: Sequence[str]) 
     async def run(target: Target) -> Evidence:
         if not re.search(complaint, target.text, re.IGNORECASE):
             return seen(ident, NOTHING, "skip")
-        found = await look_inside(ident, target, "queue", "/probe/queue.commands")
+        found = await inside(ident, target, "/probe/queue.commands")
         if isinstance(found, Evidence):
             return found
-        policies = await look_inside(ident, target, "queue", "/probe/queue.policies")
+        policies = await inside(ident, target, "/probe/queue.policies")
         if isinstance(policies, Evidence):
             return policies
         commands = found.get("commands") or {}
