@@ -62,7 +62,7 @@ def parse(path: str, output: str) -> int:
         emit_json(plain(file))
     elif output == "table":
         rows = [(kind, title, str(line), str(size)) for kind, title, line, size in outline(file)]
-        _table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
+        table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
     else:
         for kind, title, line, size in outline(file):
             what = f"{kind} {title}".rstrip()
@@ -81,6 +81,17 @@ def _made_of(program: Program) -> str:
     )
     said = [f"{count} {one if count == 1 else many}" for one, many, count in parts if count]
     return ", ".join(said) or "empty"
+
+
+def checked_program(paths: Sequence[str]) -> Program | None:
+    """The program of files and folders; what is wrong with it goes to standard error."""
+    sources, found = _sources(paths)
+    program: Program | None = None
+    if not found:
+        program, found = check_files(sources)
+    if program is None:
+        _say(found, sources, "plain")
+    return program
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -140,7 +151,7 @@ def _say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output
             (f"{each.span.file}:{each.span.line}:{each.span.column}", each.code, each.message)
             for each in found[:100]
         ]
-        _table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
+        table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
     else:
         # Only a file with mistakes pays for the renderer.
         from backstay.lang.render import render
@@ -156,7 +167,8 @@ def _plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> None:
+    """Columns as wide as their widest cell."""
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     for row in (head, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
