@@ -18,7 +18,7 @@ from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES
 from backstay.lang.program import Program
 
 SUFFIX = ".cai"
-_STDIN = "-"
+STDIN = "-"
 _MOST_BYTES = 4 * MAX_CHARACTERS + 1
 _FORMATS = click.Choice(["plain", "table", "json"])
 
@@ -39,7 +39,7 @@ def validate(paths: Sequence[str], output: str) -> int:
     if output == "json":
         emit_json({"valid": program is not None, "diagnostics": found})
     else:
-        _say(found, sources, output)
+        say(found, sources, output)
         if program is not None:
             click.echo(f"{', '.join(paths)}: valid: {_made_of(program)}")
     return Exit.OK if program is not None else Exit.NEGATIVE
@@ -55,7 +55,7 @@ def parse(path: str, output: str) -> int:
     """
     from backstay.lang.tree import outline, plain
 
-    name, text, found = _read(path)
+    name, text, found = read(path)
     file, more = parse_text(name, text)
     found = found or more
     if output == "json":
@@ -67,7 +67,7 @@ def parse(path: str, output: str) -> int:
         for kind, title, line, size in outline(file):
             what = f"{kind} {title}".rstrip()
             click.echo(f"{name}:{line}: {what} ({size} members)")
-    _say(found, [(name, text)], "plain")
+    say(found, [(name, text)], "plain")
     return Exit.NEGATIVE if found else Exit.OK
 
 
@@ -90,7 +90,7 @@ def checked_program(paths: Sequence[str]) -> Program | None:
     if not found:
         program, found = check_files(sources)
     if program is None:
-        _say(found, sources, "plain")
+        say(found, sources, "plain")
     return program
 
 
@@ -101,16 +101,17 @@ def _sources(paths: Sequence[str]) -> tuple[list[tuple[str, str]], list[Diagnost
     """Name and text of each source; a file that is no text gives diagnostics."""
     sources: list[tuple[str, str]] = []
     unread: list[Diagnostic] = []
-    for path in dict.fromkeys(each for given in paths for each in _files(given)):
-        name, text, found = _read(path)
+    for path in dict.fromkeys(each for given in paths for each in source_files(given)):
+        name, text, found = read(path)
         sources.append((name, text))
         unread += found
     return sources, unread
 
 
-def _files(given: str) -> list[str]:
+def source_files(given: str) -> list[str]:
+    """The .cai files of a folder, sorted; anything else is itself."""
     path = Path(given)
-    if given == _STDIN or not path.is_dir():
+    if given == STDIN or not path.is_dir():
         return [given]
     try:
         found = sorted(str(each) for each in path.iterdir() if each.suffix == SUFFIX)
@@ -121,11 +122,12 @@ def _files(given: str) -> list[str]:
     return found
 
 
-def _read(path: str) -> tuple[str, str, list[Diagnostic]]:
-    name = "<stdin>" if path == _STDIN else path
+def read(path: str) -> tuple[str, str, list[Diagnostic]]:
+    """Name, text and why it is no text. Raises LANG120."""
+    name = "<stdin>" if path == STDIN else path
     try:
         # Bounded: the language refuses what is larger, so the rest need not be read.
-        if path == _STDIN:
+        if path == STDIN:
             data = sys.stdin.buffer.read(_MOST_BYTES)
         else:
             with Path(path).open("rb") as file:
@@ -143,7 +145,8 @@ def _reason(bad: OSError) -> str:
 # --- printing ----------------------------------------------------------------------------------
 
 
-def _say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output: str) -> None:
+def say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output: str) -> None:
+    """What is wrong, on standard error."""
     if not found:
         return
     if output == "table":
