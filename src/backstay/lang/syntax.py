@@ -359,6 +359,20 @@ class ActionNode(Node, frozen=True):
     options: tuple[Entry, ...] = ()
 
 
+class CheckNode(Node, frozen=True):
+    """`CONDITION [else "message"]`: what has to hold."""
+
+    condition: Expr
+    message: Expr | None = None
+
+
+class ChecksNode(Node, frozen=True):
+    """`validate { check … }`."""
+
+    checks: tuple[CheckNode, ...]
+    broken: bool = False
+
+
 class QueryNode(Node, frozen=True):
     """A query as it was written; the query language reads it."""
 
@@ -458,6 +472,8 @@ Value = (
     | RateNode
     | ActionNode
     | EmitNode
+    | CheckNode
+    | ChecksNode
     | QueryNode
     | RequestNode
     | ResponseNode
