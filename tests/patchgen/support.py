@@ -19,7 +19,9 @@ PATIENCE = 60.0
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?", fullmatch=True)
 LONG_NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?", fullmatch=True)
 TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff")
+    st.characters(
+        codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufeff\ufffe\uffff"
+    )
     | st.sampled_from("\n\t\"'\\:#{}[]&*!|>%@`-?~\u2028\u2029\u0000"[:-1]),
     max_size=80,
 )

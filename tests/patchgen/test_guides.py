@@ -4,9 +4,9 @@ import asyncio
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,13 +138,17 @@ def test_a_full_disk_and_a_read_only_one(tmp_path: Path, mount: str, cause: str)
     assert cause in causes, done.stdout + done.stderr
 
 
-def test_a_closed_folder(tmp_path: Path) -> None:
+def test_a_closed_folder() -> None:
     """As root nothing is closed: then somebody else looks, who has the modules loaded already."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o555)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o011)
+    # Not pytest's folder: that is closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        closed = Path(folder) / "closed"
+        closed.mkdir(mode=0o555)
+        closed_folder(closed)
+
+
+def closed_folder(closed: Path) -> None:
     code = (
         "import os, sys, asyncio, backstay.systems as s, backstay.cli.patchgen_intents, grp\n"
         "from pathlib import Path\n"

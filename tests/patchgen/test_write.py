@@ -4,13 +4,16 @@ import errno
 import fcntl
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.patchgen.support import intent, writer
+from tests.patchgen.support import intent, text_of, writer
 
 from backstay.core.errors import Fault
 from backstay.patchgen import flush, write
@@ -68,6 +71,15 @@ def add_a_file(folder: Path) -> None:
     (folder / "extra.yaml").write_text("kind: Secret\n")
 
 
+def add_an_empty_folder(folder: Path) -> None:
+    (folder / "extra").mkdir()
+
+
+def grow_a_file(folder: Path) -> None:
+    with (folder / "README.md").open("ab") as file:
+        file.write(b" " * 2_000_000)
+
+
 def remove_a_file(folder: Path) -> None:
     (folder / "README.md").unlink()
 
@@ -95,7 +107,17 @@ def empty_it(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [change_a_byte, add_a_file, remove_a_file, link_a_file, link_a_folder, pipe_a_file, empty_it],
+    [
+        change_a_byte,
+        add_a_file,
+        add_an_empty_folder,
+        grow_a_file,
+        remove_a_file,
+        link_a_file,
+        link_a_folder,
+        pipe_a_file,
+        empty_it,
+    ],
 )
 def test_what_differs_is_a_conflict_and_stays_as_it_is(
     tmp_path: Path, change: Callable[[Path], None]
@@ -298,3 +320,40 @@ def test_the_output_folder_may_be_a_link_but_may_not_climb(tmp_path: Path) -> No
     assert [one.state for one in writer(tmp_path / "link").place([PACKAGE])] == ["written"]
     with pytest.raises(Fault, match="PATCH064"):
         writer(Path(f"{tmp_path}/real/../real"))
+
+
+def test_a_parent_that_may_not_be_entered_is_a_closed_folder_not_a_crash() -> None:
+    """`Path.is_dir` raises there; for root it is another user who looks."""
+    code = (
+        "import os, sys\n"
+        "from backstay.core.clock import SystemClock, Uuid7\n"
+        "from backstay.patchgen.service import Job, Maker\n"
+        "from backstay.patchgen.packages import read_package\n"
+        "from backstay.patchgen.paths import ensure_directory, walk\n"
+        "from backstay.patchgen.probes import look_at_output\n"
+        "import grp\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "out, text = sys.argv[1], sys.argv[2].encode()\n"
+        "clock = SystemClock()\n"
+        "maker = Maker(Job(out), clock, Uuid7(clock))\n"
+        "for try_ in (lambda: maker.make(text), lambda: ensure_directory(out), lambda: read_package(out)):\n"
+        "    try: try_()\n"
+        "    except Exception as e: print(e)\n"
+        "print(look_at_output(out)['reading'], walk(out)[-1].problem)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        closed = Path(folder) / "closed"
+        (closed / "out").mkdir(parents=True)
+        Path(folder).chmod(0o755)
+        closed.chmod(0o600)
+        done = subprocess.run(
+            [sys.executable, "-c", code, closed / "out", text_of()], capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        closed.chmod(0o700)
+    assert done.stdout.splitlines() == [
+        "PATCH062: failed to create package directory: permission denied",
+        "PATCH072: failed to create directory: permission denied",
+        f"PATCH080: {closed}/out is not a package of patchgen: it is not a folder",
+        "closed permission denied",
+    ], done.stderr

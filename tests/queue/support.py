@@ -41,7 +41,7 @@ class Server:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.log_file = data.with_name(f"{data.name}.log")
         self._arguments = arguments
-        self._env = clean_env() | dict(env or {})
+        self.env = clean_env() | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
@@ -54,7 +54,7 @@ class Server:
         command = (*SERVER, "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                (*command, *self._arguments), env=self._env, stdout=log, stderr=log
+                (*command, *self._arguments), env=self.env, stdout=log, stderr=log
             )
 
     def kill(self) -> None:

@@ -93,8 +93,8 @@ def test_the_worker_command_heartbeats_by_itself_and_a_silent_holder_loses_its_t
 ):
     assert json.loads(json.dumps(_default_heartbeat())) == 60
     made = server.create(command)
-    options = ("--events", command, "--lease-seconds", "0.6", "--heartbeat-seconds", "0.2")
-    worker = start_worker(server, *options, "--exec", "sleep 2")
+    options = ("--events", command, "--lease-seconds", "1", "--heartbeat-seconds", "0.3")
+    worker = start_worker(server, *options, "--exec", "sleep 2.5")
     found = until(ended(server, made), 20)
     assert (found["status"], found["attempts"]) == ("COMPLETED", 1)
     again = server.create(command)
@@ -197,26 +197,32 @@ def test_a_worker_that_cannot_begin_says_why_and_ends(tmp_path: Path):
 
 
 def test_a_running_worker_takes_the_token_that_a_login_has_renewed(tmp_path: Path):
-    key = "a secret of thirty-two bytes, or more"
-    issuer = Issuer(Secret(key), "backstay", "backstay", SystemClock())
-    scopes = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "codeq:produce")
     home = {"CODEQ_CONFIG_DIR": str(tmp_path / "codeq")}
+    scopes = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "codeq:produce")
 
-    def log_in(seconds: float) -> dict[str, str]:
-        token = issuer.mint("w", scopes, ttl=seconds, kind="worker")
+    def log_in(key: str) -> dict[str, str]:
+        issuer = Issuer(Secret(key), "backstay", "backstay", SystemClock())
+        token = issuer.mint("w", scopes, kind="worker")
         assert run_codeq("auth", "set", "--worker-token", token, env=home).returncode == 0
         return {"Authorization": f"Bearer {token}"}
 
-    env = {"JWT_SECRET": key, "ALLOWED_CLOCK_SKEW_SECONDS": "0"}
-    with serving(tmp_path / "data", env=env) as server:
-        log_in(4.0)
-        worker = start_worker(
-            server, "--events", "A", "--wait-seconds", "1", "--exec", "cat", home=home
-        )
-        until(lambda: b'"status":401' in server.log_file.read_bytes(), 30)
-        auth = {"headers": log_in(600.0)}
-        made = server.post("/tasks", {"command": "A", "payload": {}}, **auth).json
-        until(lambda: server.get(f"/tasks/{made['id']}", **auth).json["status"] == "COMPLETED", 30)
+    def is_done(server: Server, auth: dict[str, str]) -> None:
+        made = server.post("/tasks", {"command": "A", "payload": {}}, headers=auth).json
+        path = f"/tasks/{made['id']}"
+        until(lambda: server.get(path, headers=auth).json["status"] == "COMPLETED", 60)
+
+    first, second = "the first secret of thirty-two bytes", "the second secret, as long as that"
+    with serving(tmp_path / "data", env={"JWT_SECRET": first}) as server:
+        auth = log_in(first)
+        options = ("--events", "A", "--wait-seconds", "1", "--exec", "cat")
+        worker = start_worker(server, *options, home=home)
+        is_done(server, auth)
+        # From here on what the worker holds is worth nothing.
+        server.stop()
+        server.env["JWT_SECRET"] = second
+        server.start()
+        until(lambda: b'"status":401' in server.log_file.read_bytes(), 60)
+        is_done(server, log_in(second))
         assert stop_worker(worker)[0] == 0
 
 

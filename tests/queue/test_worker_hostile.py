@@ -20,11 +20,11 @@ from backstay.queue.worker import (
 
 
 async def test_a_blocked_event_loop_keeps_its_lease(server: Server, command: str):
-    worker = worker_for(server, lease=0.6)
+    worker = worker_for(server, lease=1.0)
 
     @worker.task(command)
     async def block(payload: object) -> dict[str, object]:
-        time.sleep(2.0)  # what nobody should do in a coroutine, and somebody will
+        time.sleep(2.5)  # what nobody should do in a coroutine, and somebody will
         return {"slept": True}
 
     task = server.create(command)
@@ -213,7 +213,7 @@ async def test_a_hurried_stop_hands_back_at_once_and_a_hanging_thread_does_not_h
 async def test_a_task_that_comes_back_to_the_worker_that_lost_it_keeps_its_new_lease(
     server: Server, command: str
 ):
-    worker = worker_for(server, lease=0.6, concurrency=2)
+    worker = worker_for(server, lease=1.0, concurrency=2)
     first_may_end, begun = threading.Event(), threading.Event()
     tokens: list[str] = []
 
@@ -225,7 +225,7 @@ async def test_a_task_that_comes_back_to_the_worker_that_lost_it_keeps_its_new_l
             first_may_end.wait(20)  # it does not look at `job.gone`
         else:
             first_may_end.set()
-            time.sleep(1.5)  # well past a lease that nobody keeps
+            time.sleep(2.5)  # well past a lease that nobody keeps
         return {"attempt": job.attempt}
 
     task = server.create(command)

@@ -31,7 +31,7 @@ _OPTIONS = (
     click.option("--exchange-header", "exchange_headers", multiple=True, metavar="'K: V'"),
     click.option("--exchange-token-path", default="accessToken", show_default=True),
     click.option("--no-exchange", is_flag=True, help="The first token is the one."),
-    click.option("--audience", default="codeq-producer", show_default=True),
+    click.option("--audience", default="", help="[codeq-producer, or codeq-worker for that role]"),
     click.option("--tenant-id", default=""),
     click.option("--scope", "scopes", multiple=True, help="May be repeated."),
     click.option(
@@ -68,7 +68,7 @@ def login(given: Given, said: Mapping[str, Any]) -> dict[str, str]:
     if exchange and not said["no_exchange"]:
         body = {
             "idToken": token,
-            "audience": said["audience"],
+            "audience": said["audience"] or _audience(said["role"]),
             "tenantId": said["tenant_id"],
             "scopes": [*said["scopes"]],
         }
@@ -76,6 +76,11 @@ def login(given: Given, said: Mapping[str, Any]) -> dict[str, str]:
         path = said["exchange_token_path"]
         token = _post(given, exchange, said["exchange_headers"], wanted, path)
     return {f"{said['role']}_token": token}
+
+
+def _audience(role: str) -> str:
+    """What codeQ's servers expect in the tokens of each side."""
+    return "codeq-worker" if role == "worker" else "codeq-producer"
 
 
 def _credentials(said: Mapping[str, Any]) -> object:

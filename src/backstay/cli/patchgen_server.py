@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 @face.server_options("PATCHGEN_CONFIG_PATH")
 @output_option
 @strict_option
-@click.option("--debug", is_flag=True, help="Serve /debug/pprof on 127.0.0.1:6060, too.")
 def serve(
     listen: str | None,
     data: str | None,

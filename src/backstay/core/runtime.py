@@ -51,15 +51,18 @@ def find_runtime(data: Path) -> Path:
 def make_runtime(data: Path) -> Path:
     """The runtime folder of a data folder, made with mode 0700. Raises CORE064."""
     near = data.absolute() / "run"
-    if _fits(near):
-        _private(near)
-        (data / "run.path").unlink(missing_ok=True)
-        return near
-    far = _far(data)
+    runtime = near if _fits(near) else _far(data)
     make_folder(data)
-    _private(far)
-    (data / "run.path").write_text(f"{far}\n")
-    return far
+    _private(runtime)
+    noted = data / "run.path"
+    try:
+        if runtime == near:
+            noted.unlink(missing_ok=True)
+        else:
+            noted.write_text(f"{runtime}\n")
+    except OSError as failed:
+        raise Fault(RUNTIME_UNUSABLE, path=str(data), reason=str(failed)) from failed
+    return runtime
 
 
 def make_folder(path: Path) -> None:

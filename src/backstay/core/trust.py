@@ -129,9 +129,15 @@ def _believed(headers: Mapping[str, str]) -> Principal:
     if given is None:
         return LOCAL
     try:
-        return decode_principal(given)
+        return _decoded(given)
     except ValueError as bad:
         raise Fault(faults.AUTH_INVALID, reason=str(bad)) from bad
+
+
+@lru_cache(maxsize=1024)
+def _decoded(given: str) -> Principal:
+    """The gateway says the same of a caller with each of its requests."""
+    return decode_principal(given)
 
 
 def _check_host(headers: Mapping[str, str], hosts: frozenset[str]) -> None:

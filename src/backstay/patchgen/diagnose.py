@@ -150,7 +150,7 @@ def _folder(report: Report, output: str) -> None:
         report.well = False
         home = paths.fallback(os.environ.get("HOME", ""))
         report.say(
-            f"  fix: {'mkdir -p ' + output if not Path(output).exists() else 'chown or chmod it'}"
+            f"  fix: {'mkdir -p ' + output if not paths.is_folder(output) else 'chown or chmod it'}"
             + (f", or use {home}" if home else "")
         )
         return

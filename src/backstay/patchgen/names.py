@@ -18,7 +18,7 @@ LABEL_LIMIT = 63
 _KUBERNETES = re.compile(KUBERNETES_PATTERN[1:-1])
 _CORRELATION = re.compile(r"[a-zA-Z0-9\-_]+")
 _SEMVER = re.compile(SEMVER_PATTERN[1:-1], re.ASCII)
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _FOREIGN = re.compile(r"[^a-z0-9-]")
 _MIDDLE = "-scaling-patch-"
 _HASH_DIGITS = 10
@@ -41,7 +41,7 @@ def is_semantic_version(text: str) -> bool:
 
 def control_in(text: str) -> str:
     """The first character that no text for people needs (control characters but newline and tab,
-    and what is no character at all), or ""."""
+    byte order marks, and what is no character at all), or ""."""
     found = _CONTROL.search(text)
     return found.group() if found else ""
 

@@ -1,6 +1,7 @@
 """Packages that are on a disk: read, verified, compared, taken back, held against each other."""
 
 import difflib
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from backstay.patchgen import errors, krm
 from backstay.patchgen.look import contents, difference
 from backstay.patchgen.model import Constraints, Intent, Provenance
 from backstay.patchgen.names import is_package_name
-from backstay.patchgen.paths import refuse_traversal
+from backstay.patchgen.paths import is_folder, refuse_traversal
 from backstay.patchgen.render import PATCH_FILE, PREFIX, render
 
 
@@ -41,7 +42,7 @@ class Fight(msgspec.Struct, frozen=True):
 def read_package(path: str | Path) -> Read:
     """Raises PATCH080 when it is no package of ours; of a changed one, `changed` says how."""
     folder = refuse_traversal(path)
-    if folder.is_symlink() or not folder.is_dir():
+    if os.path.islink(folder) or not is_folder(folder):  # noqa: PTH114 - as is_folder
         raise Fault(errors.NOT_A_PACKAGE, path=str(folder), reason="it is not a folder")
     patch = contents(folder).get(PATCH_FILE)
     if patch is None:

@@ -17,6 +17,12 @@ FALLBACK = Path(".nephoran") / "patches"
 """Below the home folder: where packages may go when the chosen place is closed (P25)."""
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there, as far as this user can see. `Path.is_dir` raises where a parent
+    may not be entered."""
+    return os.path.isdir(path)  # noqa: PTH112 - see above
+
+
 def refuse_traversal(path: str | Path) -> Path:
     """The path, unless one of its components is `..` (P29). A name that only contains two dots is
     fine."""
@@ -56,8 +62,8 @@ def _refuse_impossible(text: str, base: str) -> None:
 def ensure_directory(path: str | Path) -> Path:
     """The folder, made with its parents (mode 0755, umask applies) when it is missing (P22)."""
     folder = Path(path)
-    if folder.exists():
-        if not folder.is_dir():
+    if os.path.exists(folder):  # noqa: PTH110 - see is_folder
+        if not is_folder(folder):
             raise Fault(errors.NOT_A_FOLDER, path=str(folder))
         return folder
     try:
@@ -113,7 +119,7 @@ def whoami() -> str:
 
 def fallback(home: str) -> Path | None:
     """`~/.nephoran/patches` when there is a home folder to have it in."""
-    return Path(home) / FALLBACK if home and Path(home).is_dir() else None
+    return Path(home) / FALLBACK if home and is_folder(home) else None
 
 
 def _step(path: Path, *, last: bool) -> Step:
@@ -122,7 +128,7 @@ def _step(path: Path, *, last: bool) -> Step:
     except OSError as failed:
         return Step(str(path), "missing", "-", "-", "-", reason_of(failed))
     problem = ""
-    folder = path.is_dir()
+    folder = is_folder(path)
     if not folder:
         problem = "" if last else "not a directory"
     elif not os.access(path, os.X_OK, effective_ids=_EFFECTIVE):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from backstay.patchgen.paths import SPACE_FLOOR, walk, whoami
+from backstay.patchgen.paths import SPACE_FLOOR, is_folder, walk, whoami
 
 
 async def output_facts(output: str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def look_at_output(output: str) -> dict[str, Any]:
     """`reading` is `writable`, `missing`, `not-a-folder`, `closed`, `read-only-disk` or `full`."""
     folder = Path(output)
     facts: dict[str, Any] = {"path": output, "user": whoami(), "free_bytes": -1, "stopped_at": ""}
-    if not folder.is_dir():
+    if not is_folder(folder):
         stopped = next((step for step in walk(folder) if step.problem), None)
         facts["stopped_at"] = stopped.path if stopped else ""
         missing = stopped is not None and stopped.kind == "missing"

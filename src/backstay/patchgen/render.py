@@ -2,7 +2,8 @@
 
 YAML is written by a template of fixed shape in which every value from outside stands in double
 quotes, escaped; a text can therefore never become a key. A serializer would cost 300 µs a package
-and its line breaking changes between versions, which would change bytes that must not change.
+and its line breaking changes between versions, which would change bytes that must not change. The
+form is the one in which kpt writes, so that a package which kpt has rendered still is what it was.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,14 @@ FILES = ("Kptfile", PATCH_FILE, "kustomization.yaml", COMPONENT_FILE, "README.md
 """Everything a package holds, in the order of writing."""
 
 _LOCAL = 'config.kubernetes.io/local-config: "true"'
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\u2028": "\\L",
+    "\u2029": "\\P",
+}
 
 
 def render(intent: Intent) -> Package:
@@ -40,7 +48,8 @@ def render(intent: Intent) -> Package:
 
 
 def quoted(text: str) -> str:
-    """A YAML double-quoted scalar on one line; every reader gives the same text back."""
+    """A YAML double-quoted scalar on one line; every reader gives the same text back. `text` holds
+    no control characters but newline and tab: an intent's texts are judged before."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return f'"{"".join(map(_escaped, text))}"'
@@ -74,7 +83,7 @@ def _files(intent: Intent, name: str, hash_: str) -> Mapping[str, bytes]:
     patch = _patch(intent, marks)
     return {
         "Kptfile": _kptfile(intent, name, marks).encode(),
-        PATCH_FILE: f"---\n{patch}".encode(),
+        PATCH_FILE: patch.encode(),
         "kustomization.yaml": _kustomization(name).encode(),
         COMPONENT_FILE: _component(name, patch).encode(),
         "README.md": _readme(intent, name, hash_).encode(),
@@ -98,7 +107,6 @@ def _patch(intent: Intent, marks: str) -> str:
 def _kptfile(intent: Intent, name: str, marks: str) -> str:
     what = f"Sets {intent.target_kind} {intent.namespace}/{intent.target} to {_count(intent)}"
     return (
-        "---\n"
         "apiVersion: kpt.dev/v1\n"
         "kind: Kptfile\n"
         "metadata:\n"
@@ -116,7 +124,6 @@ def _kptfile(intent: Intent, name: str, marks: str) -> str:
 def _kustomization(name: str) -> str:
     """By itself the package is the partial object, as server-side apply wants it."""
     return (
-        "---\n"
         "apiVersion: kustomize.config.k8s.io/v1beta1\n"
         "kind: Kustomization\n"
         "metadata:\n"
@@ -132,7 +139,6 @@ def _component(name: str, patch: str) -> str:
     """Over a base it is a patch. Kustomize reads no file outside a folder, so it stands inline."""
     inner = "".join(f"      {line}\n" for line in patch.splitlines())
     return (
-        "---\n"
         "apiVersion: kustomize.config.k8s.io/v1alpha1\n"
         "kind: Component\n"
         "metadata:\n"
@@ -182,9 +188,7 @@ def _count(intent: Intent) -> str:
 
 
 def _escaped(char: str) -> str:
+    """As Go's emitter writes it, so that kpt has nothing to change."""
     if char in _ESCAPES:
         return _ESCAPES[char]
-    if char.isprintable():
-        return char
-    code = ord(char)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return char if char < "\U00010000" else f"\\U{ord(char):08X}"

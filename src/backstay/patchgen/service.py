@@ -1,7 +1,6 @@
 """What can be done with intents and packages, without a face: one function per use case."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -11,7 +10,7 @@ from backstay.core.errors import Fault
 from backstay.patchgen import errors
 from backstay.patchgen.errors import OutputDenied
 from backstay.patchgen.model import Intent, Placed, Report
-from backstay.patchgen.paths import ensure_directory, fallback, require_space
+from backstay.patchgen.paths import ensure_directory, fallback, is_folder, require_space
 from backstay.patchgen.render import render
 from backstay.patchgen.trace import Stages
 from backstay.patchgen.validate import validate
@@ -113,7 +112,7 @@ class Maker:
                 dry_run=self.job.dry_run,
                 abandon=self._abandon,
             )
-            if not self.job.dry_run and Path(output).is_dir():
+            if not self.job.dry_run and is_folder(output):
                 require_space(output)
             [placed] = writer.place([package])
         if isinstance(placed, Fault):

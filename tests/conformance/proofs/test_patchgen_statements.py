@@ -10,6 +10,8 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -356,12 +358,11 @@ def test_folders_are_ensured(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def open_house(tmp_path: Path) -> Path:
-    """A folder that `nobody` can reach; pytest's own are closed to others."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    return tmp_path
+def open_house() -> Iterator[Path]:
+    """A folder that `nobody` can reach; pytest closes its own, and again with each session."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 NAMESPACE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))

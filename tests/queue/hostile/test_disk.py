@@ -10,6 +10,7 @@ from tests.queue.support import Server, serving, until
 from tests.servers.disk import fill, small_disk
 
 
+@pytest.mark.timeout(300)
 def test_a_disk_that_fills_up_and_is_freed_loses_nothing_accepted(tmp_path: Path):
     """Under load, with a kill -9 now and then; the checker judges what clients were answered."""
     with small_disk(tmp_path / "disk", "24m") as disk:
@@ -41,8 +42,10 @@ def _refused(server: Server) -> object:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system is remounted read-only by root alone")
-def test_a_store_that_may_only_be_read_is_said_by_name(tmp_path: Path):
-    with small_disk(tmp_path / "disk", "16m") as disk:
+@pytest.mark.parametrize("name", ["disk", "disk" * 25])
+def test_a_store_that_may_only_be_read_is_said_by_name(tmp_path: Path, name: str):
+    """Also one whose path is too long for a socket beside it."""
+    with small_disk(tmp_path / name, "16m") as disk:
         with serving(disk / "data") as server:
             kept = server.create()
             server.stop()

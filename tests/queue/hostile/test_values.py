@@ -8,7 +8,7 @@ import pytest
 from tests.queue.hostile.conftest import Person
 from tests.queue.support import Server
 
-HUGE = (1e308, 1e18, 9.2e18, 2**63, 2**64, -1e308, -1, 1e-308, 5e-324)
+HUGE = (1e308, 9.2e18, 2**64, -1, 5e-324)
 NUMBERS = (
     ("POST", "/tasks", {"command": "NUM", "payload": {}}, "delaySeconds"),
     ("POST", "/tasks", {"command": "NUM", "payload": {}}, "priority"),

@@ -16,8 +16,9 @@ from tests.queue.killing.recorder import Asking, Recorder
 
 COMMANDS = ("PACK", "SEND")
 LEASE = 1.5
-AWAY = (503, 507)
-"""Answers of a server whose store is away or full."""
+SILENT = 504
+AWAY = (503, SILENT, 507)
+"""Answers of a server whose store is away or full, and none within the client's patience."""
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -38,6 +39,10 @@ class Line:
             answer = self._connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if text else None
+        except TimeoutError:
+            # The server lives, and may yet do what it was asked.
+            self.close()
+            return SILENT, None
         except _BROKEN:
             self.close()
             time.sleep(0.02)  # it is away: do not spin
@@ -103,6 +108,7 @@ class Producer(Person):
         super().__init__(*person)
         self._webhook = webhook
         self._name = name
+        self.made = 0
 
     def run(self) -> None:
         count = 0
@@ -132,6 +138,7 @@ class Producer(Person):
             answer = self.line.ask("POST", "/tasks", body)
             if answer is not None and answer[0] == 202:
                 asking.answered(task_fields(answer[1]))
+                self.made += 1
                 return str(answer[1]["id"])
             # Asked again it is the same request: it began when it was first asked.
             assert answer is None or answer[0] in AWAY, answer
@@ -239,7 +246,7 @@ class Worker(Person):
             found = self.settle(asking, answer)
             if found is None:
                 continue
-            if found["results"][number].get("error"):
+            if found["results"][number].get("code"):
                 asking.refused()
             else:
                 asking.answered()

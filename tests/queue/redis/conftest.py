@@ -1,10 +1,13 @@
 """The redis engine on real servers: Debian's Redis for most, Valkey and a cluster for some."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.contract.queue.conftest import RULES, Bench
-from tests.servers.valkey import RedisNodes, RedisServer
+from tests.queue.support import Server, serving
+from tests.servers.require import absent
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary
 
 from backstay.core.clock import Clock, SystemClock, SystemDice, Uuid7
 from backstay.core.virtual import FixedDice, VirtualClock
@@ -31,14 +34,23 @@ def engine_on(
     return RedisEngine(where, rules, clock or SystemClock(), dice, Uuid7(SystemClock()))
 
 
-Make = Callable[..., RedisEngine]
-
-
 @pytest.fixture
 def store(redis_server: RedisServer) -> RedisServer:
     """Debian's Redis, empty."""
     empty(redis_server)
     return redis_server
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[RedisServer]:
+    """A store of this test alone, for what kills it: another process may take its port meanwhile,
+    and then no other test must suffer."""
+    binary = system_binary()
+    if binary is None:
+        absent("redis-server", "Debian: sudo apt-get install redis-server")
+    found = RedisServer(binary, tmp_path / "mortal")
+    yield found
+    found.stop()
 
 
 @pytest.fixture(params=SERVERS)
@@ -50,3 +62,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     await bench.engine.open()
     yield bench
     await bench.engine.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path, store: RedisServer) -> Iterator[Server]:
+    with serving(tmp_path / "data", env={"REDIS_ADDR": store.address}) as server:
+        yield server

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-import msgspec
 from tests.queue.history.checker import check
 from tests.queue.history.events import Seen, Violation
 from tests.queue.simulation.clients import Clients, Profile, profile
 from tests.queue.simulation.disk import Disk
 from tests.queue.simulation.model import RULES, Divergence, Model
 from tests.queue.simulation.observing import Moment, final, observe
+from tests.queue.simulation.parts import Asked, Receivers, Tracked
 from tests.queue.simulation.stepped import SteppedDatabase
 
-from backstay.core.breaker import Breaker
 from backstay.core.metrics import Registry
 from backstay.core.service import Loop
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.lanes import Tried
 from backstay.queue.loops.callbacks import Callbacks, Tries
 from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
@@ -43,7 +41,7 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
-from backstay.queue.outgoing import Outgoing, Sent
+from backstay.queue.outgoing import Outgoing
 from backstay.queue.store import sqlite
 from backstay.queue.store.memory_world import World
 from backstay.queue.store.sqlite import SqliteEngine
@@ -52,65 +50,6 @@ STEPS = 60
 INF = float("inf")
 _MOMENT = 2.0**-8
 """Seconds that each step takes, so that nothing is at the same time. A power of two adds exactly."""
-
-
-class Asked(msgspec.Struct):
-    """One apply on its way."""
-
-    ops: Sequence[Op]
-    now: float
-    began: float
-    tick: float
-    results: list[OpResult] | None = None
-    failure: Exception | None = None
-    group: int = 0
-
-
-class Tracked:
-    """The engine as clients and loops know it; writes down what is asked, in the order of it."""
-
-    def __init__(self, engine: SqliteEngine, times: Callable[[], tuple[float, float]]) -> None:
-        self.engine = engine
-        self.asked: list[Asked] = []
-        self._times = times
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
-
-    async def apply(self, ops: Sequence[Op], now: float) -> list[OpResult]:
-        asked = Asked(ops, now, *self._times())
-        self.asked.append(asked)
-        try:
-            asked.results = await self.engine.apply(ops, now)
-        except Exception as failure:
-            asked.failure = failure
-            raise
-        return asked.results
-
-
-class Receivers:
-    """In place of other people's servers: they take a call, refuse it, or take it and say
-    nothing, so that it comes once more."""
-
-    seconds = 1.0
-
-    def __init__(self, dice: random.Random, called: Callable[[str, str], None]) -> None:
-        self.breakers: dict[str, Breaker] = {}
-        self._dice = dice
-        self._called = called
-
-    def used_by(self, _drain: object) -> None:
-        return
-
-    async def post(self, _kind: str, _url: str, _id: str, body: bytes, _trace: str) -> Sent:
-        await asyncio.sleep(0)
-        chance = self._dice.random()
-        if chance < 0.7:
-            told = msgspec.json.decode(body)
-            self._called(told["taskId"], told["status"].lower())
-        if chance < 0.6:
-            return Sent("taken", Tried("works"))
-        return Sent("refused", Tried("works"), "it answered 503")
 
 
 class Simulation:
@@ -306,7 +245,9 @@ class Simulation:
             QueueMetrics(Registry(METRICS, self._clock), self._clock),
             Tries(most=3),
         )
-        self._crons = [Cron(self._engine, self._clock, self._ids) for _ in range(2)]
+        self._crons = [
+            Cron(self._engine, self._clock, self._ids, lambda _command: None) for _ in range(2)
+        ]
 
     async def _close(self) -> None:
         await self._compare()

@@ -26,7 +26,7 @@ from backstay.core.runtime import write_atomically
 from backstay.patchgen import errors
 from backstay.patchgen.errors import InvalidIntent
 from backstay.patchgen.model import SIZE_LIMIT, Placed
-from backstay.patchgen.paths import ensure_directory, reason_of
+from backstay.patchgen.paths import ensure_directory, is_folder, reason_of
 from backstay.patchgen.render import render
 from backstay.patchgen.validate import validate
 from backstay.patchgen.write import FolderWriter
@@ -93,7 +93,7 @@ class Watch:
 
     def prepare(self) -> None:
         """Make the folders for what has ended. Raises PATCH101 when the folder cannot be used."""
-        if not self._folder.is_dir():
+        if not is_folder(self._folder):
             raise Fault(errors.WATCH_TAKEN, path=str(self._folder), reason="no such folder")
         try:
             for name in (PROCESSED, FAILED, STATUS):
