@@ -9,6 +9,7 @@ command = LazyGroup(
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
+        "run": Lazy("backstay.cli.codeai_run:run_script", "Run the script part of a file."),
         "fmt": Lazy("backstay.cli.codeai_fmt:fmt", "Lay out .cai files."),
         "query": Lazy("backstay.cli.codeai_query:query", "Ask the database of a program."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
