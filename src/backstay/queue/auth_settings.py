@@ -13,7 +13,7 @@ from backstay.core.settings import Option, Secret
 from backstay.queue.api.access import WORKER_SCOPES
 
 _DEV = frozenset({"", "dev", "development", "local", "test"})
-_PROVIDERS = ("", "jwks", "static", "multi", "first-of")
+_PROVIDERS = ("jwks", "static", "multi", "first-of")
 
 
 class StaticToken(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -215,11 +215,11 @@ class AuthSettings(ProcessSettings, frozen=True):
                 return [
                     provider
                     for one in several
-                    for provider in self._providers(side, one.type, _inner(one))
+                    for provider in self._providers(side, one.type, bytes(one.config))
                 ]
         except msgspec.MsgspecError as bad:
             raise ValueError(f"key {side}AuthConfig: (not shown) {bad}") from bad
-        choices = ", ".join(_PROVIDERS[1:])
+        choices = ", ".join(_PROVIDERS)
         raise ValueError(f"key {side}AuthProvider: {kind[:40]!r}: expected one of {choices}")
 
     def _published(self, side: str, config: bytes) -> Published:
@@ -236,11 +236,6 @@ class AuthSettings(ProcessSettings, frozen=True):
         if not found.audience or (not found.issuer and self.dev):
             raise ValueError(f"key {prefix}Issuer, {prefix}Audience: both are needed with keys")
         return found
-
-
-def _inner(one: _Named) -> bytes:
-    """The configuration of one of several; a bare text is a token."""
-    return bytes(one.config)
 
 
 def _static(side: str, config: bytes) -> StaticToken:

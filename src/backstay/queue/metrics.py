@@ -69,6 +69,7 @@ METRICS: Sequence[Metric] = (
         ("kind", "command", "outcome"),
     ),
     Metric("codeq_subscriptions_active", "gauge", "Living subscriptions", ("command",)),
+    Metric("codeq_store_up", "gauge", "1 while the store answers, 0 while it is away"),
     Metric("codeq_store_commits_total", "counter", "Durable commits of the store"),
     Metric("codeq_store_commit_seconds_total", "counter", "Seconds spent committing"),
     Metric("codeq_store_wal_bytes", "gauge", "Size of the write-ahead log"),
@@ -119,6 +120,8 @@ class QueueMetrics:
         self._waiting = registry.gauge("codeq_waiting_claims")
         self._called = registry.counter("codeq_webhook_deliveries_total")
         self._subscribed = registry.gauge("codeq_subscriptions_active")
+        self._store_up = registry.gauge("codeq_store_up")
+        self._up: bool | None = None
         self._commits = registry.counter("codeq_store_commits_total")
         self._commit_seconds = registry.counter("codeq_store_commit_seconds_total")
         self._wal = registry.gauge("codeq_store_wal_bytes")
@@ -162,6 +165,13 @@ class QueueMetrics:
         for one in living:
             for command in one.commands or ("*",):
                 self._subscribed.add(self._commands[command], by=1)
+
+    def store_up(self, *, up: bool) -> bool:
+        """Whether that is news."""
+        news = self._up != up
+        self._up = up
+        self._store_up.set(value=float(up))
+        return news
 
     def stored(self, stats: Stats) -> None:
         """The store's own totals."""

@@ -64,7 +64,9 @@ def _operation(path: str, call: Call, schemas: dict[Any, Any]) -> dict[str, Any]
         "summary": call.says,
         "parameters": [*map(_hole, _HOLE.findall(path)), *_query(call)],
         "responses": {
-            **{str(status): _answer(status, kind, schemas) for status, kind in _answers(call)},
+            **{
+                str(status): _answer(status, kind, schemas) for status, kind in call.answers.items()
+            },
             "default": _problem("Refused, with the reason", schemas),
         },
     }
@@ -77,10 +79,6 @@ def _operation(path: str, call: Call, schemas: dict[Any, Any]) -> dict[str, Any]
     if call.rate is not None:
         told["responses"]["429"] = _problem("Too many requests", schemas)
     return told
-
-
-def _answers(call: Call) -> list[tuple[int, Any]]:
-    return list(call.answers.items())
 
 
 def _answer(status: int, kind: Any, schemas: dict[Any, Any]) -> dict[str, Any]:

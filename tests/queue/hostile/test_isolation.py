@@ -80,7 +80,11 @@ class Alice:
             "replies": self.person.get("/replies/alice"),
             "periodic": self.person.get("/admin/periodic"),
             "deliveries": self._given_up(),
-            "subscriptions": self.person.get("/workers/subscriptions"),
+            # Without when she was told: of her own tasks she may hear at any moment.
+            "subscriptions": [
+                each | {"notifiedAt": None}
+                for each in self.person.get("/workers/subscriptions")["data"]
+            ],
             "policy": self.person.get(f"/admin/queues/{COMMAND}/policy"),
             "dlq": self.person.get(f"/admin/queues/{COMMAND}/dlq"),
         }

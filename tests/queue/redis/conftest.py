@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.contract.queue.conftest import RULES, Bench
 from tests.queue.support import Server, serving
-from tests.servers.valkey import RedisNodes, RedisServer
+from tests.servers.require import absent
+from tests.servers.valkey import RedisNodes, RedisServer, system_binary
 
 from backstay.core.clock import Clock, SystemClock, SystemDice, Uuid7
 from backstay.core.virtual import FixedDice, VirtualClock
@@ -38,6 +39,18 @@ def store(redis_server: RedisServer) -> RedisServer:
     """Debian's Redis, empty."""
     empty(redis_server)
     return redis_server
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[RedisServer]:
+    """A store of this test alone, for what kills it: another process may take its port meanwhile,
+    and then no other test must suffer."""
+    binary = system_binary()
+    if binary is None:
+        absent("redis-server", "Debian: sudo apt-get install redis-server")
+    found = RedisServer(binary, tmp_path / "mortal")
+    yield found
+    found.stop()
 
 
 @pytest.fixture(params=SERVERS)

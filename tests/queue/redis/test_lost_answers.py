@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from tests.queue.redis.conftest import RULES
+from tests.queue.redis.conftest import RULES, engine_on
 from tests.queue.redis.lossy import LossyRoad
 from tests.servers.valkey import RedisServer
 
@@ -216,13 +216,15 @@ async def _again(engine: RedisEngine, wires: list[object]) -> list[list[object]]
     return results
 
 
-async def test_a_store_that_stays_away_is_told_in_the_end(lossy: Lossy, store: RedisServer):
-    store.kill()
-    try:
-        with pytest.raises(Fault) as caught:
-            await lossy.do(Create(NEW(), "default", "PACK", "{}"))
-        assert (caught.value.entry.code, caught.value.entry.status) == ("QUEUE031", 503)
-        assert caught.value.entry.retryable
-    finally:
-        store.restart()
-    assert isinstance((await lossy.do(Create(NEW(), "default", "PACK", "{}")))[0], Task)
+async def test_a_store_that_stays_away_is_told_in_the_end(mortal: RedisServer):
+    engine = engine_on(mortal)
+    await engine.open()
+    mortal.kill()
+    with pytest.raises(Fault) as caught:
+        await engine.apply([Create(NEW(), "default", "PACK", "{}")], CLOCK.now())
+    assert (caught.value.entry.code, caught.value.entry.status) == ("QUEUE031", 503)
+    assert caught.value.entry.retryable
+    mortal.restart()
+    [made] = await engine.apply([Create(NEW(), "default", "PACK", "{}")], CLOCK.now())
+    assert isinstance(made, Task)
+    await engine.close()

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -112,23 +111,27 @@ def test_a_url_may_hold_the_password_and_shows_none(tmp_path: Path, locked: Redi
 
 
 @pytest.mark.seed("Q10")
-def test_a_store_that_goes_away_is_named_and_comes_back(server: Server, store: RedisServer):
-    kept = server.create("PACK")
-    store.kill()
-    try:
+def test_a_store_that_goes_away_is_named_and_comes_back(tmp_path: Path, mortal: RedisServer):
+    with serving(tmp_path / "data", env={"REDIS_ADDR": mortal.address}) as server:
+        kept = server.create("PACK")
+        mortal.kill()
         health = until(lambda: (found := server.get("/healthz", prefix="")).status == 503 and found)
-        assert store.address in health.json["error"]
+        assert mortal.address in health.json["error"]
         refused = server.post("/tasks", {"command": "PACK", "payload": {}})
         assert (refused.status, refused.json["code"]) == (503, "QUEUE031")
         assert refused.json["retryable"] is True
-        assert store.address in refused.json["error"]
-    finally:
-        store.restart()
-    until(lambda: server.get("/healthz", prefix="").status == 200)
-    assert server.task(kept["id"])["status"] == "PENDING"
-    claimed = server.claim("PACK")
-    assert claimed is not None
-    assert claimed["id"] == kept["id"]
+        assert mortal.address in refused.json["error"]
+        scraped = server.get("/metrics", prefix="")
+        assert scraped.status == 200
+        assert "codeq_store_up 0" in scraped.body.decode()
+        assert 'codeq_task_created_total{command="PACK"} 1' in scraped.body.decode()
+        mortal.restart()
+        until(lambda: server.get("/healthz", prefix="").status == 200)
+        until(lambda: "codeq_store_up 1" in server.get("/metrics", prefix="").body.decode())
+        assert server.task(kept["id"])["status"] == "PENDING"
+        claimed = server.claim("PACK")
+        assert claimed is not None
+        assert claimed["id"] == kept["id"]
 
 
 # --- the pool --------------------------------------------------------------------------------
@@ -171,12 +174,10 @@ def test_a_long_poll_on_one_server_is_woken_by_a_task_on_another(
     with serving(tmp_path / "a", env=env) as one, serving(tmp_path / "b", env=env) as other:
         found: list[object] = []
         poll = threading.Thread(target=lambda: found.append(one.claim("PACK", waitSeconds=20)))
-        began = time.monotonic()
         poll.start()
         until(lambda: "waiting" in one.get("/metrics", prefix="").body.decode())
         made = other.create("PACK")
         poll.join(15)
-        assert time.monotonic() - began < 15
         assert isinstance(found[0], dict)
         assert found[0]["id"] == made["id"]
         waited = threading.Thread(

@@ -252,33 +252,33 @@ async def test_a_store_that_forgot_its_scripts_learns_them_again(
     assert list(exists) in ([1], [True])
 
 
-async def test_after_a_restart_of_the_store_all_goes_on(
-    two: tuple[RedisEngine, RedisEngine], store: RedisServer
-):
-    await do(two[0], task())
-    ears = Ears(two[1])
-    store.kill()
-    store.restart()
-    [found] = await do(two[1], claim())
+async def test_after_a_restart_of_the_store_all_goes_on(mortal: RedisServer):
+    one, other = engine_on(mortal), engine_on(mortal)
+    await one.open()
+    await other.open()
+    await do(one, task())
+    ears = Ears(other)
+    mortal.kill()
+    mortal.restart()
+    [found] = await do(other, claim())
     assert isinstance(found, list)
     assert len(found) == 1
-    await do(two[0], task("AFTER"))
+    await do(one, task("AFTER"))
     # Messages are heard again, too, or what they tell is seen.
     await ears.until(lambda happened: ("default", "AFTER") in happened.ready)
+    await one.close()
+    await other.close()
 
 
-async def test_a_store_that_does_not_answer_holds_nobody_for_ever(store: RedisServer):
-    engine = engine_on(store)
+async def test_a_store_that_does_not_answer_holds_nobody_for_ever(mortal: RedisServer):
+    engine = engine_on(mortal)
     await engine.open()
-    store.kill()
-    try:
-        async with asyncio.timeout(10):
-            with pytest.raises(Fault) as caught:
-                await engine.stats(None)
-            assert caught.value.entry.code == "QUEUE031"
-            await engine.close()
-    finally:
-        store.restart()
+    mortal.kill()
+    async with asyncio.timeout(10):
+        with pytest.raises(Fault) as caught:
+            await engine.stats(None)
+        assert caught.value.entry.code == "QUEUE031"
+        await engine.close()
 
 
 async def test_keys_of_one_command_lie_on_one_node_and_commands_on_several(

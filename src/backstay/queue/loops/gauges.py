@@ -2,12 +2,17 @@
 
 import asyncio
 
+import structlog
+
 from backstay.core.clock import Clock
+from backstay.core.errors import Fault
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.service import Queue
 from backstay.queue.store import ServedEngine
 
 _EVERY = 5.0
+
+_log = structlog.get_logger("queue.gauges")
 
 
 class Gauges:
@@ -29,8 +34,15 @@ class Gauges:
         return self._clock.tick() + _EVERY
 
     async def refresh(self) -> None:
-        """Count now."""
-        queues = await self._engine.stats(None)
+        """Count now. While the store is away the last depths stand and `codeq_store_up` is 0: a
+        scrape that failed with the store would hide everything else that is known."""
+        try:
+            queues = await self._engine.stats(None)
+        except Fault as lost:
+            if self._metrics.store_up(up=False):
+                _log.warning("store cannot be counted", error=lost.message, cause=lost.cause)
+            return
+        self._metrics.store_up(up=True)
         polled = self._engine.polled()
         commands = {queue.command for queue in queues} | self._queue.waited_for()
         waiting = {command: self._queue.waiting(command) for command in commands}
