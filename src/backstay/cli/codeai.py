@@ -12,6 +12,7 @@ command = LazyGroup(
         "fmt": Lazy("backstay.cli.codeai_fmt:fmt", "Lay out .cai files."),
         "explain": Lazy("backstay.cli.codeai_explain:explain", "Say what a program makes."),
         "openapi": Lazy("backstay.cli.codeai_explain:openapi", "Print its OpenAPI document."),
+        "new": Lazy("backstay.cli.codeai_new:new", "Make a folder with a program."),
         "query": Lazy("backstay.cli.codeai_query:query", "Ask the database of a program."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
