@@ -638,3 +638,10 @@ CANNOT_WRITE = ErrorEntry(
     status=500,
     exit=Exit.USAGE,
 )
+FOLDER_TAKEN = ErrorEntry(
+    "LANG125",
+    "'{path}' exists and is not empty",
+    "codeai new changes nothing that is there",
+    "name another folder",
+    exit=Exit.USAGE,
+)
