@@ -10,6 +10,7 @@ command = LazyGroup(
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
         "lsp": Lazy("backstay.cli.codeai_lsp:lsp", "Serve an editor: the language server."),
+        "run": Lazy("backstay.cli.codeai_run:run_script", "Run the script part of a file."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
     },

@@ -185,7 +185,7 @@ async def test_hover_shows_what_a_name_is(editor: Editor, tmp_path: Path, source
         said.append(hover.contents.value)
     assert "  sku: string, required, unique\n" in said[0]
     assert "Product.stock: int, required, min(…)" in said[1]
-    assert said[2].startswith("`workflow` may hold: description, input")
+    assert said[2].startswith("`workflow` may hold: description, ")
 
 
 @pytest.mark.parametrize(
