@@ -1,5 +1,6 @@
 """`codeai lsp`: the language server, on standard input and output."""
 
+import gc
 import logging
 
 import click
@@ -17,6 +18,8 @@ def lsp() -> int:
     # Only this command pays for the protocol's library.
     from backstay.lang.lsp.server import make
 
+    # Trees make no cycles; looking for some after every few thousand nodes doubles the slowest keys.
+    gc.set_threshold(50_000, 20, 100)
     # Standard output belongs to the protocol; the library's chatter helps nobody.
     logging.getLogger("pygls").setLevel(logging.ERROR)
     make().start_io()
