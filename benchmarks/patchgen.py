@@ -4,8 +4,8 @@
 
 Peers in the same run: jsonschema + PyYAML written plainly (draft 2020-12, the published schema,
 safe_dump, five files by write_bytes: not atomic, not synced), and `kubectl kustomize` on one
-package. Medians of 5 rounds with the spread; CPU is of the whole process tree. `--quick` is one
-short round (the numbers then say little). Nothing is asserted.
+package. Medians of 5 rounds with the spread; on a busy machine the CPU of one operation says more
+than the rate. `--quick` is one short round (its numbers say little). Nothing is asserted.
 """
 
 import argparse
@@ -21,16 +21,17 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.patchgen.model import Package
 from backstay.patchgen.render import render
 from backstay.patchgen.schema import schema_text
 from backstay.patchgen.validate import require, validate
-from backstay.patchgen.write import FolderWriter
+from backstay.patchgen.write import Durability, FolderWriter
 
 ROUNDS = 5
 PATCHGEN = str(Path(sys.executable).parent / "patchgen")
@@ -49,15 +50,30 @@ def text_of(number: int) -> bytes:
     return json.dumps(fields).encode()
 
 
-def per_second(work: Callable[[], object], count: int, rounds: int) -> tuple[float, float, float]:
-    """Median, least and most operations a second of `rounds` runs of `work`, which does `count`."""
-    rates = []
-    for _ in range(rounds):
+class Rate(NamedTuple):
+    """Operations a second (median, least, most of the rounds); CPU µs of one, user and system."""
+
+    middle: float
+    low: float
+    high: float
+    cpu: float
+
+
+def rate_of(rounds: Iterable[tuple[int, Callable[[], object]]]) -> Rate:
+    """Runs each round's work, which does so many operations."""
+    rates, cpus = [], []
+    for count, work in rounds:
         gc.collect()
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         work()
         rates.append(count / (time.perf_counter() - began))
-    return statistics.median(rates), min(rates), max(rates)
+        cpus.append((time.process_time() - spent) / count * 1e6)
+    return Rate(statistics.median(rates), min(rates), max(rates), statistics.median(cpus))
+
+
+def per_second(work: Callable[[], object], count: int, rounds: int) -> Rate:
+    """The same work in every round."""
+    return rate_of((count, work) for _ in range(rounds))
 
 
 def held(work: Callable[[], object], count: int) -> tuple[float, float]:
@@ -73,10 +89,10 @@ def held(work: Callable[[], object], count: int) -> tuple[float, float]:
     return sum(one.count_diff for one in grown) / count, sum(one.size_diff for one in grown) / count
 
 
-def show(name: str, rate: tuple[float, float, float], note: str = "") -> None:
-    middle, low, high = rate
+def show(name: str, rate: Rate, note: str = "") -> None:
+    spread = f"({rate.low:,.0f}–{rate.high:,.0f})"
     print(
-        f"{name:<46} {middle:>9,.0f}/s  {1e6 / middle:>9,.1f} µs  ({low:,.0f}–{high:,.0f})  {note}"
+        f"{name:<46} {rate.middle:>9,.0f}/s {rate.cpu:>8,.1f} µs CPU  {spread:<18} {note}".rstrip()
     )
 
 
@@ -124,7 +140,8 @@ def in_memory(count: int, rounds: int) -> None:
 
 def on_disk(folder: Path, count: int, rounds: int) -> None:
     packages = [render(require(text_of(number))) for number in range(count)]
-    for durability, group in (("process", 256), ("power", 256), ("power", 1)):
+    ways: Sequence[tuple[Durability, int]] = (("process", 256), ("power", 256), ("power", 1))
+    for durability, group in ways:
         number = count if group > 1 else max(20, count // 20)
         name = f"generate, {durability}, {'in groups of 256' if group > 1 else 'one by one'}"
         show(name, _written(folder, packages[:number], durability, group, rounds))
@@ -137,17 +154,16 @@ def on_disk(folder: Path, count: int, rounds: int) -> None:
 
 
 def _written(
-    folder: Path, packages: Sequence[Package], durability: str, group: int, rounds: int
-) -> tuple[float, float, float]:
-    rates = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=folder) as out:
-            writer = FolderWriter(out, Uuid7(SystemClock()), durability=durability)  # type: ignore[arg-type]
-            began = time.perf_counter()
-            for at in range(0, len(packages), group):
-                writer.place(packages[at : at + group])
-            rates.append(len(packages) / (time.perf_counter() - began))
-    return statistics.median(rates), min(rates), max(rates)
+    folder: Path, packages: Sequence[Package], durability: Durability, group: int, rounds: int
+) -> Rate:
+    def each() -> Iterator[tuple[int, Callable[[], object]]]:
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                writer = FolderWriter(out, Uuid7(SystemClock()), durability=durability)
+                parts = [packages[at : at + group] for at in range(0, len(packages), group)]
+                yield len(packages), lambda writer=writer, parts=parts: [*map(writer.place, parts)]
+
+    return rate_of(each())
 
 
 def _latencies(folder: Path, packages: Sequence[Package]) -> list[float]:
@@ -161,18 +177,20 @@ def _latencies(folder: Path, packages: Sequence[Package]) -> list[float]:
     return found
 
 
-def _plain(folder: Path, packages: Sequence[Package], rounds: int) -> tuple[float, float, float]:
-    rates = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=folder) as out:
-            began = time.perf_counter()
-            for package in packages:
-                place = Path(out) / package.name
-                (place / "component").mkdir(parents=True)
-                for name, content in package.files.items():
-                    (place / name).write_bytes(content)
-            rates.append(len(packages) / (time.perf_counter() - began))
-    return statistics.median(rates), min(rates), max(rates)
+def _plain(folder: Path, packages: Sequence[Package], rounds: int) -> Rate:
+    def write(out: str) -> None:
+        for package in packages:
+            place = Path(out) / package.name
+            (place / "component").mkdir(parents=True)
+            for name, content in package.files.items():
+                (place / name).write_bytes(content)
+
+    def each() -> Iterator[tuple[int, Callable[[], object]]]:
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                yield len(packages), lambda out=out: write(out)
+
+    return rate_of(each())
 
 
 def commands(folder: Path, rounds: int) -> None:

@@ -86,6 +86,7 @@ async def test_without_a_table_the_sockets_of_the_runtime_folder_are_served(fold
         ("/v1/codeq/replies", "queue", "long"),
         ("/api/v1", "app", "unary"),
         ("/api/v1/admin", "app", "unary"),
+        ("/intent", "patchgen", "unary"),
     }
     reader, writer = await connect(command.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

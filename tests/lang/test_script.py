@@ -61,6 +61,12 @@ def test_memory_is_bounded() -> None:
     assert "LANG131: s.cai:" in refused(text, limits=Limits(memory=100_000))
 
 
+def test_a_list_of_itself_twice_counts_whole() -> None:
+    """Printing or comparing it would take twice as long each time."""
+    text = "var a = [1]\n" + "a = [a, a]\n" * 40 + "print(a)"
+    assert "LANG131: s.cai:" in refused(text, limits=Limits(memory=100_000))
+
+
 def test_a_number_cannot_grow_without_end() -> None:
     text = "var n = 99999999\n" + "n = n * n\n" * 40
     assert "the number is too large" in refused(text)

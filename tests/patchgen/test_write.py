@@ -71,6 +71,15 @@ def add_a_file(folder: Path) -> None:
     (folder / "extra.yaml").write_text("kind: Secret\n")
 
 
+def add_an_empty_folder(folder: Path) -> None:
+    (folder / "extra").mkdir()
+
+
+def grow_a_file(folder: Path) -> None:
+    with (folder / "README.md").open("ab") as file:
+        file.write(b" " * 2_000_000)
+
+
 def remove_a_file(folder: Path) -> None:
     (folder / "README.md").unlink()
 
@@ -98,7 +107,17 @@ def empty_it(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [change_a_byte, add_a_file, remove_a_file, link_a_file, link_a_folder, pipe_a_file, empty_it],
+    [
+        change_a_byte,
+        add_a_file,
+        add_an_empty_folder,
+        grow_a_file,
+        remove_a_file,
+        link_a_file,
+        link_a_folder,
+        pipe_a_file,
+        empty_it,
+    ],
 )
 def test_what_differs_is_a_conflict_and_stays_as_it_is(
     tmp_path: Path, change: Callable[[Path], None]

@@ -11,6 +11,8 @@ command = LazyGroup(
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
         "lsp": Lazy("backstay.cli.codeai_lsp:lsp", "Serve an editor: the language server."),
         "run": Lazy("backstay.cli.codeai_run:run_script", "Run the script part of a file."),
+        "fmt": Lazy("backstay.cli.codeai_fmt:fmt", "Lay out .cai files."),
+        "query": Lazy("backstay.cli.codeai_query:query", "Ask the database of a program."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
     },

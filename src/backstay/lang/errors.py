@@ -623,3 +623,18 @@ NO_SOURCES = ErrorEntry(
     status=404,
     exit=Exit.USAGE,
 )
+FORMAT_CHANGES = ErrorEntry(
+    "LANG123",
+    "this file cannot be laid out without changing what it says, so it was left alone",
+    "a word of it would read differently with other spaces around it",
+    "format it by hand, and report the file: this is a fault of the formatter",
+    status=500,
+)
+CANNOT_WRITE = ErrorEntry(
+    "LANG124",
+    "cannot write '{path}': {reason}",
+    "the formatted text could not take the place of the file; the file is as it was",
+    "check the permissions of the file and its folder",
+    status=500,
+    exit=Exit.USAGE,
+)

@@ -110,9 +110,10 @@ class _Script:
             raise self.fault(e.STEPS_USED_UP, limit=self.limits.steps)
 
     def kept(self, value: Value) -> Value:
-        """Counts what a value takes."""
+        """Counts what a value takes, with all that is inside: a list of twice the same list is
+        twice as long to print and to compare."""
         if isinstance(value, str | list | dict):
-            self.made += len(value)
+            self.made += v.size(value, self.limits.memory - self.made)
             if self.made > self.limits.memory:
                 raise self.fault(e.MEMORY_USED_UP, limit=self.limits.memory)
         return value

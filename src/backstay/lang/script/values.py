@@ -53,6 +53,19 @@ def _quoted(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else text(value)
 
 
+def size(value: Value, most: int) -> int:
+    """Characters and items of a value and of what is inside; stops counting above `most`."""
+    found, waiting = 0, [value]
+    while waiting and found <= most:
+        each = waiting.pop()
+        if isinstance(each, list | dict):
+            found += len(each) + 1
+            waiting += each.values() if isinstance(each, dict) else each
+        elif isinstance(each, str):
+            found += len(each)
+    return found
+
+
 def number(value: Value, op: str) -> Number:
     """The value if it can be computed with."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
