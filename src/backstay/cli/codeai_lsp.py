@@ -18,7 +18,7 @@ def lsp() -> int:
     # Only this command pays for the protocol's library.
     from backstay.lang.lsp.server import make
 
-    # Trees make no cycles; looking for some after every few thousand nodes doubles the slowest keys.
+    # Trees make no cycles; looking for some every few thousand nodes doubles the slowest keys.
     gc.set_threshold(50_000, 20, 100)
     # Standard output belongs to the protocol; the library's chatter helps nobody.
     logging.getLogger("pygls").setLevel(logging.ERROR)
