@@ -1,4 +1,5 @@
-"""`reference.py FOLDER`: writes errors.md, settings.md and commands.md from what the code declares.
+"""`reference.py FOLDER`: writes errors.md, settings.md, commands.md and troubleshooting.md from
+what the code declares.
 
 Every error a user can meet is an ErrorEntry, every setting carries an Option and every command is
 a click command, so the pages are found by looking through backstay instead of being kept by hand.
@@ -19,9 +20,11 @@ import msgspec
 import backstay
 from backstay.core.duration import format_duration
 from backstay.core.errors import ErrorEntry, index
+from backstay.core.guide import Guide
 from backstay.core.settings import Option, Secret
+from backstay.systems import guides
 
-PAGES = ("errors.md", "settings.md", "commands.md")
+PAGES = ("errors.md", "settings.md", "commands.md", "troubleshooting.md")
 FAMILIES: Mapping[str, str] = {
     "CORE": "Common ground",
     "AUTH": "Who may",
@@ -136,6 +139,38 @@ def commands_page(found: Iterable[tuple[str, click.Command]]) -> str:
     return "\n".join(parts)
 
 
+def troubleshooting_page(found: Iterable[Guide]) -> str:
+    """Each guide as a person would follow it: what to look at, what it may be, what to do."""
+    parts = [
+        NOTE,
+        "# Troubleshooting\n",
+        (
+            "`backstay doctor` follows these guides by itself: it asks the questions, weighs the"
+            " answers and names the cause. `{name}` stands for what it finds.\n"
+        ),
+    ]
+    parts.extend(_guide(guide) for guide in found)
+    return "\n".join(parts)
+
+
+def _guide(guide: Guide) -> str:
+    fixes = {fix.id: fix for fix in guide.fixes}
+    lines = [f"## {guide.title}\n", f"`backstay doctor --only {guide.id}` · {guide.seed}\n"]
+    lines += ["Questions:\n", *(f"- {probe.asks}?" for probe in guide.probes), ""]
+    lines += ["| cause | what to do |", "|---|---|"]
+    for cause in guide.causes:
+        todo = [fixes[name] for name in cause.fixes if name in fixes]
+        steps = "<br>".join(f"{_cell(fix.says)}: `{_cell(fix.command)}`" for fix in todo)
+        says = cause.says.replace("[[", "").replace("]]", "")
+        lines.append(f"| {_cell(says)} | {steps} |")
+    lines += ["", *([f"Else: {guide.escalation}.\n"] if guide.escalation else [])]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def _with_below(typed: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield typed, command
     if isinstance(command, click.Group):
@@ -210,6 +245,7 @@ def main(arguments: list[str]) -> int:
         errors_page(entries(found)),
         settings_page(settings(found)),
         commands_page(commands()),
+        troubleshooting_page(guides()),
     )
     folder.mkdir(parents=True, exist_ok=True)
     for page, text in zip(PAGES, pages, strict=True):

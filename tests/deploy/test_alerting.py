@@ -118,6 +118,7 @@ def test_each_real_fault_fires_its_alert(watched: Watched) -> None:
         assert server.post("/tasks", {"command": "PRINT", "payload": {}}).status >= 500
 
     watched.assert_paged("CodeqStoreErrors", send)
+    watched.assert_paged("CodeqStoreDown", send)
     server.kill()
     watched.assert_paged("CodeqDown")
 

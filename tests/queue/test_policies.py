@@ -104,6 +104,9 @@ def test_the_policy_of_everybody_holds_where_a_tenant_has_none(server: Server, c
     policy(server, command, tenant="acme", concurrency=1)
     own = server.get(f"/admin/queues/{command}/policy?tenant=acme").json
     assert (own["tenantId"], own["concurrency"], own["inherited"]) == ("acme", 1, False)
+    policy(server, command, tenant="acme", concurrency=9, rate=3)
+    held = server.get(f"/admin/queues/{command}/policy?tenant=acme").json
+    assert (held["concurrency"], held["rate"]) == (5, 3), "the tighter of both"
     server.post(f"/admin/queues/{command}/pause")
     held = server.get(f"/admin/queues/{command}/policy?tenant=acme").json
     assert (held["paused"], held["pausedForAll"]) == (True, True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from backstay.systems import guides
 from backstay.up.catalogue import known_codes
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reference.py"
@@ -79,3 +80,11 @@ def test_every_console_script_has_its_help(reference: Any) -> None:
     page = reference.commands_page(reference.commands())
     for typed in ("backstay", "backstay up", "codeq", "codeq-server", "codeai"):
         assert re.search(rf"^##+ {re.escape(typed)}$", page, re.MULTILINE), typed
+
+
+def test_every_guide_is_printed_with_its_causes_and_fixes(reference: Any) -> None:
+    page = reference.troubleshooting_page(guides())
+    for guide in guides():
+        assert f"`backstay doctor --only {guide.id}`" in page
+        section = page.split(f"--only {guide.id}`")[1].split("\n## ")[0]
+        assert section.count("\n| ") == len(guide.causes) + 1, guide.id

@@ -18,7 +18,7 @@ from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES
 from backstay.lang.program import Program
 
 SUFFIX = ".cai"
-_STDIN = "-"
+STDIN = "-"
 _MOST_BYTES = 4 * MAX_CHARACTERS + 1
 _FORMATS = click.Choice(["plain", "table", "json"])
 
@@ -39,7 +39,7 @@ def validate(paths: Sequence[str], output: str) -> int:
     if output == "json":
         emit_json({"valid": program is not None, "diagnostics": found})
     else:
-        _say(found, sources, output)
+        say(found, sources, output)
         if program is not None:
             click.echo(f"{', '.join(paths)}: valid: {_made_of(program)}")
     return Exit.OK if program is not None else Exit.NEGATIVE
@@ -55,19 +55,19 @@ def parse(path: str, output: str) -> int:
     """
     from backstay.lang.tree import outline, plain
 
-    name, text, found = _read(path)
+    name, text, found = read(path)
     file, more = parse_text(name, text)
     found = found or more
     if output == "json":
         emit_json(plain(file))
     elif output == "table":
         rows = [(kind, title, str(line), str(size)) for kind, title, line, size in outline(file)]
-        _table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
+        table(("KIND", "NAME", "LINE", "MEMBERS"), rows, err=False)
     else:
         for kind, title, line, size in outline(file):
             what = f"{kind} {title}".rstrip()
             click.echo(f"{name}:{line}: {what} ({size} members)")
-    _say(found, [(name, text)], "plain")
+    say(found, [(name, text)], "plain")
     return Exit.NEGATIVE if found else Exit.OK
 
 
@@ -83,6 +83,17 @@ def _made_of(program: Program) -> str:
     return ", ".join(said) or "empty"
 
 
+def checked_program(paths: Sequence[str]) -> Program | None:
+    """The program of files and folders; what is wrong with it goes to standard error."""
+    sources, found = _sources(paths)
+    program: Program | None = None
+    if not found:
+        program, found = check_files(sources)
+    if program is None:
+        say(found, sources, "plain")
+    return program
+
+
 # --- reading -----------------------------------------------------------------------------------
 
 
@@ -90,16 +101,17 @@ def _sources(paths: Sequence[str]) -> tuple[list[tuple[str, str]], list[Diagnost
     """Name and text of each source; a file that is no text gives diagnostics."""
     sources: list[tuple[str, str]] = []
     unread: list[Diagnostic] = []
-    for path in dict.fromkeys(each for given in paths for each in _files(given)):
-        name, text, found = _read(path)
+    for path in dict.fromkeys(each for given in paths for each in source_files(given)):
+        name, text, found = read(path)
         sources.append((name, text))
         unread += found
     return sources, unread
 
 
-def _files(given: str) -> list[str]:
+def source_files(given: str) -> list[str]:
+    """The .cai files of a folder, sorted; anything else is itself."""
     path = Path(given)
-    if given == _STDIN or not path.is_dir():
+    if given == STDIN or not path.is_dir():
         return [given]
     try:
         found = sorted(str(each) for each in path.iterdir() if each.suffix == SUFFIX)
@@ -110,11 +122,12 @@ def _files(given: str) -> list[str]:
     return found
 
 
-def _read(path: str) -> tuple[str, str, list[Diagnostic]]:
-    name = "<stdin>" if path == _STDIN else path
+def read(path: str) -> tuple[str, str, list[Diagnostic]]:
+    """Name, text and why it is no text. Raises LANG120."""
+    name = "<stdin>" if path == STDIN else path
     try:
         # Bounded: the language refuses what is larger, so the rest need not be read.
-        if path == _STDIN:
+        if path == STDIN:
             data = sys.stdin.buffer.read(_MOST_BYTES)
         else:
             with Path(path).open("rb") as file:
@@ -132,7 +145,8 @@ def _reason(bad: OSError) -> str:
 # --- printing ----------------------------------------------------------------------------------
 
 
-def _say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output: str) -> None:
+def say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output: str) -> None:
+    """What is wrong, on standard error."""
     if not found:
         return
     if output == "table":
@@ -140,7 +154,7 @@ def _say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output
             (f"{each.span.file}:{each.span.line}:{each.span.column}", each.code, each.message)
             for each in found[:100]
         ]
-        _table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
+        table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
     else:
         # Only a file with mistakes pays for the renderer.
         from backstay.lang.render import render
@@ -156,7 +170,8 @@ def _plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> None:
+    """Columns as wide as their widest cell."""
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     for row in (head, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

@@ -5,10 +5,12 @@ Probes only read. Helpers here raise what they meet; `core.guide` readings are c
 """
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,6 +116,20 @@ def process_state(target: Target, name: str) -> Mapping[str, Any]:
     processes = read_state(target).get("processes")
     found = processes.get(name) if isinstance(processes, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def lone_servers(target: Target) -> list[str]:
+    """Processes that were started on the data folder by themselves, without a supervisor: those
+    whose control sockets somebody listens to. Empty where a supervisor is or was."""
+    if read_state(target):
+        return []
+    found = []
+    for path in sorted(target.runtime.glob("*.ctl")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(0.3)
+            asking.connect(str(path))
+            found.append(path.stem)
+    return found
 
 
 def expected(target: Target, name: str) -> bool:

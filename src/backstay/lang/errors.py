@@ -180,6 +180,14 @@ UNSUPPORTED = _form(
     "{instead}",
 )
 
+TABLE_STYLE = _form(
+    "ParserError",
+    21,
+    "'{name}' is written like a table, which is not the language",
+    "rows are declared by an entity, with a colon between a name and its type",
+    "write the entity that stands in the suggested edit",
+)
+
 # --- names -----------------------------------------------------------------------------------
 
 UNDEFINED_VARIABLE = _rule(
@@ -471,6 +479,132 @@ WORK_COUNT = _rule(
     "put each into a step of its own",
 )
 
+# --- the older dialects, whose texts are fixed -------------------------------------------------
+
+DUPLICATE_NAMED = _rule(
+    "SemanticError",
+    100,
+    "duplicate {what} '{name}'; first declared at {place}",
+    "a name is declared once in a program",
+    "rename one of the two",
+)
+SETTING = _rule(
+    "SemanticError",
+    101,
+    "{what}",
+    "the declaration does not work without it",
+    "{fix}",
+)
+BAD_SETTING = _rule(
+    "SemanticError",
+    102,
+    "{what}",
+    "only some values have a meaning here",
+    "{fix}",
+)
+UNKNOWN_NAMED = _rule(
+    "SemanticError",
+    103,
+    "{what}",
+    "nothing of this name is declared in any file of the program",
+    "declared are: {known}",
+)
+DUPLICATE_FIELD = _rule(
+    "SemanticError",
+    104,
+    "duplicate {what} in {owner}",
+    "a model takes each name once",
+    "remove one of the two",
+)
+INDEX_FIELD = _rule(
+    "SemanticError",
+    105,
+    "index references unknown field '{name}' in {owner}",
+    "an index is made of fields of its model",
+    "it has: {known}",
+)
+MODEL_TYPE = _rule(
+    "SemanticError",
+    106,
+    "{what}; valid types: {known}",
+    "the database knows other types",
+)
+MODIFIERS_DISAGREE = _rule(
+    "SemanticError",
+    107,
+    "{what}",
+    "the modifiers do not go together",
+    "remove one of them",
+)
+DATABASE_DISAGREES = _rule(
+    "SemanticError",
+    108,
+    "{what}",
+    "config and the database blocks speak of one database",
+    "{fix}",
+)
+EVENT_NAME = _rule(
+    "SemanticError",
+    109,
+    "event name '{name}' should follow resource.action or resource_action pattern",
+    "handlers and people find events by such names",
+    "name it like order_placed",
+    severity="warning",
+)
+UNKNOWN_EVENT = _rule(
+    "SemanticError",
+    110,
+    "event '{name}' is not registered",
+    "no event of this name is declared in any file of the program",
+    "declared are: {known}",
+)
+ASSIGN_FUNCTION = _rule(
+    "ScopeError",
+    111,
+    "cannot assign to function '{name}'",
+    "a function keeps its meaning",
+    "give the variable another name",
+)
+UNUSED = _rule(
+    "ScopeError",
+    112,
+    "{what} '{name}' is never used",
+    "nothing in the program speaks of it",
+    "remove it, or use it",
+    severity="warning",
+)
+LITERAL_SECRET = _rule(
+    "SemanticError",
+    113,
+    "'{name}' holds a secret as plain text",
+    "whoever reads the file knows the secret",
+    'write env("{env}")',
+    severity="warning",
+)
+UNKNOWN_ACTION = _rule(
+    "FunctionError",
+    114,
+    "unknown action '{name}'",
+    "an action is one the language knows, a workflow, or a function of the program",
+    "there are: {known}",
+)
+UNREACHABLE = _rule(
+    "SemanticError",
+    115,
+    "step '{name}' can never run",
+    "its condition is false, or a step before it never lets it be reached",
+    "remove it, or its condition",
+    severity="warning",
+)
+USELESS_COMPENSATION = _rule(
+    "SemanticError",
+    116,
+    "step '{name}' has nothing to compensate",
+    "what only checks or reads leaves nothing behind",
+    "remove compensate",
+    severity="warning",
+)
+
 # --- commands --------------------------------------------------------------------------------
 
 FILE_UNREADABLE = ErrorEntry(
@@ -487,5 +621,20 @@ NO_SOURCES = ErrorEntry(
     "a folder is one program, made of its .cai files",
     "name the folder that holds them",
     status=404,
+    exit=Exit.USAGE,
+)
+FORMAT_CHANGES = ErrorEntry(
+    "LANG123",
+    "this file cannot be laid out without changing what it says, so it was left alone",
+    "a word of it would read differently with other spaces around it",
+    "format it by hand, and report the file: this is a fault of the formatter",
+    status=500,
+)
+CANNOT_WRITE = ErrorEntry(
+    "LANG124",
+    "cannot write '{path}': {reason}",
+    "the formatted text could not take the place of the file; the file is as it was",
+    "check the permissions of the file and its folder",
+    status=500,
     exit=Exit.USAGE,
 )

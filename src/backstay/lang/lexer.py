@@ -16,7 +16,7 @@ from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Comment
 
-Kind = Literal["ident", "int", "decimal", "duration", "string", "path", "op", "end"]
+Kind = Literal["ident", "int", "decimal", "duration", "string", "path", "raw", "op", "end"]
 
 _TOKEN = re.compile(
     r"""
@@ -38,7 +38,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_PATH = re.compile(r"/(?:[^\s{}]|(?<=/)\{[^\s{}]*\}?)*")
+_COMMAND = re.compile(r"""[^{}"'\\]+|\\[\s\S]|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\s\S]""")
+_PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
 _PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "{": "{"}
 _PLAIN_ESCAPES |= {"}": "}", "'": "'"}
@@ -82,6 +83,7 @@ class _Lexer:
         self.line_start = 0
         self.first = True
         self.bad_until = -1
+        self.endless = False
 
     def run(self) -> Lexed:
         steps = position = 0
@@ -95,6 +97,9 @@ class _Lexer:
                 match = _PATH.match(self.text, position) or match
                 self._add("path", match.group(), None, position)
                 position = match.end()
+                continue
+            if match.group() == "{" and self._command_follows():
+                position = self._command(position)
                 continue
             position = match.end()
             if group == "space":
@@ -129,6 +134,47 @@ class _Lexer:
         if last.text == ":":
             return before.text == "path"
         return before.text == "endpoint" and last.kind == "ident"
+
+    def _command_follows(self) -> bool:
+        """Whether the brace opens the command of an `exec`. A step may have the name, too."""
+        if not self.tokens or self.tokens[-1].text != "exec" or self.tokens[-1].kind != "ident":
+            return False
+        before = self.tokens[-2] if len(self.tokens) > 1 else None
+        inside = before is not None and before.text in ("steps", "parallel", "operation")
+        opened = before is not None and before.text == "{" and len(self.tokens) > 2
+        return not inside and not (opened and self.tokens[-3].text in ("steps", "parallel"))
+
+    def _command(self, start: int) -> int:
+        """Takes a command up to its own closing brace; returns where the next token begins.
+
+        Braces inside count, those in quotes do not. What never closes ends at its first brace.
+        """
+        depth, end = 0, -1
+        position = start
+        while not self.endless and position < len(self.text):
+            match = _COMMAND.match(self.text, position)
+            if match is None:  # pragma: no cover - the last alternative takes any character
+                break
+            position = match.end()
+            if match.group() == "{":
+                depth += 1
+            elif match.group() == "}":
+                depth -= 1
+                if not depth:
+                    end = position
+                    break
+        if end < 0:
+            # Looking to the end of the text once is enough.
+            self.endless = True
+            end = self.text.find("}", start) + 1
+        if end <= 0:
+            self.reports.add(e.MISSING_CLOSE, self._span("{", start), what="exec", line=self.line)
+            self.reports.cut = True
+            end = len(self.text)
+        text = self.text[start:end]
+        self._add("raw", text, text[1:].removesuffix("}").strip(), start)
+        self._newlines(start, text)
+        return end
 
     def _word_or_sign(self, group: str, text: str, start: int) -> None:
         instead = _INSTEAD.get(text)

@@ -17,7 +17,17 @@ class Frozen(msgspec.Struct, frozen=True, tag_field="node"):
 # --- types -----------------------------------------------------------------------------------
 
 ScalarName = Literal[
-    "string", "text", "int", "float", "bool", "uuid", "timestamp", "date", "duration", "json"
+    "string",
+    "text",
+    "int",
+    "float",
+    "bool",
+    "uuid",
+    "timestamp",
+    "date",
+    "time",
+    "duration",
+    "json",
 ]
 
 
@@ -192,7 +202,47 @@ class Env(Frozen, frozen=True, tag="env"):
     type: Type
 
 
-Expr = Constant | Name | Get | Column | Binary | Unary | Call | Sum | Map | Record | Aggregate | Env
+class Choose(Frozen, frozen=True, tag="choose"):
+    """`CONDITION ? THEN : OTHERWISE`; only the one that is chosen is computed."""
+
+    condition: "Expr"
+    then: "Expr"
+    otherwise: "Expr"
+    type: Type
+
+
+class ItemAt(Frozen, frozen=True, tag="item"):
+    """`LIST[INDEX]`, counted from 0."""
+
+    of: "Expr"
+    index: "Expr"
+    type: Type
+
+
+class Listed(Frozen, frozen=True, tag="listed"):
+    """`[a, b]` as a value."""
+
+    items: tuple["Expr", ...]
+    type: Type
+
+
+Expr = (
+    Constant
+    | Name
+    | Get
+    | Column
+    | Binary
+    | Unary
+    | Call
+    | Sum
+    | Map
+    | Record
+    | Aggregate
+    | Env
+    | Choose
+    | ItemAt
+    | Listed
+)
 
 
 # --- statements ------------------------------------------------------------------------------
@@ -256,14 +306,54 @@ class Start(Frozen, frozen=True, tag="start"):
     into: str = ""
 
 
-Statement = Create | Update | Delete | Let | For | If | Fail | Start
+class Emit(Frozen, frozen=True, tag="emit"):
+    """`emit EVENT { field: EXPR }`: the event is kept with everything else that is written."""
+
+    event: str
+    values: tuple[tuple[str, Expr], ...]
+
+
+class Assign(Frozen, frozen=True, tag="assign"):
+    """`NAME = EXPR`: a variable that was made by `var` takes another value."""
+
+    name: str
+    value: Expr
+
+
+class Act(Frozen, frozen=True, tag="act"):
+    """Something done by its name: `rollback`, `email(to) { subject: … }`, a step of the oldest
+    endpoints (`rows = find(users) where "…" with { limit: 5 }`), a call as a statement."""
+
+    name: str
+    args: tuple[Expr, ...] = ()
+    options: tuple[tuple[str, Expr], ...] = ()
+    where: Expr | None = None
+    into: str = ""
+
+
+class Exec(Frozen, frozen=True, tag="exec"):
+    """`exec { command }`: run by a shell, and only where that is allowed."""
+
+    command: str
+
+
+class Return(Frozen, frozen=True, tag="return"):
+    """`return EXPR` inside a function."""
+
+    value: Expr
+
+
+Statement = (
+    Create | Update | Delete | Let | For | If | Fail | Start | Emit | Assign | Act | Exec | Return
+)
 
 
 # --- declarations ----------------------------------------------------------------------------
 
 
 class Field(Frozen, frozen=True):
-    """A column, an input, a body member. `minimum`/`maximum` bound numbers, or lengths."""
+    """A column, an input, a body member. `minimum`/`maximum` bound numbers, or lengths.
+    `auto_update` is set at each change; `searchable` is looked through by a search."""
 
     name: str
     type: Type
@@ -274,6 +364,9 @@ class Field(Frozen, frozen=True):
     default: Expr | None = None
     minimum: Decimal | None = None
     maximum: Decimal | None = None
+    auto_update: bool = False
+    searchable: bool = False
+    pattern: str = ""
 
 
 class Access(Frozen, frozen=True):
@@ -286,8 +379,11 @@ class Access(Frozen, frozen=True):
 
 
 class Index(Frozen, frozen=True):
+    """`kind` is `text` or `geospatial` for the indexes of a collection."""
+
     fields: tuple[str, ...]
     unique: bool = False
+    kind: str = ""
 
 
 class Entity(Frozen, frozen=True):
@@ -297,6 +393,7 @@ class Entity(Frozen, frozen=True):
     indexes: tuple[Index, ...] = ()
     access: Access = Access()
     description: str = ""
+    soft_delete: bool = False
 
     @property
     def key(self) -> str:
@@ -331,6 +428,20 @@ class Action(Frozen, frozen=True, tag="action"):
     include: tuple[str, ...] = ()
 
 
+class Check(Frozen, frozen=True):
+    """What has to hold; `message` is the answer when it does not."""
+
+    condition: Expr
+    message: Expr | None = None
+
+
+class Rate(Frozen, frozen=True):
+    """`count` within `seconds`."""
+
+    count: int
+    seconds: float
+
+
 class Endpoint(Frozen, frozen=True):
     """`auth`: public needs nothing, optional takes a token, required wants one; `roles` are any-of.
 
@@ -347,6 +458,25 @@ class Endpoint(Frozen, frozen=True):
     body: RecordType | None = None
     status: int = 200
     description: str = ""
+    header_fields: tuple[Field, ...] = ()
+    validate: tuple[Check, ...] = ()
+    errors: tuple[tuple[int, Expr], ...] = ()
+    on_success: Act | None = None
+    middleware: tuple[str, ...] = ()
+    cache: "Settings | None" = None
+    rate_limit: Rate | None = None
+    timeout: float = 0.0
+    request: tuple[str, str] | None = None
+    response: tuple[str, int] | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class Settings(Frozen, frozen=True):
+    """`label { name: value, … }`: settings that only the one who reads them knows. A value alone
+    stands under the empty name; settings in settings have dotted names."""
+
+    label: str
+    values: tuple[tuple[str, Expr], ...]
 
 
 class Retry(Frozen, frozen=True):
@@ -379,11 +509,53 @@ class TaskStep(Frozen, frozen=True, tag="task"):
     payload: Expr
 
 
-Work = DoStep | CallStep | TaskStep
+class ActStep(Frozen, frozen=True, tag="act_step"):
+    """`action: …`, `send: …`, or the `activity` of an old workflow."""
+
+    verb: Literal["action", "send", "activity"]
+    act: Act
+
+
+class EmitStep(Frozen, frozen=True, tag="emit_step"):
+    """`emit: EVENT { … }`."""
+
+    emit: Emit
+
+
+class QueryStep(Frozen, frozen=True, tag="query_step"):
+    """`query: select …`: what the query language reads."""
+
+    text: str
+
+
+class ParallelStep(Frozen, frozen=True, tag="parallel"):
+    """`parallel { … }`: steps that run side by side; the next waits for all of them."""
+
+    steps: tuple["Step", ...]
+
+
+class NoWork(Frozen, frozen=True, tag="none"):
+    """A step that only checks."""
+
+
+Work = DoStep | CallStep | TaskStep | ActStep | EmitStep | QueryStep | ParallelStep | NoWork
+
+
+class Trigger(Frozen, frozen=True):
+    """What starts a workflow: the event of this name, a schedule, or a person."""
+
+    kind: Literal["event", "schedule", "manual"]
+    event: str = ""
+    schedule: str = ""
+    every: float = 0.0
 
 
 class Step(Frozen, frozen=True):
-    """`when` false skips it. `timeout` is seconds for one attempt; 0 means the workflow's."""
+    """`when` false skips it. `timeout` is seconds for one attempt; 0 means the workflow's.
+
+    `for_each` runs it once for each item, which is `item` or has the name in `into`; `check` fails
+    it before its work; `into` names its output besides `steps.NAME`; `options` are the members
+    that only the work knows (`template`, `data`, …)."""
 
     name: str
     work: Work
@@ -391,6 +563,12 @@ class Step(Frozen, frozen=True):
     timeout: float = 0.0
     retry: Retry = Retry()
     compensate: Work | None = None
+    for_each: Expr | None = None
+    check: Check | None = None
+    into: str = ""
+    options: tuple[tuple[str, Expr], ...] = ()
+    on_success: Act | None = None
+    on_fail: Act | None = None
 
 
 class Workflow(Frozen, frozen=True):
@@ -402,16 +580,29 @@ class Workflow(Frozen, frozen=True):
     timeout: float = 86400.0
     on_fail: tuple[Statement, ...] = ()
     description: str = ""
+    trigger: Trigger | None = None
+    signals: tuple[Field, ...] = ()
+    on_complete: tuple[Statement, ...] = ()
+    retry: Retry | None = None
 
 
 class Job(Frozen, frozen=True):
-    """Five-field cron in `timezone`; database work only in this version."""
+    """Five-field cron in `timezone`, or each `every` seconds. One of `body`, `task` and `steps`
+    says what it does."""
 
     name: str
     schedule: str
     timezone: str
     body: tuple[Statement, ...]
     description: str = ""
+    every: float = 0.0
+    task: TaskStep | None = None
+    steps: tuple[Step, ...] = ()
+    queue: str = ""
+    timeout: float = 0.0
+    retry: Retry | None = None
+    on_complete: tuple[Statement, ...] = ()
+    on_fail: tuple[Statement, ...] = ()
 
 
 class Operation(Frozen, frozen=True):
@@ -420,12 +611,17 @@ class Operation(Frozen, frozen=True):
     name: str
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
+    settings: tuple[tuple[str, Settings], ...] = ()
+    returns: Type | None = None
 
 
 class BreakerRule(Frozen, frozen=True):
+    """`window` bounds the time in which the failures count; 0 counts those in a row."""
+
     threshold: int = 5
     open_seconds: float = 60.0
     probes: int = 3
+    window: float = 0.0
 
 
 class Integration(Frozen, frozen=True):
@@ -438,6 +634,96 @@ class Integration(Frozen, frozen=True):
     timeout: float = 30.0
     breaker: BreakerRule = BreakerRule()
     retry: Retry = Retry()
+    type: str = "rest"
+    auth: Settings | None = None
+    headers: tuple[tuple[str, Expr], ...] = ()
+    rate_limit: Rate | None = None
+    settings: tuple[tuple[str, Settings], ...] = ()
+
+
+class Event(Frozen, frozen=True):
+    """`publish` says where it goes besides the program itself; `when` bounds when it is sent."""
+
+    name: str
+    payload: tuple[Field, ...]
+    publish: tuple[Act, ...] = ()
+    when: Expr | None = None
+    description: str = ""
+
+
+class Handler(Frozen, frozen=True):
+    """`on EVENT do ACTION TARGET [async]`."""
+
+    event: str
+    action: str
+    target: str
+    asynchronous: bool = False
+
+
+class Function(Frozen, frozen=True):
+    """A function of the program."""
+
+    name: str
+    params: tuple[Field, ...]
+    body: tuple[Statement, ...]
+    result: Type
+
+
+class Role(Frozen, frozen=True):
+    name: str
+    permissions: tuple[str, ...]
+
+
+class Provider(Frozen, frozen=True):
+    """`auth NAME { method … }`."""
+
+    name: str
+    method: str
+    jwks_url: Expr | None = None
+    issuer: str = ""
+    audience: str = ""
+
+
+class Middleware(Frozen, frozen=True):
+    name: str
+    type: str
+    config: Settings
+
+
+class Webhook(Frozen, frozen=True):
+    name: str
+    event: str
+    url: Expr
+    method: str = "POST"
+    headers: tuple[tuple[str, Expr], ...] = ()
+    retry: Retry = Retry()
+
+
+class ModelField(Frozen, frozen=True):
+    """`type` as it is written; `fields` are those of an embedded document."""
+
+    name: str
+    type: str
+    modifiers: tuple[str, ...] = ()
+    fields: tuple["ModelField", ...] = ()
+
+
+class Model(Frozen, frozen=True):
+    """A `model` or `collection` of a `database` block."""
+
+    name: str
+    database: Literal["postgres", "mongodb"]
+    fields: tuple[ModelField, ...]
+    indexes: tuple[Index, ...] = ()
+    description: str = ""
+
+
+class Place(Frozen, frozen=True):
+    """A place in the sources; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
 
 
 class Auth(Frozen, frozen=True):
@@ -449,7 +735,11 @@ class Auth(Frozen, frozen=True):
 
 
 class Program(Frozen, frozen=True):
-    """`hash` is the SHA-256 of the sources in the order of their names; it pins executions."""
+    """`hash` is the SHA-256 of the sources in the order of their names; it pins executions.
+
+    `uses` names each construct of the language that the program uses (`endpoint.cache`,
+    `statement.emit`), with its first places: a runtime serves the program if it runs all of them.
+    """
 
     name: str
     version: str
@@ -461,6 +751,17 @@ class Program(Frozen, frozen=True):
     workflows: tuple[Workflow, ...]
     jobs: tuple[Job, ...]
     integrations: tuple[Integration, ...]
+    events: tuple[Event, ...] = ()
+    handlers: tuple[Handler, ...] = ()
+    functions: tuple[Function, ...] = ()
+    roles: tuple[Role, ...] = ()
+    providers: tuple[Provider, ...] = ()
+    middleware: tuple[Middleware, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    models: tuple[Model, ...] = ()
+    script: tuple[Statement, ...] = ()
+    settings: tuple[tuple[str, Settings], ...] = ()
+    uses: tuple[tuple[str, tuple[Place, ...]], ...] = ()
 
     def entity(self, name: str) -> Entity:
         """Raises KeyError; a checked program has no dangling name."""

@@ -10,6 +10,8 @@ from backstay.lang.errors import Rule
 from backstay.lang.syntax import Range
 
 MOST_RELATED = 10
+MOST_PLACES = 20
+"""Kept of each construct that a file uses."""
 MOST = 500
 """More than this is not read by anybody; what comes after is only counted."""
 
@@ -24,7 +26,17 @@ class Reports:
         self.dropped = 0
         self.cut = False
         """The text ends inside something: what it would have declared is not known."""
+        self.uses: dict[str, list[Span]] = {}
+        """Which constructs the file uses, and where: see `Program.uses`."""
         self._lines: set[tuple[int, str]] = set()
+
+    def note(self, construct: str, span: Span) -> None:
+        """Remember that the file uses a construct; a few places of each are enough."""
+        places = self.uses.get(construct)
+        if places is None:
+            self.uses[construct] = [span]
+        elif len(places) < MOST_PLACES:
+            places.append(span)
 
     def add(
         self,

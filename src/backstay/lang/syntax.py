@@ -135,6 +135,21 @@ class Where(Node, frozen=True):
     condition: "Expr"
 
 
+class Choice(Node, frozen=True):
+    """`CONDITION ? THEN : OTHERWISE`."""
+
+    condition: "Expr"
+    then: "Expr"
+    otherwise: "Expr"
+
+
+class Item(Node, frozen=True):
+    """`LIST[INDEX]`."""
+
+    of: "Expr"
+    index: "Expr"
+
+
 Expr = (
     Literal_
     | Text
@@ -147,6 +162,8 @@ Expr = (
     | ListExpr
     | Each
     | Where
+    | Choice
+    | Item
 )
 
 
@@ -201,6 +218,59 @@ class ReturnNode(Node, frozen=True):
     value: Expr
 
 
+class VarNode(Node, frozen=True):
+    """`var NAME = EXPR` of a script: a name whose value may change."""
+
+    name: Ident
+    value: Expr
+
+
+class AssignNode(Node, frozen=True):
+    """`NAME = EXPR` of a script."""
+
+    name: Ident
+    value: Expr
+
+
+class DoNode(Node, frozen=True):
+    """A call as a statement, and a step of the oldest endpoints:
+    `[NAME =] ACTION(args) [where "…"] [with { option: value }]`."""
+
+    call: "CallExpr | NameExpr | Dot"
+    target: Ident | None = None
+    where: Expr | None = None
+    options: tuple[Entry, ...] = ()
+
+
+class EmitNode(Node, frozen=True):
+    """`emit EVENT { field: EXPR }`."""
+
+    event: Ident
+    values: tuple[Entry, ...] = ()
+
+
+class ExecNode(Node, frozen=True):
+    """`exec { command }`: what stands between the braces, trimmed."""
+
+    command: str
+
+
+class ParamNode(Node, frozen=True):
+    """A parameter of a function; scripts leave the type out."""
+
+    name: Ident
+    type: "TypeName | RecordFields | None" = None
+
+
+class FunctionNode(Node, frozen=True):
+    """`function NAME(a: T, b) -> T { … }`."""
+
+    name: Ident
+    params: tuple[ParamNode, ...]
+    result: "TypeName | RecordFields | None"
+    body: "Body"
+
+
 StatementNode = (
     CreateNode
     | StartNode
@@ -211,6 +281,12 @@ StatementNode = (
     | ForNode
     | IfNode
     | ReturnNode
+    | VarNode
+    | AssignNode
+    | DoNode
+    | EmitNode
+    | ExecNode
+    | FunctionNode
 )
 
 
@@ -218,10 +294,11 @@ StatementNode = (
 
 
 class Names(Node, frozen=True):
-    """`[a, b]`; `unique` follows an index."""
+    """`[a, b]`; `unique`, `text` or `geospatial` follow an index."""
 
     names: tuple[Ident, ...]
     unique: bool = False
+    index_kind: str = ""
 
 
 class Body(Node, frozen=True):
@@ -254,6 +331,91 @@ class TaskNode(Node, frozen=True):
     payload: RecordExpr
 
 
+class TriggerNode(Node, frozen=True):
+    """What starts a workflow, or a condition under which an event is sent: `event NAME`,
+    `schedule "…"`, `schedule every 1h`, `manual`, `when COND`."""
+
+    trigger: Literal["event", "schedule", "manual", "when"]
+    value: "Ident | EveryNode | Expr | None" = None
+
+
+class EveryNode(Node, frozen=True):
+    """`every 1h`."""
+
+    period: Literal_
+
+
+class RateNode(Node, frozen=True):
+    """`100 per 1m` of a rate limit, `5 failures in 1m` of a breaker."""
+
+    count: Literal_
+    period: Literal_ | None = None
+
+
+class ActionNode(Node, frozen=True):
+    """What a member does by name: `rollback`, `emit(Done)`, `email(to) { subject: … }`."""
+
+    what: Expr
+    options: tuple[Entry, ...] = ()
+
+
+class CheckNode(Node, frozen=True):
+    """`CONDITION [else "message"]`: what has to hold."""
+
+    condition: Expr
+    message: Expr | None = None
+
+
+class ChecksNode(Node, frozen=True):
+    """`validate { check … }`."""
+
+    checks: tuple[CheckNode, ...]
+    broken: bool = False
+
+
+class QueryNode(Node, frozen=True):
+    """A query as it was written; the query language reads it."""
+
+    text: str
+
+
+class RequestNode(Node, frozen=True):
+    """`request NAME from body` of the oldest endpoints."""
+
+    type: Ident
+    source: Ident
+
+
+class ResponseNode(Node, frozen=True):
+    """`response NAME status 200` of the oldest endpoints."""
+
+    type: Ident
+    status: Literal_ | None
+
+
+class ErrorNode(Node, frozen=True):
+    """`error 404: "…"`."""
+
+    status: Literal_
+    message: Expr
+
+
+class HandlerNode(Node, frozen=True):
+    """`on "event" do ACTION "target" [async]`."""
+
+    event: Literal_
+    action: Ident
+    target: Literal_
+    asynchronous: bool = False
+
+
+class Annotation(Node, frozen=True):
+    """`@name` or `@name("value")` before an endpoint."""
+
+    name: Ident
+    value: Literal_ | None = None
+
+
 class Block(Node, frozen=True):
     """`{ member … }`. `broken` says that a part of it could not be read, so what seems to be
     missing may only be unread."""
@@ -263,17 +425,20 @@ class Block(Node, frozen=True):
 
 
 class Labelled(Node, frozen=True):
-    """`jwt { … }` after `auth:`."""
+    """`jwt { … }` after `auth:`, `postgres { … }` after `database:`. The block of a label alone
+    has no members."""
 
     label: Ident
     block: Block
 
 
 class Path(Node, frozen=True):
-    """`/orders/{id}`; `holes` are the names in braces with their places."""
+    """`/orders/{id}`; `holes` are the names in braces with their places. A path that was written
+    `"/orders/:id"` has the same text, and `colons` is true: its parameters need no line."""
 
     text: str
     holes: tuple[Ident, ...]
+    colons: bool = False
 
 
 Value = (
@@ -288,6 +453,8 @@ Value = (
     | ListExpr
     | Each
     | Where
+    | Choice
+    | Item
     | TypeName
     | RecordFields
     | FieldNode
@@ -300,11 +467,23 @@ Value = (
     | Block
     | Labelled
     | Path
+    | TriggerNode
+    | EveryNode
+    | RateNode
+    | ActionNode
+    | EmitNode
+    | CheckNode
+    | ChecksNode
+    | QueryNode
+    | RequestNode
+    | ResponseNode
+    | ErrorNode
 )
 
 
 class Member(Node, frozen=True):
-    """One entry of a block: `name: value`, `name { … }`, `operation LABEL { … }`."""
+    """One entry of a block: `name: value`, `name { … }`, `operation LABEL { … }`. A member that
+    was written without its colon looks the same."""
 
     name: Ident
     value: Value
@@ -312,9 +491,12 @@ class Member(Node, frozen=True):
 
 
 class Declaration(Node, frozen=True):
-    """A top-level `keyword [NAME] { … }`; an endpoint has `method` and `path` for a name.
+    """A top-level `keyword [NAME] { … }`; an endpoint has `method` and `path` for a name, a
+    database the word `postgres` or `mongodb`.
 
-    `line` is the absolute line of the first word, to which all lines inside are relative.
+    What has no block (a statement of a script, a function, `on … do …`) is in `statement`, and
+    its `block` is empty. `line` is the absolute line of the first word, to which all lines inside
+    are relative.
     """
 
     line: int
@@ -323,6 +505,8 @@ class Declaration(Node, frozen=True):
     block: Block
     method: Ident | None = None
     path: Path | None = None
+    annotations: tuple[Annotation, ...] = ()
+    statement: StatementNode | HandlerNode | None = None
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):

@@ -111,6 +111,25 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
     }
 
 
+async def policies_probe(engine: Engine) -> dict[str, Any]:
+    """Per command what bounds it, the tightest over all tenants: paused, concurrency, rate."""
+    found: dict[str, dict[str, Any]] = {}
+    for policy in await engine.policies(None):
+        seen = found.setdefault(policy.command, {"paused": False, "concurrency": 0, "rate": 0.0})
+        seen["paused"] = seen["paused"] or policy.paused
+        for name, bound in (("concurrency", policy.concurrency), ("rate", policy.rate)):
+            seen[name] = min(filter(None, (seen[name], bound)), default=0)
+    return {"policies": found}
+
+
+async def audit_probe(engine: Engine) -> dict[str, Any]:
+    """What contradicts itself in the store: how many entries, and the first ten. Reads all of it,
+    so it is asked only on a person's word."""
+    found = await engine.audit(repair=False)
+    shown = [{"kind": one.kind, "id": one.id, "says": one.says} for one in found[:10]]
+    return {"count": len(found), "found": shown}
+
+
 def callbacks_check(callbacks: Callbacks, engine: Engine) -> Check:
     """Warns while a receiver of result callbacks is spared because it does not answer. What was
     given up is told, too, but makes nobody sick: it waits for a person."""

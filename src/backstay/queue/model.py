@@ -234,7 +234,7 @@ class Ack(msgspec.Struct, frozen=True, tag="ack"):
 
 class Policy(msgspec.Struct, frozen=True):
     """The bounds of one queue, a (tenant, command). Tenant `*` speaks for every tenant's queue of
-    that command that has no policy of its own; a pause of either pauses. 0 means no bound.
+    that command. Where both bound something the tighter one holds. 0 means no bound.
 
     `concurrency` bounds leased tasks, `rate` claims a second (with `burst` at once, at least 1);
     the `key_` bounds hold for each `Task.key` alone, and do not touch tasks without a key.
@@ -249,6 +249,34 @@ class Policy(msgspec.Struct, frozen=True):
     key_concurrency: int = 0
     key_rate: float = 0.0
     updated_at: float = 0.0
+
+    @property
+    def bounds(self) -> bool:
+        """Whether it holds anything back."""
+        return bool(
+            self.paused or self.concurrency or self.rate or self.key_concurrency or self.key_rate
+        )
+
+    def within(self, shared: "Policy") -> "Policy":
+        """This queue's policy as far as `shared`, that of every tenant, lets it: the tighter of
+        each bound. `lua/head.lua` does the same."""
+        rated = [one.burst for one in (self, shared) if one.rate or one.key_rate]
+        return msgspec.structs.replace(
+            self,
+            paused=self.paused or shared.paused,
+            concurrency=_tighter(self.concurrency, shared.concurrency),
+            rate=_tighter(self.rate, shared.rate),
+            burst=min(rated, default=self.burst),
+            key_concurrency=_tighter(self.key_concurrency, shared.key_concurrency),
+            key_rate=_tighter(self.key_rate, shared.key_rate),
+        )
+
+
+_Bound = TypeVar("_Bound", int, float)
+
+
+def _tighter(one: _Bound, other: _Bound) -> _Bound:
+    return min(one, other) if one and other else one or other
 
 
 class SetPolicy(msgspec.Struct, frozen=True, tag="set_policy"):

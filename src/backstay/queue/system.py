@@ -21,7 +21,13 @@ from backstay.queue.api.workers import Workers
 from backstay.queue.auth import trust_of
 from backstay.queue.beside import Beside
 from backstay.queue.errors import ERRORS
-from backstay.queue.health import StoreHealth, commands_probe, store_probe
+from backstay.queue.health import (
+    StoreHealth,
+    audit_probe,
+    commands_probe,
+    policies_probe,
+    store_probe,
+)
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
@@ -120,6 +126,8 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
     app = App("queue", endpoints, trust, clock, process.ids, meter, tracer=process.tracer)
     process.board_checks.append(health.check())
     process.probes["queue.commands"] = lambda: commands_probe(queue, engine, clock)
+    process.probes["queue.policies"] = lambda: policies_probe(engine)
+    process.probes["queue.audit"] = lambda: audit_probe(engine)
     process.probes["queue.store"] = lambda: store_probe(health, settings)
     if not settings.redis_addr:
         process.backups["queue.db"] = engine.backup

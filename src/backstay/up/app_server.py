@@ -17,7 +17,7 @@ from backstay.lang.api import check_files, decode
 from backstay.lang.diagnostics import Diagnostic
 from backstay.lang.program import Program, TaskStep
 from backstay.queue.client import QueueClient
-from backstay.up.errors import NO_APP_FILE, PROGRAM_INVALID, TASKS_WITHOUT_QUEUE
+from backstay.up.errors import NO_APP_FILE, NOT_RUN_YET, PROGRAM_INVALID, TASKS_WITHOUT_QUEUE
 from backstay.up.queue_for_app import QueueForApp
 
 Sources = list[tuple[str, str]]
@@ -41,7 +41,7 @@ def serve(file: Path, loaded: Loaded[AppSettings], env: Mapping[str, str]) -> in
 def read_program(file: Path) -> Program:
     """The checked program of a file, or of all `.cai` files of a folder.
 
-    Mistakes are printed with their places on standard error. Raises UP005, UP018.
+    Mistakes are printed with their places on standard error. Raises UP005, UP018, UP019.
     """
     sources: Sources = []
     found: list[Diagnostic] = []
@@ -57,7 +57,21 @@ def read_program(file: Path) -> Program:
         program, found = check_files(sources)
     if program is None:
         raise _invalid(file, found, sources)
+    _refuse_what_would_be_ignored(program, file)
     return program
+
+
+def _refuse_what_would_be_ignored(program: Program, file: Path) -> None:
+    """Raises UP019 when the program uses what this runtime does not run yet."""
+    from backstay.app.unsupported import problems
+
+    found = problems(program)
+    if not found:
+        return
+    sys.stderr.write("".join(f"{problem}\n" for problem in found))
+    place = found[0].place
+    first = f"{found[0].what} at {place.file}:{place.line}:{place.column}"
+    raise Fault(NOT_RUN_YET, file=str(file), count=len(found), first=first)
 
 
 def refuse_tasks(program: Program, file: Path) -> None:

@@ -122,6 +122,14 @@ PROGRAM_INVALID = ErrorEntry(
     exit=Exit.USAGE,
 )
 
+NOT_RUN_YET = ErrorEntry(
+    code="UP019",
+    message="{file} is not served; it uses what this version does not run: {count}",
+    cause="the first is {first}",
+    fix="write what is listed above instead; the language itself: codeai validate {file}",
+    exit=Exit.USAGE,
+)
+
 ENTRIES = (
     PORT_TAKEN,
     BAD_PROJECT,
@@ -140,4 +148,5 @@ ENTRIES = (
     TASKS_WITHOUT_QUEUE,
     NOTHING_TO_START,
     PROGRAM_INVALID,
+    NOT_RUN_YET,
 )

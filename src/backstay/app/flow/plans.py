@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from backstay.app.errors import NOT_SUPPORTED
 from backstay.app.flow.errors import UNKNOWN_WORKFLOW
 from backstay.app.flow.model import Kind, Tries
 from backstay.app.plan.expressions import compile_expr
@@ -165,6 +166,9 @@ def _work(program: Program, work: Work) -> WorkPlan:
             return WorkPlan("call", target, payload=_arguments(program, args))
         case TaskStep(command=command, payload=payload):
             return WorkPlan("task", command, payload=_json(program, payload))
+        case _:
+            # `app.unsupported` keeps programs with these from being served.
+            raise Fault(NOT_SUPPORTED, where="a step", what=type(work).__name__.lower())
 
 
 def _do(program: Program, body: tuple[Statement, ...]) -> WorkPlan:

@@ -18,12 +18,15 @@ from backstay.lang.program import (
     Aggregate,
     Binary,
     Call,
+    Choose,
     Column,
     Constant,
     DecimalType,
     Env,
     Expr,
     Get,
+    ItemAt,
+    Listed,
     ManyType,
     Map,
     Name,
@@ -88,6 +91,10 @@ class Evaluator:
                 return self.loads.aggregate(expr)
             case Env(name=name):
                 return lambda unit, _: unit.env[name]
+            case Choose() | ItemAt() | Listed():
+                # `app.unsupported` keeps programs with these from being served.
+                what = type(expr).__name__.lower()
+                raise Fault(NOT_SUPPORTED, where="an expression", what=what)
 
     def _constant(self, value: object, kind: Type) -> Closure:
         if isinstance(kind, DecimalType) and isinstance(value, int) and not isinstance(value, bool):

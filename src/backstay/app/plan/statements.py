@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from backstay.app.errors import BAD_VALUE, DECLINED
+from backstay.app.errors import BAD_VALUE, DECLINED, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.operators import truth
 from backstay.app.plan.rows import Rows
@@ -67,6 +67,10 @@ class _Blocks:
                 return self._fail(statement)
             case Start():
                 return self._start(statement)
+            case _:
+                # `app.unsupported` keeps programs with these from being served.
+                what = type(statement).__name__.lower()
+                raise Fault(NOT_SUPPORTED, where="a statement", what=what)
 
     def _create(self, statement: Create) -> Block:
         nested = nested_of(self._program, statement)

@@ -15,7 +15,7 @@ from backstay.core.clock import SystemClock, rfc3339
 from backstay.core.dev_issuer import read_dev_issuer
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import fetch, look_inside, seen
+from backstay.core.probing import fetch, lone_servers, look_inside, seen
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer, fingerprint
 
@@ -65,8 +65,8 @@ async def _look_at_key(target: Target) -> Evidence:
     """Is the token's key one that this machine knows, and the one the gateway uses?"""
     header = _part(target.token, 0) if target.token else {}
     kid = str(header.get("kid", ""))
-    if not kid:
-        return seen(_KEY, "no-kid", "skip")
+    if not kid or lone_servers(target):
+        return seen(_KEY, "no-kid", "skip")  # without a gateway there is no key of its own
     known = _known_keys(target)
     used = await _gateway_key(target, known)
     facts: dict[str, Plain] = {

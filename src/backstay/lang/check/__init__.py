@@ -1,18 +1,35 @@
 """From trees to a `Program`: names first, then types, then everything that uses them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.databases import databases
+from backstay.lang.check.declared import (
+    declare_event,
+    event,
+    handler,
+    middleware,
+    provider,
+    role,
+    webhook,
+)
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
+from backstay.lang.check.models import models
 from backstay.lang.check.outside import config, declare_operations, integration
+from backstay.lang.check.scripts import declare_function, function, script
+from backstay.lang.check.unused import unused
 from backstay.lang.check.workflows import WorkflowCheck, declare_input, job
 from backstay.lang.check.world import Checker, collect
 from backstay.lang.diagnostics import Related, Span
 from backstay.lang.reports import Reports
 
+T = TypeVar("T")
 Sources = tuple[tuple[str, str], ...]
 
 
@@ -29,7 +46,12 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         declare_input(k, workflow)
     for outside in world.integrations.values():
         declare_operations(k, outside)
-    return p.Program(
+    for event_info in world.events.values():
+        declare_event(k, event_info)
+    for function_info in world.functions.values():
+        declare_function(k, function_info)
+    statements, scope = script(k, _with_statements(files))
+    made = p.Program(
         name=settings.name,
         version=settings.version,
         hash=digest,
@@ -40,7 +62,63 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         endpoints=tuple(_endpoints(k, files)),
         workflows=tuple(WorkflowCheck(k, info).run() for info in world.workflows.values()),
         jobs=tuple(_jobs(k, files)),
+        events=tuple(event(k, info) for info in world.events.values()),
+        handlers=tuple(_handlers(k, files)),
+        functions=tuple(function(k, info, scope) for info in world.functions.values()),
+        roles=tuple(_each(k, files, "role", role)),
+        providers=tuple(_each(k, files, "auth", provider)),
+        middleware=tuple(_each(k, files, "middleware", middleware)),
+        webhooks=tuple(_each(k, files, "webhook", webhook)),
+        models=tuple(_models(k, files)),
+        script=statements,
+        settings=settings.settings,
     )
+    databases(k, files)
+    unused(k)
+    return msgspec.structs.replace(made, uses=_uses(files))
+
+
+def _uses(files: Sequence[tuple[s.File, Reports]]) -> tuple[tuple[str, tuple[p.Place, ...]], ...]:
+    found: dict[str, list[p.Place]] = {}
+    for _, reports in files:
+        for construct, spans in reports.uses.items():
+            places = [p.Place(each.file, each.line, each.column) for each in spans]
+            found.setdefault(construct, []).extend(places)
+    return tuple((name, tuple(found[name])) for name in sorted(found))
+
+
+def _with_statements(
+    files: Sequence[tuple[s.File, Reports]],
+) -> Iterator[tuple[Reports, s.Declaration]]:
+    for file, reports in files:
+        for declaration in file.declarations:
+            if declaration.statement is not None:
+                yield reports, declaration
+
+
+def _each(
+    k: Checker,
+    files: Sequence[tuple[s.File, Reports]],
+    kind: str,
+    make: Callable[[Checker, s.Declaration], T],
+) -> Iterator[T]:
+    for reports, node in _of_kind(files, kind):
+        k.turn_to(reports, node)
+        yield make(k, node)
+
+
+def _handlers(k: Checker, files: Sequence[tuple[s.File, Reports]]) -> Iterator[p.Handler]:
+    for reports, node in _of_kind(files, "on"):
+        k.turn_to(reports, node)
+        if isinstance(node.statement, s.HandlerNode):
+            yield handler(k, node.statement)
+
+
+def _models(k: Checker, files: Sequence[tuple[s.File, Reports]]) -> Iterator[p.Model]:
+    seen: dict[str, Span] = {}
+    for reports, node in _of_kind(files, "database"):
+        k.turn_to(reports, node)
+        yield from models(k, node, seen)
 
 
 def _of_kind(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeVar
 
+from backstay.core.duration import parse_duration
 from backstay.lang import errors as e
 from backstay.lang import syntax as s
 from backstay.lang.check.world import Checker
@@ -20,7 +21,23 @@ _EXPRESSIONS = (
     | s.ListExpr
     | s.Each
     | s.Where
+    | s.Choice
+    | s.Item
 )
+
+
+def duration_of(node: s.Expr | None) -> float | None:
+    """Seconds of `30s`, or of the same in quotes; None for anything else."""
+    if not isinstance(node, s.Literal_):
+        return None
+    if node.literal == "duration":
+        return float(node.value or 0)
+    if node.literal == "string":
+        try:
+            return parse_duration(str(node.value))
+        except ValueError:
+            return None
+    return None
 
 
 class Members:
@@ -66,9 +83,10 @@ class Members:
         node = self.expression(name)
         if node is None:
             return default
-        if isinstance(node, s.Literal_) and node.literal == "duration":
-            if float(node.value or 0) > 0:
-                return float(node.value or 0)
+        seconds = duration_of(node)
+        if seconds is not None:
+            if seconds > 0:
+                return seconds
             self._k.error(
                 e.OUT_OF_RANGE, node.span, value="0", what=name, fix="it is longer than nothing"
             )

@@ -59,6 +59,21 @@ _SPECIAL = ("env", "user.has", *AGGREGATES)
 
 def call(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     """The checked form of `callee(args)`."""
+    if isinstance(node.callee, s.NameExpr) and scope.find(node.callee.name) is None:
+        name = node.callee.name
+        if name in k.world.functions:
+            return _own(k, node, name, scope)
+        if name == "print" and scope.script:
+            return _print(k, node, scope)
+    return _of_library(k, node, scope)
+
+
+def _print(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
+    _count(k, node, "print", 1)
+    return p.Call("print", tuple(lower(k, arg, scope) for arg in node.args), UNKNOWN)
+
+
+def _of_library(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     match node.callee:
         case s.NameExpr(name="env"):
             return _env(k, node, scope)
@@ -70,7 +85,7 @@ def call(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
             if scope.find(name) is not None or (scope.row and name in scope.row.fields):
                 k.error(e.NOT_A_FUNCTION, callee.span, name=name)
             else:
-                k.unknown(e.UNDEFINED_FUNCTION, callee, (*FUNCTIONS, *_SPECIAL))
+                k.unknown(e.UNDEFINED_FUNCTION, callee, (*FUNCTIONS, *_SPECIAL, *k.world.functions))
             return NOTHING
         case s.Dot(of=s.NameExpr(name="user"), field=field) if scope.find("user") is not None:
             if field.name == "has":
@@ -106,6 +121,20 @@ def _count(k: Checker, node: s.CallExpr, name: str, wanted: int) -> bool:
         return True
     k.error(e.WRONG_ARGUMENTS, node.span, name=name, wanted=wanted, got=len(node.args))
     return False
+
+
+def _own(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
+    """A call of a function that the program declares."""
+    info = k.world.functions[name]
+    k.use("function", name)
+    k.note("expression.function", node.span)
+    if len(node.args) != len(info.node.params):
+        _count(k, node, name, len(info.node.params))
+        return p.Constant(None, info.result)
+    args: list[p.Expr] = []
+    for field, arg in zip(info.params, node.args, strict=False):
+        args.append(typed(k, arg, scope, field.type, f"'{field.name}' of '{name}'"))
+    return p.Call(name, tuple(args), info.result)
 
 
 def _function(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
@@ -144,9 +173,7 @@ def _has(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
 
 def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     if not scope.env:
-        what = "env() outside config and integration"
-        k.error(e.UNSUPPORTED, node.span, what=what, instead="put the value into a row")
-        return NOTHING
+        k.note("expression.env", node.span)
     if not 1 <= len(node.args) <= 2:
         k.error(e.WRONG_ARGUMENTS, node.span, name="env", wanted=1, got=len(node.args))
         return NOTHING

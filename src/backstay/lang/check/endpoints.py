@@ -1,5 +1,6 @@
 """Endpoints: the path against its parameters, who may call, what is answered."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -8,23 +9,25 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.actions import act, check, rate, settings
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
 from backstay.lang.check.entities import column
-from backstay.lang.check.expressions import condition
+from backstay.lang.check.expressions import condition, typed
 from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
-from backstay.lang.check.types import UNKNOWN, assignable
+from backstay.lang.check.types import STRING, UNKNOWN, assignable
 from backstay.lang.check.values import mismatch
 from backstay.lang.check.world import RESERVED_PATHS, Checker, EntityInfo
-from backstay.lang.names import suggestion
+from backstay.lang.names import listed, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _AUTH = ("public", "optional", "required")
 _LIST_ONLY = ("filter", "sort", "where", "page_size", "page_limit")
 PAGE_SIZE, PAGE_LIMIT, PAGE_MOST = 20, 100, 1000
+_STATUS_FIRST, _STATUS_LAST = 100, 599
 
 
 def method_of(k: Checker, name: s.Ident, what: str) -> Method:
@@ -69,7 +72,102 @@ class EndpointCheck:
             body=body,
             status=members.integer("status", 200, 200, 299),
             description=members.text("description"),
+            header_fields=self._record("headers"),
+            validate=self._checks(),
+            errors=tuple(self._errors()),
+            on_success=self._on_success(),
+            middleware=self._middleware(),
+            cache=settings(k, self._value("cache")),
+            rate_limit=rate(k, self._value("rate_limit"), "rate_limit"),
+            timeout=members.seconds("timeout", 0.0),
+            request=self._request(),
+            response=self._response(),
+            annotations=self._annotations(),
         )
+
+    # --- what is said beside ---
+
+    def _value(self, name: str) -> s.Value | None:
+        member = self.members.member(name)
+        return member.value if member else None
+
+    def _checks(self) -> tuple[p.Check, ...]:
+        node = self.members.value("validate", s.ChecksNode)
+        return tuple(check(self.k, each, self.scope) for each in node.checks) if node else ()
+
+    def _errors(self) -> Iterator[tuple[int, p.Expr]]:
+        seen: set[int] = set()
+        for node in self.members.every("error", s.ErrorNode):
+            status = node.status.value if isinstance(node.status.value, int) else 0
+            if not _STATUS_FIRST <= status <= _STATUS_LAST:
+                fix, value = "a status is 100 to 599", str(node.status.value)
+                self.k.error(e.OUT_OF_RANGE, node.status.span, value=value, what="error", fix=fix)
+            elif status in seen:
+                self.k.error(e.DUPLICATE_MEMBER, node.status.span, name=f"error {status}")
+            seen.add(status)
+            yield status, typed(self.k, node.message, self.scope, STRING, "the message")
+
+    def _on_success(self) -> p.Act | None:
+        node = self.members.value("on_success", s.ActionNode)
+        body = self.members.value("on_success", s.Body)
+        if body is not None:
+            what, instead = "on_success as a block", "write it at the end of do"
+            self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
+        if node is None:
+            return None
+        scope = Scope(self.scope)
+        scope.lenient = True
+        return act(self.k, node, scope)
+
+    def _middleware(self) -> tuple[str, ...]:
+        found = [
+            name for names in self.members.every("middleware", s.Names) for name in names.names
+        ]
+        known = self.k.world.named["middleware"]
+        for name in found:
+            self.k.use("middleware", name.name)
+            if name.name not in known and not self.k.world.incomplete:
+                edit = suggestion(name.name, known, self.k.reports.at(name.span))
+                what = f"unknown middleware '{name.name}'"
+                self.k.error(e.UNKNOWN_NAMED, name.span, edit=edit, what=what, known=listed(known))
+        role = self.members.text("require_role")
+        if role:
+            self.k.use("role", role)
+        return tuple(name.name for name in found)
+
+    def _request(self) -> tuple[str, str] | None:
+        node = self.members.value("request", s.RequestNode)
+        if node is None:
+            return None
+        sources = ("body", "query", "path", "header")
+        if node.source.name not in sources:
+            self.k.unknown(e.UNKNOWN_WORD, node.source, sources, what="the source of a request")
+        return node.type.name, node.source.name
+
+    def _response(self) -> tuple[str, int] | None:
+        node = self.members.value("response", s.ResponseNode)
+        if node is None:
+            return None
+        status = node.status.value if node.status else 200
+        if not isinstance(status, int) or not _STATUS_FIRST <= status <= _STATUS_LAST:
+            fix, span = "a status is 100 to 599", node.status.span if node.status else node.span
+            what = "the status of a response"
+            self.k.error(e.OUT_OF_RANGE, span, value=str(status), what=what, fix=fix)
+            status = 200
+        return node.type.name, status
+
+    def _annotations(self) -> tuple[tuple[str, str], ...]:
+        found = []
+        for each in self.node.annotations:
+            value = str(each.value.value) if each.value else ""
+            if each.name.name == "auth" and not value:
+                what, fix = "@auth needs a value", 'write @auth("jwt")'
+                self.k.error(e.SETTING, each.span, what=what, fix=fix)
+            if each.name.name == "rate_limit" and not value.isdigit():
+                what, fix = "@rate_limit needs a number", 'write @rate_limit("100")'
+                self.k.error(e.SETTING, each.span, what=what, fix=fix)
+            found.append((each.name.name, value))
+        return tuple(found)
 
     # --- what comes in ---
 
@@ -115,7 +213,9 @@ class EndpointCheck:
         unread = self.node.block.broken or any(name not in holes for name in spans)
         unread |= node is not None and node.broken
         for name, hole in holes.items():
-            if name not in fields and not unread:
+            if name not in fields and path.colons:
+                fields[name] = p.Field(name, STRING, required=True)
+            elif name not in fields and not unread:
                 fix = f"add path {{ {name}: uuid }}"
                 self.k.error(e.PATH_HOLE, hole.span, name=name, word="not declared", fix=fix)
         return tuple(fields[name] for name in holes if name in fields)
@@ -164,15 +264,19 @@ class EndpointCheck:
                 self.k.error(e.CONFLICT, returns.name.span, what=what, fix=fix)
             self._list_members_only("do")
             return self._action(do)
+        if returns is None and ("response" in members or "request" in members):
+            return p.Action(())
         kind = returns.value if returns else None
         if isinstance(kind, s.TypeName):
+            if kind.name.name == "void":
+                return p.Action(())
             if kind.name.name in ("paginated", "list") or kind.args:
                 return self._list(kind)
             self._list_members_only("one row")
             return self._one(kind, path_fields)
         if isinstance(kind, s.RecordFields):
-            what, instead = "a record after returns", "return it inside do"
-            self.k.error(e.UNSUPPORTED, kind.span, what=what, instead=instead)
+            record_type(self.k, kind)
+            self.k.note("endpoint.returns.record", kind.span)
         elif "returns" not in members and "do" not in members:
             example = "write returns: paginated(Entity), returns: Entity or do { … }"
             name = self.node.method or self.node.keyword
@@ -271,7 +375,10 @@ class EndpointCheck:
         return tuple(name.name for name in names if name.name in related)
 
     def _action(self, node: s.Body) -> p.Action:
-        bodies = Bodies(self.k, may_return=True)
+        old = self._is_old(node)
+        if old:
+            self.scope.variables.setdefault("request", UNKNOWN)
+        bodies = Bodies(self.k, may_return=True, mode="old" if old else "do")
         body = bodies.body(node, self.scope, outermost=True)
         info = None
         include = self.members.member("include")
@@ -285,6 +392,14 @@ class EndpointCheck:
                 fix = "return the variable of a create"
                 self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
         return p.Action(body, bodies.returned, self._include(info))
+
+    def _is_old(self, node: s.Body) -> bool:
+        """Whether the statements are the steps of the oldest endpoints."""
+        members = self.members
+        if "request" in members or "response" in members or self.node.annotations:
+            return True
+        steps = s.DoNode | s.AssignNode
+        return bool(node.statements) and all(isinstance(each, steps) for each in node.statements)
 
 
 def route_of(endpoint: p.Endpoint) -> str:

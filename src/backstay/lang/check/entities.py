@@ -101,10 +101,22 @@ def entity(k: Checker, info: EntityInfo) -> p.Entity:
         name=info.name,
         table=info.table,
         fields=tuple(info.fields.values()),
-        indexes=tuple(_index(k, info, each) for each in members.every("index", s.Names)),
+        indexes=tuple(_index(k, info, each) for each in _indexes(k, members)),
+        soft_delete=_flag(members, "soft_delete"),
         access=_access(k, info, members.block("access")),
         description=members.text("description"),
     )
+
+
+def _indexes(k: Checker, members: Members) -> list[s.Names]:
+    block = members.block("indexes")
+    inner = list(Members(k, block).every("index", s.Names)) if block else []
+    return [*members.every("index", s.Names), *inner]
+
+
+def _flag(members: Members, name: str) -> bool:
+    node = members.value(name, s.Literal_)
+    return node is not None and node.value is True
 
 
 def _index(k: Checker, info: EntityInfo, names: s.Names) -> p.Index:
@@ -114,7 +126,9 @@ def _index(k: Checker, info: EntityInfo, names: s.Names) -> p.Index:
             k.error(e.DUPLICATE_MEMBER, name.span, name=name.name)
         seen.add(name.name)
         column(k, info, name, "be part of an index")
-    return p.Index(tuple(name.name for name in names.names), names.unique)
+    if names.index_kind:
+        k.note("index.kind", names.span)
+    return p.Index(tuple(name.name for name in names.names), names.unique, names.index_kind)
 
 
 def column(k: Checker, info: EntityInfo, name: s.Ident, what: str) -> p.Field | None:

@@ -44,6 +44,12 @@ def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
             if isinstance(node, s.UnaryExpr):
                 return operators.unary(k, node, scope)
             return operators.binary(k, node, scope)
+        case s.Choice() | s.Item():
+            from backstay.lang.check import operators
+
+            if isinstance(node, s.Choice):
+                return operators.choice(k, node, scope)
+            return operators.item(k, node, scope)
     return _shaped(k, node, scope)
 
 
@@ -65,7 +71,7 @@ def _shaped(
 
             return call(k, node, scope)
         case s.ListExpr():
-            what, instead = "a list written out", "use it after in, as in status in [a, b]"
+            return listed_values(k, node, scope)
         case s.Where():
             what, instead = "where at this place", "use count or sum"
     k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
@@ -112,6 +118,9 @@ def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
         return _column(k, node, row)
     if variable is not None:
         return p.Name(node.name, variable)
+    if node.name in k.world.functions:
+        k.use("function", node.name)
+        return NOTHING
     if node.name == "steps" and scope.outputs is not None:
         k.error(e.UNSUPPORTED, node.span, what="steps without a name", instead="steps.NAME.field")
         return NOTHING
@@ -214,6 +223,16 @@ def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
     return p.Call("text", tuple(parts), STRING)
 
 
+def listed_values(k: Checker, node: s.ListExpr, scope: Scope) -> p.Expr:
+    """`[a, b]`: a list of their common type."""
+    k.note("expression.list", node.span)
+    too_many(k, "a list", "values", len(node.items), MOST_ENTRIES, node.span)
+    items = tuple(lower(k, item, scope) for item in node.items[:MOST_ENTRIES])
+    kinds = {item.type for item in items}
+    kind = kinds.pop() if len(kinds) == 1 else UNKNOWN
+    return p.Listed(items, p.ListType(kind))
+
+
 def record(k: Checker, node: s.RecordExpr, scope: Scope) -> p.Record:
     """`{ name: EXPR }` of no particular shape."""
     fields: dict[str, p.Expr] = {}
@@ -246,7 +265,8 @@ def walk(k: Checker, variable: s.Ident, node: s.Expr, scope: Scope) -> tuple[p.E
 
 def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type) -> None:
     """A new variable; it may not hide another one."""
-    if scope.find(name.name) is not None or name.name == "steps":
+    hidden = name.name in scope.variables if scope.script else scope.find(name.name) is not None
+    if hidden or (name.name == "steps" and not scope.script):
         k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
         return
     scope.variables[name.name] = kind

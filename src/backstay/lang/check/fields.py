@@ -33,16 +33,15 @@ _ARGUMENTS: Mapping[str, int] = {
     "min": 1,
     "max": 1,
     "via": 1,
+    "auto_update": 0,
+    "searchable": 0,
+    "nullable": 0,
+    "index": 0,
+    "pattern": 1,
 }
-_OF_ENTITIES = ("primary", "auto", "unique", "via")
-_LATER = {
-    "auto_update": "set the field in update",
-    "searchable": "add it to filter",
-    "soft_delete": "keep a status",
-    "index": "write index: [name] in the entity",
-    "pattern": "check it in do",
-    "nullable": "a field that is not required may be null",
-}
+_OF_ENTITIES = ("primary", "auto", "unique", "via", "auto_update", "searchable", "index")
+_NOTED = ("auto_update", "searchable", "index", "pattern")
+"""Modifiers that a runtime has to know."""
 
 
 MOST_FIELDS = 500
@@ -92,7 +91,14 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
         default=_default(k, given.get("default"), kind, node.name.name),
         minimum=_bound(k, given.get("min"), kind),
         maximum=_bound(k, given.get("max"), kind),
+        auto_update="auto_update" in given,
+        searchable="searchable" in given,
+        pattern=_pattern(k, given.get("pattern"), kind),
     )
+    optional = given.get("optional") or given.get("nullable")
+    if optional is not None and "required" in given:
+        what = f"field '{made.name}' cannot be both required and optional"
+        k.error(e.MODIFIERS_DISAGREE, optional.span, what=what)
     _bounds_agree(k, made, given)
     _auto_fits(k, made, given)
     return made
@@ -100,10 +106,8 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
 
 def _is_known(k: Checker, modifier: s.Modifier, *, of_entity: bool) -> bool:
     name = modifier.name.name
-    if name in _LATER:
-        what = f"the modifier '{name}'"
-        k.error(e.UNSUPPORTED, modifier.span, what=what, instead=_LATER[name])
-        return False
+    if name in _NOTED:
+        k.note(f"modifier.{name}", modifier.span)
     known = [each for each in _ARGUMENTS if of_entity or each not in _OF_ENTITIES]
     if name not in known:
         k.unknown(e.UNKNOWN_MODIFIER, modifier.name, known)
@@ -127,6 +131,18 @@ def _default(k: Checker, modifier: s.Modifier | None, kind: p.Type, name: str) -
             return p.Constant(word, kind)
     k.error(e.NOT_CONSTANT, node.span, what=f"the default of '{name}'", wanted="a value or now()")
     return None
+
+
+def _pattern(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> str:
+    if modifier is None or len(modifier.args) != 1:
+        return ""
+    if not is_text(kind) and not isinstance(kind, p.UnknownType):
+        k.error(e.BAD_MODIFIER, modifier.span, name="pattern", type=show(kind))
+    node = modifier.args[0]
+    if isinstance(node, s.Literal_) and node.literal == "string":
+        return str(node.value)
+    k.error(e.NOT_CONSTANT, node.span, what="a pattern", wanted="a text")
+    return ""
 
 
 def _bound(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> Decimal | None:

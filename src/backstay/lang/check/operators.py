@@ -63,6 +63,28 @@ def binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
     return p.Binary(node.op, left, right, result)
 
 
+def choice(k: Checker, node: s.Choice, scope: Scope) -> p.Expr:
+    """`CONDITION ? THEN : OTHERWISE`; both sides are of one type."""
+    test = condition(k, node.condition, scope, "'?'")
+    then = lower(k, node.then, scope)
+    otherwise = fit(k, lower(k, node.otherwise, scope), then.type, node.otherwise.span, "':'")
+    kind = otherwise.type if isinstance(then.type, p.UnknownType) else then.type
+    return p.Choose(test, then, otherwise, kind)
+
+
+def item(k: Checker, node: s.Item, scope: Scope) -> p.Expr:
+    """`LIST[INDEX]`."""
+    of = lower(k, node.of, scope)
+    index = lower(k, node.index, scope)
+    kind = item_of(of.type)
+    if kind is None:
+        k.error(e.NOT_ITERABLE, node.of.span, type=show(of.type))
+        return NOTHING
+    if not isinstance(index.type, p.UnknownType) and index.type != INT:
+        k.error(e.MISMATCH, node.index.span, what="'[ ]'", wanted="int", got=show(index.type))
+    return p.ItemAt(of, index, kind)
+
+
 def _bad_operands(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> None:
     k.error(e.BAD_OPERANDS, node.op_span, op=node.op, left=show(left.type), right=show(right.type))
 

@@ -7,12 +7,12 @@ import msgspec
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.actions import as_expr, headers, outside, rate, secret, settings
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.endpoints import method_of
 from backstay.lang.check.expressions import typed
-from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import STRING
-from backstay.lang.check.workflows import retry_of
+from backstay.lang.check.types import STRING, resolve
+from backstay.lang.check.workflows import any_retry
 from backstay.lang.check.world import Checker, IntegrationInfo
 from backstay.lang.reports import Reports
 
@@ -23,12 +23,7 @@ class Config(msgspec.Struct, frozen=True):
     name: str = "app"
     version: str = "0.0.0"
     auth: p.Auth | None = None
-
-
-def _outside() -> Scope:
-    scope = Scope()
-    scope.env = True
-    return scope
+    settings: tuple[tuple[str, p.Settings], ...] = ()
 
 
 def config(k: Checker, nodes: Sequence[tuple[Reports, s.Declaration]]) -> Config:
@@ -47,18 +42,39 @@ def config(k: Checker, nodes: Sequence[tuple[Reports, s.Declaration]]) -> Config
         name=members.text("name") or "app",
         version=members.text("version") or "0.0.0",
         auth=_auth(k, auth) if auth else None,
+        settings=_settings(k, nodes[0][1].block, ("name", "version", "description", "auth")),
     )
+
+
+def _settings(
+    k: Checker, block: s.Block, besides: Sequence[str]
+) -> tuple[tuple[str, p.Settings], ...]:
+    found: list[tuple[str, p.Settings]] = []
+    for member in block.members:
+        if member.name.name in besides:
+            continue
+        expr = as_expr(member.value)
+        if expr is not None:
+            secret(k, member.name.name, expr)
+        made = settings(k, member.value)
+        if made is not None:
+            found.append((member.name.name, made))
+    return tuple(found)
 
 
 def _auth(k: Checker, node: s.Labelled) -> p.Auth:
     members = Members(k, node.block)
-    secret = members.expression("secret")
+    node_secret = members.expression("secret")
     value: p.Expr = p.Constant("", STRING)
-    if secret is None:
+    url = members.expression("jwks_url")
+    if url is not None:
+        typed(k, url, outside(), STRING, "'jwks_url'")
+    elif node_secret is None:
         example = 'secret: env("JWT_SECRET")'
         members.missing("secret", "auth: jwt", node.label.span, example)
     else:
-        value = typed(k, secret, _outside(), STRING, "'secret'")
+        secret(k, "secret", node_secret)
+        value = typed(k, node_secret, outside(), STRING, "'secret'")
     return p.Auth(value, members.text("issuer"), members.text("audience"))
 
 
@@ -82,7 +98,15 @@ def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
     if path is None:
         members.missing("path", "an operation", label.span, 'path: "/charges"')
     verb = method_of(k, method, "the method of an operation") if method else "GET"
-    return p.Operation(label.name, verb, path.text if path else "/")
+    returns = members.member("returns")
+    kind = returns.value if returns else None
+    return p.Operation(
+        label.name,
+        verb,
+        path.text if path else "/",
+        settings=_settings(k, block, ("method", "path", "description", "returns", "retry")),
+        returns=resolve(k, kind) if isinstance(kind, s.TypeName | s.RecordFields) else None,
+    )
 
 
 def integration(k: Checker, info: IntegrationInfo) -> p.Integration:
@@ -90,34 +114,70 @@ def integration(k: Checker, info: IntegrationInfo) -> p.Integration:
     k.turn_to(info.reports, info.declaration)
     members = Members(k, info.declaration.block)
     name = info.declaration.name or info.declaration.keyword
-    _type_is_rest(k, members)
+    kind = _type_of(k, members)
     base_url = members.expression("base_url")
     url: p.Expr = p.Constant("", STRING)
     if base_url is None:
         members.missing("base_url", "an integration", name.span, 'base_url: env("SERVICE_URL")')
     else:
-        url = typed(k, base_url, _outside(), STRING, "'base_url'")
+        url = typed(k, base_url, outside(), STRING, "'base_url'")
         _is_http(k, base_url, url)
     return p.Integration(
         name=info.name,
         base_url=url,
         operations=tuple(info.operations.values()),
-        token=_token(k, members.expression("auth")),
+        token=_token(k, members.member("auth"), info.name),
+        type=kind,
+        auth=settings(k, _credentials(members)),
+        headers=headers(k, members.value("headers", s.RecordExpr)),
+        rate_limit=rate(k, _value(members, "rate_limit"), "rate_limit"),
+        settings=_settings(k, info.declaration.block, _PLAIN),
         timeout=members.seconds("timeout", 30.0),
         breaker=_breaker(k, members.block("circuit_breaker")),
-        retry=retry_of(k, members.value("retry", s.RetryNode)),
+        retry=any_retry(k, members) or p.Retry(),
     )
 
 
-def _type_is_rest(k: Checker, members: Members) -> None:
+_PLAIN = [
+    "description",
+    "type",
+    "base_url",
+    "auth",
+    "headers",
+    "timeout",
+    "retry",
+    "circuit_breaker",
+    "rate_limit",
+    "operation",
+]
+
+
+def _value(members: Members, name: str) -> s.Value | None:
+    member = members.member(name)
+    return member.value if member else None
+
+
+def _credentials(members: Members) -> s.Value | None:
+    """Settings other than a bearer token, which has a place of its own."""
+    value = _value(members, "auth")
+    match value:
+        case s.CallExpr(callee=s.NameExpr(name="bearer"), args=(_,)):
+            return None
+    return value
+
+
+_TYPES = ("rest", "graphql", "grpc", "webhook")
+
+
+def _type_of(k: Checker, members: Members) -> str:
     node = members.value("type", s.Ident)
     if node is None or node.name == "rest":
-        return
-    if node.name in ("graphql", "grpc", "webhook"):
-        what, instead = f"an integration of type {node.name}", "use type: rest"
-        k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
-        return
-    k.unknown(e.UNKNOWN_WORD, node, ("rest",), what="the type of an integration")
+        return "rest"
+    if node.name not in _TYPES:
+        k.unknown(e.UNKNOWN_WORD, node, _TYPES, what="the type of an integration")
+    else:
+        k.note("integration.type.other", node.span)
+    return node.name
 
 
 def _is_http(k: Checker, node: s.Expr, url: p.Expr) -> None:
@@ -135,15 +195,46 @@ def _is_http(k: Checker, node: s.Expr, url: p.Expr) -> None:
         )
 
 
-def _token(k: Checker, node: s.Expr | None) -> p.Expr | None:
-    match node:
+def _token(k: Checker, member: s.Member | None, name: str) -> p.Expr | None:
+    """The bearer token, in either spelling; other credentials stay settings."""
+    match member.value if member else None:
         case None:
             return None
         case s.CallExpr(callee=s.NameExpr(name="bearer"), args=(token,)):
-            return typed(k, token, _outside(), STRING, "'bearer'")
-    what, instead = "this auth of an integration", 'write auth: bearer(env("TOKEN"))'
-    k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
+            secret(k, "token", token)
+            return typed(k, token, outside(), STRING, "'bearer'")
+        case s.Labelled(label=label, block=block):
+            return _labelled_token(k, label, Members(k, block), name)
+    if member is not None:
+        _known_auth(k, member)
+        k.note("integration.auth.other", member.name.span)
     return None
+
+
+_AUTHS = ("bearer", "basic", "apikey", "api_key", "oauth2", "aws_signature_v4", "hmac")
+_NEEDS = {"bearer": ("token",), "apikey": ("header", "value")}
+
+
+def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> p.Expr | None:
+    if label.name not in _AUTHS:
+        k.unknown(e.UNKNOWN_WORD, label, _AUTHS, what="the auth of an integration")
+    for needed in _NEEDS.get(label.name, ()):
+        if needed not in members and not members.block_node.broken:
+            what = f"{label.name} auth in integration '{name}' requires '{needed}'"
+            k.error(e.SETTING, label.span, what=what, fix=f"add {needed}: …")
+    token = members.expression("token")
+    if label.name == "bearer" and token is not None:
+        return typed(k, token, outside(), STRING, "'token'")
+    k.note("integration.auth.other", label.span)
+    return None
+
+
+def _known_auth(k: Checker, member: s.Member) -> None:
+    match member.value:
+        case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in _AUTHS:
+            k.unknown(e.UNKNOWN_WORD, callee, _AUTHS, what="the auth of an integration")
+        case s.NameExpr(name=name) as word if name not in _AUTHS:
+            k.unknown(e.UNKNOWN_WORD, word, _AUTHS, what="the auth of an integration")
 
 
 def _breaker(k: Checker, block: s.Block | None) -> p.BreakerRule:
@@ -156,8 +247,20 @@ def _breaker(k: Checker, block: s.Block | None) -> p.BreakerRule:
         what, fix = "'timeout' and 'reset_after' mean the same here", "keep reset_after"
         k.error(e.CONFLICT, both.name.span, what=what, fix=fix)
     seconds = members.seconds("timeout", rule.open_seconds)
+    given = members.value("threshold", s.RateNode)
+    window = rate(k, given, "threshold") if given else None
+    for name in ("threshold", "max_concurrent"):
+        node = members.expression(name)
+        if isinstance(node, s.Literal_) and node.value == 0:
+            what = f"circuit_breaker {name} must be positive"
+            k.error(e.BAD_SETTING, node.span, what=what, fix="write 1 or more")
+            return rule
+    probes = members.integer("max_concurrent", rule.probes, 1, 1000)
     return p.BreakerRule(
-        threshold=members.integer("threshold", rule.threshold, 1, 1000),
+        threshold=members.integer("threshold", rule.threshold, 1, 1000)
+        if not window
+        else window.count,
         open_seconds=members.seconds("reset_after", seconds),
-        probes=members.integer("half_open_requests", rule.probes, 1, 100),
+        probes=members.integer("half_open_requests", probes, 1, 100),
+        window=window.seconds if window else 0.0,
     )

@@ -10,10 +10,11 @@ class Scope:
     """Variables, the row that a `where` speaks of, and what else may be used here.
 
     `lenient`: something before could not be read, so an unknown variable may be a lost one.
+    `script`: an inner name may hide an outer one, and `print` can be called.
     `outputs` maps steps to whether they have an output to read; None outside workflows.
     """
 
-    __slots__ = ("env", "lenient", "outputs", "parent", "row", "variables")
+    __slots__ = ("env", "lenient", "outputs", "parent", "row", "script", "variables")
 
     def __init__(self, parent: "Scope | None" = None, *, row: EntityInfo | None = None) -> None:
         self.parent = parent
@@ -22,6 +23,7 @@ class Scope:
         self.lenient: bool = parent.lenient if parent else False
         self.outputs: dict[str, bool] | None = parent.outputs if parent else None
         self.env: bool = parent.env if parent else False
+        self.script: bool = parent.script if parent else False
 
     def find(self, name: str) -> p.Type | None:
         scope: Scope | None = self

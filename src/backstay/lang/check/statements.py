@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import Literal
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.actions import call_statement, emitted
 from backstay.lang.check.expressions import condition, declare, lower, typed, walk
 from backstay.lang.check.fields import with_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN, UUID, show
 from backstay.lang.check.values import fit
-from backstay.lang.check.world import Checker, EntityInfo
+from backstay.lang.check.world import BUILTIN, Checker, EntityInfo
 
 EXECUTION = p.RecordType((p.Field("id", UUID, True),))
 """What `let NAME = start …` gives: the id of the execution."""
@@ -20,12 +22,41 @@ _DO_STATUS = range(400, 500)
 
 
 class Bodies:
-    """Lowers the statements of one block; `returned` is the value of its last `return`."""
+    """Lowers the statements of one block; `returned` is the value of its last `return`.
 
-    def __init__(self, k: Checker, *, may_return: bool = False) -> None:
+    `mode` says what they are part of: `do` is work on rows, `old` a `do` whose calls are steps of
+    the oldest endpoints, `function` and `script` have variables that change.
+    """
+
+    def __init__(
+        self,
+        k: Checker,
+        *,
+        may_return: bool = False,
+        mode: Literal["do", "old", "function", "script"] = "do",
+        result: p.Type = UNKNOWN,
+    ) -> None:
         self._k = k
         self._may_return = may_return
+        self._mode = mode
+        self._result = result
         self.returned: p.Expr | None = None
+
+    def one(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
+        """A statement at the top level, in the scope of all of them."""
+        return self._statement(node, scope)
+
+    def function(
+        self, node: s.FunctionNode, params: Sequence[p.Field], scope: Scope
+    ) -> tuple[p.Statement, ...]:
+        """The body of a function, with its parameters in scope."""
+        inner = Scope(scope)
+        inner.script = True
+        for param, field in zip(node.params, params, strict=True):
+            if field.name in inner.variables:
+                self._k.error(e.DUPLICATE_PARAMETER, param.name.span, name=field.name)
+            inner.variables[field.name] = field.type
+        return self.body(node.body, inner)
 
     def body(
         self, node: s.Body, scope: Scope, *, outermost: bool = False
@@ -35,6 +66,9 @@ class Bodies:
         inner.lenient |= node.broken
         found: list[p.Statement] = []
         for each in node.statements:
+            if isinstance(each, s.ReturnNode) and self._mode == "function":
+                found.append(self._result_of(each, inner))
+                continue
             if isinstance(each, s.ReturnNode):
                 self._return(each, inner, last=outermost and each is node.statements[-1])
                 continue
@@ -42,6 +76,9 @@ class Bodies:
             if made is not None:
                 found.append(made)
         return tuple(found)
+
+    def _result_of(self, node: s.ReturnNode, scope: Scope) -> p.Return:
+        return p.Return(typed(self._k, node.value, scope, self._result, "the result"))
 
     def _return(self, node: s.ReturnNode, scope: Scope, *, last: bool) -> None:
         self.returned = lower(self._k, node.value, scope)
@@ -73,7 +110,63 @@ class Bodies:
                 then = self.body(node.then, scope)
                 otherwise = self.body(node.otherwise, scope) if node.otherwise else ()
                 return p.If(test, then, otherwise)
+        return self._scripted(node, scope)
+
+    def _scripted(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
+        k = self._k
+        match node:
+            case s.VarNode(name=name, value=value):
+                plain = lower(k, value, scope)
+                if name.name in k.world.functions or name.name in BUILTIN:
+                    k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
+                else:
+                    declare(k, scope, name, plain.type)
+                return p.Let(name.name, plain)
+            case s.AssignNode():
+                return self._assign(node, scope)
+            case s.DoNode(call=call):
+                if self._mode in ("script", "function") and isinstance(call, s.CallExpr):
+                    lowered = lower(k, call, scope)
+                    return p.Let("", lowered)
+                made = call_statement(k, node, scope, free=self._mode == "old")
+                if node.target is not None:
+                    scope.variables[node.target.name] = UNKNOWN
+                return made
+            case s.EmitNode():
+                return emitted(k, node, scope)
+            case s.ExecNode(command=command):
+                return p.Exec(command)
+            case s.FunctionNode(name=name):
+                what, fix = "a function inside a block", "move it to the top level"
+                k.error(e.MISPLACED, name.span, what=what, fix=fix)
         return None
+
+    def _assign(self, node: s.AssignNode, scope: Scope) -> p.Statement:
+        """`NAME = EXPR`. In the oldest endpoints it makes the name."""
+        k, name = self._k, node.name
+        if self._mode == "old" and isinstance(node.value, s.CallExpr):
+            call = s.DoNode(node.span, node.value, name)
+            made = call_statement(k, call, scope, free=True)
+            scope.variables[name.name] = UNKNOWN
+            return made
+        value = lower(k, node.value, scope)
+        if scope.find(name.name) is None:
+            if name.name in k.world.functions or name.name in BUILTIN:
+                k.error(e.ASSIGN_FUNCTION, name.span, name=name.name)
+            elif not scope.lenient:
+                k.unknown(e.UNDEFINED_VARIABLE, name, scope.names())
+        else:
+            self._retype(scope, name.name, value.type)
+        return p.Assign(name.name, value)
+
+    def _retype(self, scope: Scope, name: str, kind: p.Type) -> None:
+        """A variable of a script may take a value of another type; then nothing is known of it
+        that was not said last."""
+        at: Scope | None = scope
+        while at is not None and name not in at.variables:
+            at = at.parent
+        if at is not None:
+            at.variables[name] = kind if at is scope else UNKNOWN
 
     def _let(self, node: s.LetNode, scope: Scope) -> p.Statement | None:
         value, name = node.value, node.name.name
@@ -224,6 +317,7 @@ class Bodies:
     def _start(self, node: s.StartNode, scope: Scope, into: str) -> p.Start | None:
         k = self._k
         info = k.world.workflows.get(node.workflow.name)
+        k.use("workflow", node.workflow.name)
         if info is None:
             if not k.world.incomplete:
                 k.unknown(e.UNKNOWN_WORKFLOW, node.workflow, k.world.workflows)

@@ -17,10 +17,12 @@ SCALARS = (
     "uuid",
     "timestamp",
     "date",
+    "time",
     "duration",
     "json",
 )
 _ALIASES = {"integer": "int", "boolean": "bool", "number": "float", "datetime": "timestamp"}
+_ALIASES |= {"jsonb": "json", "object": "json", "array": "list"}
 _SHAPED = ("decimal", "enum", "ref", "list")
 
 UNKNOWN = p.UnknownType()
@@ -157,6 +159,8 @@ def resolve(k: Checker, node: s.TypeName | s.RecordFields) -> p.Type:
     name = _ALIASES.get(node.name.name, node.name.name)
     if name in SCALARS:
         _no_arguments(k, node)
+        if name == "time":
+            k.note("type.time", node.span)
         return p.ScalarType(name)  # type: ignore[arg-type]
     shaped = {"decimal": _decimal, "enum": _enum, "ref": _ref, "list": _list}.get(name)
     if shaped:

@@ -54,6 +54,35 @@ class IntegrationInfo:
         self.broken = declaration.block.broken
 
 
+class FunctionInfo:
+    """A function's parameters and result, which every call is held against."""
+
+    __slots__ = ("declaration", "name", "node", "params", "reports", "result")
+
+    def __init__(
+        self, name: str, declaration: s.Declaration, reports: Reports, node: s.FunctionNode
+    ) -> None:
+        self.name = name
+        self.declaration = declaration
+        self.reports = reports
+        self.node = node
+        self.params: tuple[p.Field, ...] = ()
+        self.result: p.Type = p.UnknownType()
+
+
+class EventInfo:
+    """An event's payload, which every `emit` is held against."""
+
+    __slots__ = ("broken", "declaration", "fields", "name", "reports")
+
+    def __init__(self, name: str, declaration: s.Declaration, reports: Reports) -> None:
+        self.name = name
+        self.declaration = declaration
+        self.reports = reports
+        self.fields: tuple[p.Field, ...] = ()
+        self.broken = declaration.block.broken
+
+
 class World:
     """All declarations by name. `incomplete`: a declaration was lost, so an unknown name may be
     one of a lost declaration and is not reported."""
@@ -62,6 +91,12 @@ class World:
         self.entities: dict[str, EntityInfo] = {}
         self.workflows: dict[str, WorkflowInfo] = {}
         self.integrations: dict[str, IntegrationInfo] = {}
+        self.functions: dict[str, FunctionInfo] = {}
+        self.events: dict[str, EventInfo] = {}
+        self.named: dict[str, dict[str, Span]] = {
+            kind: {} for kind in ("role", "auth", "middleware", "webhook")
+        }
+        self.used: dict[str, set[str]] = {}
         self.has_auth = False
         self.incomplete = False
 
@@ -73,6 +108,23 @@ class Checker:
         self.world = world
         self.reports = reports
         self._unknowns: dict[tuple[str, str, str], tuple[Reports, int]] = {}
+
+    def use(self, kind: str, name: str) -> None:
+        """Remember that a declaration is spoken of."""
+        self.world.used.setdefault(kind, set()).add(name)
+
+    def event(self, name: s.Ident) -> "EventInfo | None":
+        """The event of this name, in whichever spelling; reports when there is none."""
+        found = find_event(self.world, name.name)
+        if found is not None:
+            self.use("event", found.name)
+        elif not self.world.incomplete:
+            self.unknown(e.UNKNOWN_EVENT, name, self.world.events)
+        return found
+
+    def note(self, construct: str, span: s.Range) -> None:
+        """Remember that the program uses a construct, for whoever has to run it."""
+        self.reports.note(construct, self.reports.at(span))
 
     def turn_to(self, reports: Reports, declaration: s.Declaration) -> None:
         """From now on ranges are those of `declaration`."""
@@ -118,6 +170,11 @@ class Checker:
         if found is None and not self.world.incomplete:
             self.unknown(e.UNKNOWN_ENTITY, name, self.world.entities)
         return found
+
+
+def find_event(world: World, name: str) -> EventInfo | None:
+    """`user_created` and `user.created` are one event."""
+    return world.events.get(name) or world.events.get(name.replace(".", "_"))
 
 
 RESERVED_PATHS = frozenset({"workflows", "executions", "admin", "jobs", "events"})
@@ -167,10 +224,58 @@ def collect(files: Sequence[tuple[s.File, Reports]]) -> World:
                 world.workflows[name.name] = WorkflowInfo(name.name, declaration, reports)
             elif kind == "integration" and _is_new(world.integrations, name, reports):
                 world.integrations[name.name] = IntegrationInfo(name.name, declaration, reports)
+            elif kind == "event":
+                _event(world, name, declaration, reports)
+            elif kind in world.named:
+                _named(world.named[kind], kind, name, reports)
+            elif isinstance(declaration.statement, s.FunctionNode):
+                _function(world, name, declaration, reports)
     return world
 
 
-Info = EntityInfo | WorkflowInfo | IntegrationInfo
+def _event(world: World, name: s.Ident, declaration: s.Declaration, reports: Reports) -> None:
+    first = find_event(world, name.name)
+    if first is not None:
+        _twice("event", name, reports, name_span(first))
+        return
+    info = EventInfo(name.name, declaration, reports)
+    world.events[name.name.replace(".", "_")] = info
+
+
+_WORDS = {"auth": "auth provider"}
+
+
+def _named(known: dict[str, Span], kind: str, name: s.Ident, reports: Reports) -> None:
+    span = reports.at(name.span)
+    first = known.setdefault(name.name, span)
+    if first is not span:
+        _twice(_WORDS.get(kind, kind), name, reports, first)
+
+
+def _twice(what: str, name: s.Ident, reports: Reports, first: Span) -> None:
+    related = (Related(first, "first declared here"),)
+    place = f"{first.file}:{first.line}:{first.column}"
+    span = reports.at(name.span)
+    reports.add(e.DUPLICATE_NAMED, span, related=related, what=what, name=name.name, place=place)
+
+
+BUILTIN = ("print", "len")
+
+
+def _function(world: World, name: s.Ident, declaration: s.Declaration, reports: Reports) -> None:
+    node = declaration.statement
+    if not isinstance(node, s.FunctionNode):
+        return
+    first = world.functions.get(name.name)
+    if first is not None or name.name in BUILTIN:
+        related = () if first is None else (Related(name_span(first), "first declared here"),)
+        span = reports.at(name.span)
+        reports.add(e.DUPLICATE_DECLARATION, span, related=related, name=name.name)
+        return
+    world.functions[name.name] = FunctionInfo(name.name, declaration, reports, node)
+
+
+Info = EntityInfo | WorkflowInfo | IntegrationInfo | EventInfo | FunctionInfo
 
 
 def name_span(info: Info) -> Span:

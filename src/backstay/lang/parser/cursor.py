@@ -9,7 +9,7 @@ from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.lexer import Token
 from backstay.lang.names import suggestion
-from backstay.lang.reports import Reports
+from backstay.lang.reports import MOST_PLACES, Reports
 from backstay.lang.syntax import Ident, Range
 
 MAX_DEPTH = 40
@@ -25,9 +25,10 @@ class Snag(Exception):  # noqa: N818 - no error of the program, a jump to the ne
 class Cursor:
     """Reads tokens. `braces` counts open braces, so that recovery knows where a block ends."""
 
-    def __init__(self, tokens: Sequence[Token], reports: Reports) -> None:
+    def __init__(self, tokens: Sequence[Token], reports: Reports, text: str = "") -> None:
         self.tokens = tokens
         self.reports = reports
+        self.text = text
         self.position = 0
         self.braces = 0
         self.depth = 0
@@ -177,6 +178,12 @@ class Cursor:
         values: dict[str, Plain] = {"block": block, "name": token.text, "known": ", ".join(words)}
         self.reports.put(rule, span, values, expected=words, edit=edit)
         return edit.text if edit else None
+
+    def note(self, construct: str, token: Token) -> None:
+        """Remember that the program uses a construct, for whoever has to run it."""
+        places = self.reports.uses.get(construct)
+        if places is None or len(places) < MOST_PLACES:
+            self.reports.note(construct, token.span(self.reports.file))
 
     # --- bounds ---
 

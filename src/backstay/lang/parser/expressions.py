@@ -1,6 +1,7 @@
 """Expressions, by precedence climbing.
 
-Weakest first: `??`, `or`, `and`, `not`, comparison and `in`, `+ -`, `* /`, `-x`, dots and calls.
+Weakest first: `a ? b : c`, `??`, `or`, `and`, `not`, comparison and `in`, `+ -`,
+`* / %`, `-x`, dots and calls.
 """
 
 import re
@@ -12,11 +13,13 @@ from backstay.lang.parser.cursor import Cursor
 from backstay.lang.syntax import (
     BinaryExpr,
     CallExpr,
+    Choice,
     Dot,
     Each,
     Entry,
     Expr,
     Ident,
+    Item,
     ListExpr,
     Literal_,
     NameExpr,
@@ -65,18 +68,32 @@ def expression(c: Cursor, power: int = 0) -> Expr:
         c.grow(height, c.height)
         height = c.height
         left = BinaryExpr(c.range_from(left.span), op, op_span, left, right)
+    if not power and c.at("?"):
+        left = _choice(c, left, height)
     c.depth -= 1
     return left
+
+
+def _choice(c: Cursor, condition: Expr, height: int) -> Expr:
+    """`CONDITION ? THEN : OTHERWISE`; nests to the right."""
+    c.note("expression.choice", c.take())
+    then = expression(c)
+    tall = c.height
+    c.expect(":")
+    otherwise = expression(c)
+    c.grow(height, tall, c.height)
+    return Choice(c.range_from(condition.span), condition, then, otherwise)
 
 
 def _operator(c: Cursor, power: int) -> str | None:
     token = c.token
     if token.kind not in ("op", "ident"):
         return None
-    _refuse_other_signs(c, token)
     strength = _POWER.get(token.text)
     if strength is None or strength <= power:
         return None
+    if token.text == "%":
+        c.note("expression.modulo", token)
     if token.text == "=":
         # One sign for two is no reason to lose the rest of the member.
         span = token.span(c.reports.file)
@@ -84,17 +101,6 @@ def _operator(c: Cursor, power: int) -> str | None:
         c.reports.add(e.EXPECTED, span, expected=("==",), edit=edit, wanted="'=='", got="'='")
         return "=="
     return token.text
-
-
-def _refuse_other_signs(c: Cursor, token: Token) -> None:
-    if token.text == "?" or token.text == "%":
-        what = "a ? b : c" if token.text == "?" else "the operator %"
-        raise c.snag(
-            e.UNSUPPORTED,
-            token.span(c.reports.file),
-            what=what,
-            instead="use if and else in a do block" if token.text == "?" else "use * and /",
-        )
 
 
 def _prefix(c: Cursor) -> Expr:
@@ -120,8 +126,11 @@ def _postfix(c: Cursor, left: Expr) -> Expr:
             c.grow(height, c.height)
             left = CallExpr(c.range_from(left.span), left, args)
         elif c.at("[") and not c.token.first and c.token.start == c.last.end:
-            span = c.token.span(c.reports.file)
-            raise c.snag(e.UNSUPPORTED, span, what="indexing with [ ]", instead="walk the list")
+            c.note("expression.index", c.take())
+            index = expression(c)
+            c.expect("]")
+            c.grow(height, c.height)
+            left = Item(c.range_from(left.span), left, index)
         else:
             c.height = height
             return left
@@ -282,30 +291,49 @@ def _argument(c: Cursor) -> Expr:
     return value
 
 
-def record(c: Cursor) -> RecordExpr:
+def record(c: Cursor, *, loose: bool = False) -> RecordExpr:
     """`{ name: EXPR, … }`."""
     start = c.token
-    values = entries(c)
+    values = entries(c, loose=loose)
     return RecordExpr(c.range(start), values)
 
 
-def entries(c: Cursor) -> tuple[Entry, ...]:
-    """The inside of braces with `name: EXPR`, by comma or by line. Sets `c.height`."""
+def no_record(c: Cursor) -> RecordExpr:
+    """The record that was left out, just behind what was read."""
+    line, column = c.last.end_line - c.reports.base, c.last.end_column
+    return RecordExpr(Range(line, column, line, column), ())
+
+
+def entries(c: Cursor, *, loose: bool = False) -> tuple[Entry, ...]:
+    """The inside of braces with `name: EXPR`, by comma or by line; `loose` does without, and
+    takes names in quotes. Sets `c.height`."""
     c.expect("{")
+    c.enter()
     found: list[Entry] = []
     heights = [0]
     while not c.at("}"):
-        name = c.name("a name or '}'", starts=True)
+        name = _entry_name(c, loose=loose)
         if not c.at(":") or c.token.first:
             raise c.expected("':'", insert=":")
         c.take()
         value = expression(c)
         heights.append(c.height)
         found.append(Entry(c.range_from(name.span), name, value))
+        if loose and c.token.kind in ("ident", "string"):
+            continue
         separate(c, "}")
     c.expect("}")
+    c.depth -= 1
     c.grow(*heights)
     return tuple(found)
+
+
+def _entry_name(c: Cursor, *, loose: bool) -> Ident:
+    token = c.token
+    if loose and token.kind == "string":
+        c.take()
+        return Ident(c.range(token), str(token.value))
+    return c.name("a name or '}'", starts=True)
 
 
 def separate(c: Cursor, close: str) -> None:

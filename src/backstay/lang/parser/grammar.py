@@ -2,8 +2,6 @@
 
 `Slot.kind` names how the value is read (see `members.READERS`); `block` is the block behind it;
 `many` lets it stand more than once; `labelled` wants a name of its own (`operation charge`).
-`REFUSED` are members that the language knows and this version does not run, with what to write
-instead.
 """
 
 from collections.abc import Mapping
@@ -21,15 +19,78 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 _EXPR, _TEXT, _WORD, _NAMES = Slot("expr"), Slot("text"), Slot("word"), Slot("names")
-_FIELDS, _BODY = Slot("fields"), Slot("body")
-_WORK = {"do": _BODY, "call": Slot("call"), "task": Slot("task")}
+_FIELDS, _BODY, _SETTING, _ACTION = Slot("fields"), Slot("body"), Slot("setting"), Slot("action")
+_OPEN = Slot("block", "settings")
+_RETRY = Slot("retry", "retry")
+_WORK = {
+    "do": _BODY,
+    "call": Slot("call"),
+    "task": Slot("task"),
+    "action": _ACTION,
+    "send": _ACTION,
+    "emit": Slot("emit"),
+    "query": Slot("query"),
+    "activity": _TEXT,
+}
 
 BLOCKS: Mapping[str, Mapping[str, Slot]] = {
-    "config": {"name": _TEXT, "version": _TEXT, "auth": Slot("labelled", "auth")},
-    "auth": {"secret": _EXPR, "issuer": _TEXT, "audience": _TEXT},
+    "config": {
+        "name": _TEXT,
+        "version": _TEXT,
+        "description": _TEXT,
+        "auth": Slot("labelled", "auth"),
+        "database": _SETTING,
+        "cache": _SETTING,
+        "cors": _SETTING,
+        "scheduler": _SETTING,
+        "database_type": _EXPR,
+        "mongodb_uri": _EXPR,
+        "mongodb_database": _EXPR,
+    },
+    "settings": {},
+    "auth": {
+        "secret": _EXPR,
+        "issuer": _TEXT,
+        "audience": _TEXT,
+        "jwks_url": _EXPR,
+        "expiry": _EXPR,
+        "algorithm": _WORD,
+    },
+    "database": {
+        "model": Slot("block", "model", many=True, labelled=True),
+        "collection": Slot("block", "collection", many=True, labelled=True),
+    },
+    "model": {"description": _TEXT, "index": Slot("index", many=True)},
+    "collection": {
+        "description": _TEXT,
+        "index": Slot("index", many=True),
+        "indexes": Slot("block", "indexes"),
+    },
+    "indexes": {"index": Slot("index", many=True)},
+    "provider": {"method": _WORD, "jwks_url": _EXPR, "issuer": _TEXT, "audience": _TEXT},
+    "role": {"description": _TEXT, "permissions": _NAMES},
+    "middleware": {"type": _WORD, "config": _OPEN},
+    "event": {
+        "description": _TEXT,
+        "schema": Slot("schema"),
+        "payload": _FIELDS,
+        "publish_to": _EXPR,
+        "trigger": Slot("trigger"),
+    },
+    "webhook": {
+        "event": _TEXT,
+        "url": _EXPR,
+        "method": _WORD,
+        "headers": Slot("record"),
+        "retry": _RETRY,
+        "initial_interval": _EXPR,
+        "backoff": _EXPR,
+    },
     "entity": {
         "description": _TEXT,
         "index": Slot("index", many=True),
+        "indexes": Slot("block", "indexes"),
+        "soft_delete": Slot("flag"),
         "access": Slot("block", "access"),
     },
     "access": {"read": _EXPR, "write": _EXPR, "create": _EXPR, "update": _EXPR, "delete": _EXPR},
@@ -37,26 +98,55 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
         "description": _TEXT,
         "type": _WORD,
         "base_url": _EXPR,
-        "auth": _EXPR,
+        "auth": _SETTING,
+        "headers": Slot("record"),
         "timeout": _EXPR,
-        "retry": Slot("retry"),
+        "retry": _RETRY,
         "circuit_breaker": Slot("block", "circuit_breaker"),
+        "rate_limit": Slot("rate"),
+        "idempotency": _SETTING,
+        "fallback": _ACTION,
+        "default_cache_ttl": _EXPR,
+        "batching": _SETTING,
+        "dead_letter": _SETTING,
+        "signature": _SETTING,
         "operation": Slot("block", "operation", many=True, labelled=True),
     },
     "circuit_breaker": {
-        "threshold": _EXPR,
+        "threshold": Slot("rate"),
         "timeout": _EXPR,
         "reset_after": _EXPR,
         "half_open_requests": _EXPR,
+        "max_concurrent": _EXPR,
     },
-    "operation": {"method": _WORD, "path": Slot("path")},
+    "operation": {
+        "description": _TEXT,
+        "method": _WORD,
+        "path": Slot("path"),
+        "query": Slot("query"),
+        "mutation": _TEXT,
+        "body": _SETTING,
+        "headers": Slot("record"),
+        "variables": _SETTING,
+        "returns": Slot("type"),
+        "cache": _SETTING,
+        "timeout": _EXPR,
+        "retry": _RETRY,
+        "idempotency": _SETTING,
+        "fallback": _ACTION,
+    },
     "endpoint": {
         "description": _TEXT,
         "auth": _WORD,
         "roles": _NAMES,
+        "require_role": _TEXT,
+        "middleware": Slot("used", many=True),
         "path": _FIELDS,
         "query": _FIELDS,
+        "headers": _FIELDS,
         "body": _FIELDS,
+        "request": Slot("request"),
+        "response": Slot("response"),
         "returns": Slot("type"),
         "where": _EXPR,
         "filter": _NAMES,
@@ -64,141 +154,189 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
         "include": _NAMES,
         "page_size": _EXPR,
         "page_limit": _EXPR,
+        "cache": _SETTING,
+        "rate_limit": Slot("rate"),
+        "timeout": _EXPR,
+        "idempotency": _SETTING,
+        "validate": Slot("checks"),
         "do": _BODY,
+        "error": Slot("error", many=True),
+        "on_success": _ACTION,
         "status": _EXPR,
     },
     "workflow": {
         "description": _TEXT,
+        "trigger": Slot("trigger"),
         "input": _FIELDS,
+        "signals": _FIELDS,
         "timeout": _EXPR,
+        "retry": _RETRY,
         "steps": Slot("block", "steps"),
-        "on_fail": _BODY,
+        "on_complete": _ACTION,
+        "on_fail": _ACTION,
     },
     "steps": {},
     "step": _WORK
     | {
+        "description": _TEXT,
+        "for_each": _EXPR,
+        "check": Slot("check"),
         "when": _EXPR,
+        "if": _EXPR,
+        "input": Slot("record"),
+        "as": _WORD,
+        "template": _EXPR,
+        "data": _EXPR,
+        "subject": _EXPR,
+        "attachment": _EXPR,
+        "format": _EXPR,
+        "on_empty": _ACTION,
+        "parallel": _EXPR,
+        "signal": _WORD,
         "timeout": _EXPR,
-        "retry": Slot("retry"),
-        "compensate": Slot("block", "compensate"),
+        "retry": _RETRY,
+        "compensate": Slot("compensate", "compensate"),
+        "on_success": _ACTION,
+        "on_fail": _ACTION,
     },
     "compensate": _WORK,
-    "job": {"description": _TEXT, "schedule": _TEXT, "timezone": _TEXT, "do": _BODY},
+    "job": {
+        "description": _TEXT,
+        "schedule": Slot("schedule"),
+        "timezone": _TEXT,
+        "queue": _WORD,
+        "timeout": _EXPR,
+        "retry": _RETRY,
+        "task": Slot("task"),
+        "action": _ACTION,
+        "do": _BODY,
+        "steps": Slot("block", "steps"),
+        "on_complete": _ACTION,
+        "on_fail": _ACTION,
+    },
+    "retry": {
+        "max_attempts": _EXPR,
+        "initial_interval": _EXPR,
+        "backoff_multiplier": _EXPR,
+        "max_interval": _EXPR,
+    },
 }
 
-DECLARATIONS = ("config", "entity", "integration", "endpoint", "workflow", "job")
+OPEN = frozenset({"config", "settings"})
+"""Blocks that take settings of any name; in `config` a name close to a known one is a slip."""
+
+WITH_FIELDS = frozenset({"entity", "model", "collection"})
+"""Blocks that hold fields beside their members."""
+
+LOOSE = frozenset(
+    {
+        "config",
+        "settings",
+        "database",
+        "model",
+        "collection",
+        "indexes",
+        "provider",
+        "role",
+        "middleware",
+        "event",
+        "webhook",
+        "integration",
+        "circuit_breaker",
+        "endpoint",
+        "workflow",
+        "steps",
+        "step",
+        "job",
+        "retry",
+    }
+)
+"""Blocks of the old dialects: the colon of a member may be missing, and members may share a line
+without commas."""
+
+BARE = frozenset(
+    {
+        "provider.method",
+        "provider.jwks_url",
+        "provider.issuer",
+        "provider.audience",
+        "role.permissions",
+        "middleware.type",
+        "integration.type",
+        "integration.base_url",
+        "integration.auth",
+        "integration.timeout",
+        "circuit_breaker.threshold",
+        "circuit_breaker.timeout",
+        "circuit_breaker.max_concurrent",
+        "webhook.event",
+        "webhook.url",
+        "webhook.method",
+        "webhook.retry",
+        "webhook.initial_interval",
+        "webhook.backoff",
+        "endpoint.middleware",
+        "endpoint.require_role",
+        "endpoint.request",
+        "endpoint.response",
+        "endpoint.error",
+        "workflow.trigger",
+        "workflow.timeout",
+        "step.activity",
+        "step.if",
+        "job.schedule",
+        "job.task",
+        "job.queue",
+        "retry.max_attempts",
+        "retry.initial_interval",
+        "retry.backoff_multiplier",
+    }
+)
+"""Members that the old dialects wrote without a colon."""
+
+DECLARATIONS = (
+    "config",
+    "entity",
+    "endpoint",
+    "workflow",
+    "job",
+    "integration",
+    "event",
+    "function",
+    "database",
+    "role",
+    "auth",
+    "middleware",
+    "webhook",
+    "on",
+    "var",
+    "if",
+    "for",
+    "exec",
+)
+
+DECLARED_AS: Mapping[str, str] = {"auth": "provider"}
+"""The block of a declaration where it is not named like the declaration."""
 
 REFUSED_DECLARATIONS: Mapping[str, str] = {
-    "event": "start a workflow, or write a row",
-    "on": "start a workflow where the event happens",
-    "role": 'name roles in roles: [ … ] and user.has("…")',
-    "middleware": "use auth and roles of the endpoint",
-    "webhook": "call an integration from a workflow",
-    "database": "declare entities; the runtime makes the tables",
-    "model": "write it as an entity",
-    "collection": "write it as an entity",
-    "auth": "write auth: jwt { … } inside config",
-    "function": "write the expression where it is used",
-    "exec": "use a task for an outside worker",
-    "test": "",
-    "var": "use let inside do",
-    "if": "use if inside do",
-    "else": "use if inside do",
-    "for": "use for inside do",
+    "model": "write it inside database postgres { … }, or as an entity",
+    "collection": "write it inside database mongodb { … }, or as an entity",
+    "else": "it follows the closing brace of an if",
+    "test": "leave it out",
     "import": "a folder is one program; no import is needed",
     "type": "write the record where it is used",
     "enum": "write enum(a, b) as the type of the field",
 }
 
-_LATER = "leave it out"
-
 REFUSED: Mapping[str, Mapping[str, str]] = {
-    "config": {
-        "database": "SQLite inside is used",
-        "cache": _LATER,
-        "cors": _LATER,
-        "scheduler": _LATER,
-        "description": "write a comment",
-    },
-    "auth": {"jwks_url": "use secret", "expiry": _LATER, "algorithm": "HS256 is used"},
-    "entity": {
-        "indexes": "write index: [a, b]",
-        "soft_delete": _LATER,
-        "permissions": "write access { … }",
-    },
-    "integration": {
-        "headers": _LATER,
-        "rate_limit": _LATER,
-        "idempotency": "each call carries the step's key already",
-        "fallback": "handle it in on_fail of the workflow",
-        "default_cache_ttl": _LATER,
-        "batching": _LATER,
-        "dead_letter": _LATER,
-        "signature": _LATER,
-    },
-    "circuit_breaker": {"max_concurrent": "write half_open_requests"},
-    "operation": {
-        "query": "arguments that are not in the path are sent as body, or as query of a GET",
-        "body": "arguments that are not in the path are the body",
-        "headers": _LATER,
-        "returns": _LATER,
-        "cache": _LATER,
-        "variables": _LATER,
-        "mutation": _LATER,
-        "timeout": "set it on the integration or on the step",
-        "retry": "set it on the step",
-        "idempotency": "each call carries the step's key already",
-    },
-    "endpoint": {
-        "cache": _LATER,
-        "validate": "use min, max and required on the fields of body",
-        "error": "use fail in do",
-        "on_success": "start a workflow in do",
-        "middleware": "use auth and roles",
-        "require_role": "write roles: [ … ]",
-        "request": "write body { … }",
-        "response": "write returns: … or return in do",
-        "headers": _LATER,
-        "rate_limit": _LATER,
-        "timeout": _LATER,
-        "idempotency": _LATER,
-    },
+    "entity": {"permissions": "write access { … }"},
     "workflow": {
-        "trigger": "start it from an endpoint or a job",
-        "on_complete": "add a last step",
-        "retry": "set it on each step",
-        "queue": _LATER,
+        "queue": "leave it out",
         "version": "the hash of the program is used",
     },
-    "step": {
-        "for_each": "walk the list with for inside do",
-        "parallel": "write the steps one after the other",
-        "check": "use if and fail inside do",
-        "action": "use do",
-        "activity": "use task",
-        "input": "give the arguments in the braces of call or task",
-        "if": "write when: …",
-        "send": "call an integration",
-        "emit": "write a row",
-        "as": "use steps.NAME",
-        "on_success": "add a step",
-        "on_fail": "use compensate, or on_fail of the workflow",
-        "template": _LATER,
-    },
-    "job": {
-        "every": "write schedule: with five fields",
-        "task": "start a workflow with a task step",
-        "steps": "start a workflow in do",
-        "action": "use do",
-        "queue": _LATER,
-        "timeout": _LATER,
-        "retry": "a job that failed runs at its next time",
-        "on_complete": _LATER,
-        "on_fail": _LATER,
-    },
+    "job": {"every": "write schedule: every 1h"},
 }
-
-REFUSED_STEPS = {"parallel": "write the steps one after the other"}
+"""Members that people try and that have another name here."""
 
 TITLES: Mapping[str, str] = {
     "auth": "auth: jwt",
@@ -208,6 +346,10 @@ TITLES: Mapping[str, str] = {
     "steps": "steps",
     "step": "a step",
     "config": "config",
+    "provider": "an auth provider",
+    "settings": "settings",
+    "indexes": "indexes",
+    "retry": "retry",
 }
 """How a message speaks of a block; others are `an entity`, `a workflow`, …"""
 

@@ -1,38 +1,49 @@
-"""Statements of `do { … }`: writes, decisions, loops, `let`, `start`, `return`."""
+"""Statements of `do { … }` and of scripts: writes, decisions, loops, names, calls."""
 
 from collections.abc import Callable
 
 from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
+from backstay.lang.lexer import Token
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.types import type_name
 from backstay.lang.syntax import (
+    AssignNode,
     Body,
+    CallExpr,
     CreateNode,
     DeleteNode,
+    DoNode,
+    EmitNode,
+    Entry,
+    ExecNode,
     Expr,
     FailNode,
     ForNode,
+    FunctionNode,
+    Ident,
     IfNode,
     LetNode,
+    ParamNode,
     ReturnNode,
     StartNode,
     StatementNode,
     UpdateNode,
+    VarNode,
 )
 
 UNSUPPORTED = {
-    "var": ("variables that change", "use let"),
     "while": ("while", "walk a list with for"),
     "call": ("call inside do", "make the call a step of a workflow and start it here"),
     "task": ("task inside do", "make the task a step of a workflow and start it here"),
-    "emit": ("emit", "write a row, or start a workflow"),
-    "send": ("send", "call an integration from a workflow"),
-    "exec": ("exec", "use a task for an outside worker"),
+    "send": ("send", "make it a step of a workflow, or emit an event"),
     "query": ("query", "use for over a list, or count and sum"),
     "parallel": ("parallel", "write the steps one after the other"),
 }
+HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var", "return", "fail"})
+"""Words that never begin an assignment or a call."""
 
 
 def body(c: Cursor) -> Body:
@@ -50,11 +61,54 @@ def statement(c: Cursor) -> StatementNode:
     word = c.token
     if word.kind != "ident":
         raise c.expected("a statement", words=tuple(_STATEMENTS), starts=True)
+    if is_script(c):
+        return script(c)
     parse = _STATEMENTS.get(word.text)
     if parse is None:
         parse = _other(c)
+    c.note(f"statement.{word.text}", word)
     c.take()
     return parse(c)
+
+
+def is_script(c: Cursor) -> bool:
+    """`name = …`, `name(…)` and `name.name(…)`, whatever the name."""
+    if c.token.text in HARD:
+        return False
+    after = c.ahead()
+    if after.text in ("=", "(") and not after.first:
+        return True
+    if after.text != "." or after.first:
+        return False
+    place = 1
+    while c.ahead(place).text == "." and c.ahead(place + 1).kind == "ident":
+        place += 2
+    return c.ahead(place).text == "("
+
+
+def script(c: Cursor) -> StatementNode:
+    """An assignment or a call; a step of the oldest endpoints is one of them with options."""
+    start = c.token
+    target = None
+    if c.ahead().text == "=":
+        target = c.name("a name")
+        c.take()
+    value = expression(c)
+    where = None
+    if c.at("where"):
+        c.take()
+        where = expression(c)
+    options: tuple[Entry, ...] = ()
+    if c.at("with") and c.ahead().text == "{":
+        c.take()
+        options = entries(c, loose=True)
+    if target and where is None and not options:
+        c.note("statement.assign", start)
+        return AssignNode(c.range(start), target, value)
+    if not isinstance(value, CallExpr):
+        raise c.expected("a call such as find(users)")
+    c.note("statement.call", start)
+    return DoNode(c.range(start), value, target, where, options)
 
 
 def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
@@ -64,9 +118,6 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
     if unsupported:
         what, instead = unsupported
         raise c.snag(e.UNSUPPORTED, span, what=what, instead=instead)
-    if c.ahead().text in ("=", "("):
-        what = "assignment" if c.ahead().text == "=" else "a call as a statement"
-        raise c.snag(e.UNSUPPORTED, span, what=what, instead="give a value a name with let")
     meant = nearest(word.text, _STATEMENTS)
     _not_a_statement(c, meant, tuple(_STATEMENTS))
     if meant is None:
@@ -188,6 +239,65 @@ def _return(c: Cursor) -> ReturnNode:
     return ReturnNode(c.range(start), value)
 
 
+def _var(c: Cursor) -> VarNode:
+    start = c.last
+    name = c.name("a name for the value")
+    c.expect("=")
+    value = expression(c)
+    return VarNode(c.range(start), name, value)
+
+
+def _exec(c: Cursor) -> ExecNode:
+    start, command = c.last, c.token
+    if command.kind != "raw":
+        raise c.expected("'{'", insert="{")
+    c.take()
+    return ExecNode(c.range(start), str(command.value))
+
+
+def _emit(c: Cursor) -> EmitNode:
+    return emit(c, c.last)
+
+
+def emit(c: Cursor, start: Token | None = None) -> EmitNode:
+    """`EVENT { field: EXPR }`."""
+    start = start or c.token
+    name = dotted(c, "the name of an event")
+    values = entries(c) if c.at("{") and not c.token.first else ()
+    return EmitNode(c.range(start), name, values)
+
+
+def dotted(c: Cursor, what: str) -> Ident:
+    """`order_placed`, `order.placed`, or the same in quotes."""
+    start = c.token
+    if start.kind == "string":
+        c.take()
+        return Ident(c.range(start), str(start.value))
+    name = c.name(what).name
+    while c.at(".") and c.ahead().kind == "ident":
+        c.take()
+        name += f".{c.take().text}"
+    return Ident(c.range(start), name)
+
+
+def function(c: Cursor) -> FunctionNode:
+    """`function NAME(a: T, b) -> T { … }`; the word is taken."""
+    start = c.last
+    name = c.name("a name for the function")
+    c.expect("(")
+    params: list[ParamNode] = []
+    while not c.at(")"):
+        param = c.name("a parameter")
+        kind = type_name(c) if c.accept(":") else None
+        params.append(ParamNode(c.range_from(param.span), param, kind))
+        if not c.accept(","):
+            break
+    c.expect(")")
+    result = type_name(c) if c.accept("->") else None
+    inside = body(c)
+    return FunctionNode(c.range(start), name, tuple(params), result, inside)
+
+
 _STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "let": _let,
     "create": _create,
@@ -198,4 +308,8 @@ _STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "fail": _fail,
     "start": _start,
     "return": _return,
+    "emit": _emit,
+    "var": _var,
+    "exec": _exec,
+    "function": function,
 }

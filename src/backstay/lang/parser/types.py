@@ -15,7 +15,9 @@ def type_name(c: Cursor) -> TypeName | RecordFields:
     start = c.token
     name = c.name("a type")
     args: list[TypeName | RecordFields | Literal_] = []
-    if c.at("(") and not c.token.first:
+    if start.text == "embedded" and c.at("{"):
+        args.append(fields(c, loose=True))
+    elif c.at("(") and not c.token.first:
         c.take()
         while not c.at(")"):
             args.append(_type_argument(c))
@@ -36,15 +38,19 @@ def _type_argument(c: Cursor) -> TypeName | RecordFields | Literal_:
     return type_name(c)
 
 
-def fields(c: Cursor) -> RecordFields:
-    """`{ field … }`; a field that cannot be read is left out, the next is read."""
+def fields(c: Cursor, *, loose: bool = False) -> RecordFields:
+    """`{ field … }`; a field that cannot be read is left out, the next is read. `loose` does
+    without commas between fields of one line."""
     start = c.expect("{")
     c.enter()
     found: list[FieldNode] = []
 
     def read() -> None:
         found.append(field(c, c.name("the name of a field", starts=True)))
-        separate(c, "}")
+        if not loose or c.token.kind != "ident":
+            separate(c, "}")
+        elif c.at(","):
+            c.take()
 
     broken = c.listed(read)
     c.expect("}")

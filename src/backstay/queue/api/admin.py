@@ -159,7 +159,7 @@ class Admin:
         seen = await self._seen(request, command)
         if not seen:
             held = await self._policies.of(tenant_served(request.ctx.principal), command)
-            seen = [QueueStats("", command, 0, 0, 0, 0, paused=held.paused)]
+            seen = [QueueStats("", command, 0, 0, 0, 0, paused=held.policy.paused)]
         return json_response(self._view(seen))
 
     async def dead(self, request: Request, query: PageQuery) -> Response:

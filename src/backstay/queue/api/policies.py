@@ -40,7 +40,8 @@ class PolicyBody(OfTenant, frozen=True):
 
 class PolicyView(msgspec.Struct, frozen=True, rename="camel"):
     """What holds. `tenantId` `*` is the policy of every tenant; `inherited`: the queue that was
-    asked for has none of its own. `pausedForAll`: also a queue with its own policy stands still."""
+    asked for has none of its own; with one, each bound is the tighter of both. `pausedForAll`: the
+    policy of every tenant is what pauses it."""
 
     command: str
     tenant_id: str
@@ -137,7 +138,7 @@ def _shown(held: InForce) -> Response:
         PolicyView(
             command=policy.command,
             tenant_id=policy.tenant,
-            paused=held.paused,
+            paused=policy.paused,
             concurrency=policy.concurrency,
             rate=policy.rate,
             burst=policy.burst,

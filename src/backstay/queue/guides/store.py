@@ -1,8 +1,11 @@
 """The queue's store does not take writes: rights, a read-only disk, a damaged or vanished file."""
 
+import msgspec
+
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probes import STORE_CODES, file_probe
 from backstay.core.probing import look_inside, seen
+from backstay.queue.guides.looking import settings
 
 _STORE = "queue.store"
 _READINGS = (
@@ -15,6 +18,8 @@ async def _look_at_store(target: Target) -> Evidence:
     found = await look_inside(_STORE, target, "queue", "/probe/queue.store")
     if isinstance(found, Evidence):
         return found
+    if not str(found.get("path", "")).startswith("/"):
+        return seen(_STORE, "writable", "skip", found)  # it is a Redis: a guide of its own
     facts = {
         "path": str(found.get("path", "")),
         "error": str(found.get("error", "")),
@@ -32,7 +37,20 @@ async def _look_at_store(target: Target) -> Evidence:
 STORE = Probe(
     _STORE, "does a write into the queue's store work", "inside", _READINGS, _look_at_store
 )
-FILE = file_probe("queue", "queue.db")
+_FILE = file_probe("queue", "queue.db")
+
+
+async def _look_at_file(target: Target) -> Evidence:
+    """Where the tasks are in a Redis, no file is missed."""
+    found = await _FILE.run(target)
+    if found.reading == "missing":
+        known = await settings(_FILE.id, target)
+        if not isinstance(known, Evidence) and known.get("redis_addr"):
+            return seen(_FILE.id, "absent", "skip")
+    return found
+
+
+FILE = msgspec.structs.replace(_FILE, run=_look_at_file)
 
 _STOPPED = {"queue.process": {"running": 0.76, "gave-up": 0.12, "restarting": 0.11}}
 _AT_START = {

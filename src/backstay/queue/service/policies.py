@@ -11,12 +11,11 @@ _log = structlog.get_logger("queue.policies")
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """What holds for a queue. `inherited`: it has no policy of its own, that of every tenant holds.
-    `paused` says that it is paused, by its own policy or, `paused_for_all`, by that one."""
+    """What holds for a queue. `inherited`: it has no policy of its own, that of every tenant holds;
+    else the tighter of both. `paused_for_all`: that one pauses it."""
 
     policy: Policy
     inherited: bool
-    paused: bool
     paused_for_all: bool
 
 
@@ -32,9 +31,8 @@ class Policies:
         own, shared = await self._find(tenant, command)
         inherited = own == Policy(tenant, command) and shared != Policy(ANY_TENANT, command)
         return InForce(
-            shared if inherited else own,
+            shared if inherited else own.within(shared),
             inherited=inherited,
-            paused=own.paused or shared.paused,
             paused_for_all=shared.paused,
         )
 

@@ -50,8 +50,7 @@ class Operations(TaskOperations):
 
     def set_policy(self, op: SetPolicy) -> int:
         policy = op.policy
-        bounds = (policy.concurrency, policy.rate, policy.key_concurrency, policy.key_rate)
-        if policy.paused or any(bounds):
+        if policy.bounds:
             self._world.policies[policy.tenant, policy.command] = policy
         else:
             self._world.policies.pop((policy.tenant, policy.command), None)

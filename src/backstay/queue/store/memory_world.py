@@ -114,16 +114,14 @@ class Bounds:
         self._buckets: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def policy(self, queue: Name) -> Policy | None:
-        """The one that bounds this queue: its own, else that of every tenant's."""
-        tenant, command = queue
-        found = self._world.policies
-        return found.get((tenant, command)) or found.get((ANY_TENANT, command))
-
-    def paused(self, queue: Name) -> bool:
-        """A pause of the queue, or of the command for everybody."""
+        """What bounds this queue: its own policy within that of every tenant's."""
         own = self._world.policies.get(queue)
         shared = self._world.policies.get((ANY_TENANT, queue[1]))
-        return bool((own and own.paused) or (shared and shared.paused))
+        return own.within(shared) if own and shared else own or shared
+
+    def paused(self, queue: Name) -> bool:
+        policy = self.policy(queue)
+        return policy is not None and policy.paused
 
     def claimable(self, tick: float) -> list[Entry]:
         """In the order of service inside each tenant: priority, due time, arrival."""
@@ -150,11 +148,11 @@ class Bounds:
             self._buckets[name] = self._level(name, rate, burst, tick) - 1, tick
 
     def _full(self, entry: Entry) -> bool:
-        if self.paused(entry.queue):
-            return True
         policy = self.policy(entry.queue)
         if policy is None:
             return False
+        if policy.paused:
+            return True
         leased = [held for held in self._world.within("leased") if held.queue == entry.queue]
         same_key = [held for held in leased if held.task.key == entry.task.key]
         return bool(

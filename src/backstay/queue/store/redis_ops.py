@@ -97,13 +97,7 @@ def _hold(op: Extend | Finish | Nack | Abandon) -> Wire:
 
 def bounds(policy: Policy) -> Wire:
     """A policy as `head.lua` reads it; empty when it bounds nothing."""
-    if not (
-        policy.paused
-        or policy.concurrency
-        or policy.rate
-        or policy.key_concurrency
-        or policy.key_rate
-    ):
+    if not policy.bounds:
         return []
     return [
         *(policy.paused, policy.concurrency, policy.rate, policy.burst),

@@ -57,21 +57,19 @@ class Bounds:
         self._leased.clear()
 
     def policy(self, tenant: str, command: str) -> Policy | None:
-        """What bounds this queue: its own policy, else that of every tenant's; a pause of either
-        pauses."""
+        """What bounds this queue: its own policy within that of every tenant's."""
         if not self._policies:
             return None
         own = self._policies.get((tenant, command))
         shared = self._policies.get((ANY_TENANT, command))
-        if own is None or shared is None or not shared.paused:
+        if own is None or shared is None:
             return own or shared
-        return msgspec.structs.replace(own, paused=True)
+        return own.within(shared)
 
     def replace(self, policy: Policy) -> bool:
         """Whether it bounds anything; one that does not is forgotten."""
-        bounds = (policy.concurrency, policy.rate, policy.key_concurrency, policy.key_rate)
         name = (policy.tenant, policy.command)
-        if policy.paused or any(bounds):
+        if policy.bounds:
             self._policies[name] = policy
             return True
         self._policies.pop(name, None)

@@ -5,7 +5,15 @@ from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import fetch, last_exit, pid_life, process_state, read_state, seen
+from backstay.core.probing import (
+    fetch,
+    last_exit,
+    lone_servers,
+    pid_life,
+    process_state,
+    read_state,
+    seen,
+)
 from backstay.up.owner import owner
 from backstay.up.ports import holder
 
@@ -23,7 +31,9 @@ async def _look_for_supervisor(target: Target) -> Evidence:
     if pid is not None:
         return seen(_SUPERVISOR, "running", "pass", state, pid=pid, **facts)
     if not state:
-        return seen(_SUPERVISOR, "never", "fail", **facts)
+        # A server that was started by itself has no supervisor, and needs none.
+        alone = await asyncio.to_thread(lone_servers, target)
+        return seen(_SUPERVISOR, "never", "skip" if alone else "fail", alone=[*alone], **facts)
     processes = state.get("processes") or {}
     phases = {str(process.get("state")) for process in processes.values()}
     ended = "gateway" if "gateway" in processes else next(iter(processes), "")
@@ -51,7 +61,8 @@ async def _look_at_port(target: Target) -> Evidence:
     try:
         reply = await fetch(f"{target.base_url}/health/live")
     except ConnectionRefusedError:
-        return seen(_PORT, "free", "fail", **facts)
+        lone = await asyncio.to_thread(lone_servers, target)
+        return seen(_PORT, "free", "skip" if lone else "fail", **facts)
     except OSError as failure:
         said = str(failure) or type(failure).__name__
     except Exception as failure:  # noqa: BLE001 - whatever listens there does not speak HTTP
@@ -62,6 +73,8 @@ async def _look_at_port(target: Target) -> Evidence:
             reading = "another" if alone else "ours"
             return seen(_PORT, reading, "pass", reply.body, **facts)
         said = f"HTTP {reply.status}"
+        if await asyncio.to_thread(lone_servers, target):
+            return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)

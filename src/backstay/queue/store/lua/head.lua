@@ -45,10 +45,29 @@ local function first_score(key)
   return found[2] and tonumber(found[2]) or HUGE
 end
 
--- The policy in force for a tenant's queue, nil when nothing bounds it: its own, else that of "*";
--- a pause of either pauses.
+-- The policy in force for a tenant's queue, nil when nothing bounds it: the tighter of each bound of
+-- its own and of that of "*".
 local P_PAUSED, P_CONCURRENCY, P_RATE, P_BURST, P_KEY_CONCURRENCY, P_KEY_RATE = 1, 2, 3, 4, 5, 6
 local policies_known, policy_count = {}, nil
+
+local function tighter(own, all)
+  return own > 0 and all > 0 and math.min(own, all) or math.max(own, all)
+end
+
+-- As Policy.within.
+local function within(own, all)
+  local p = { own[P_PAUSED] or all[P_PAUSED] }
+  local one, other = own[P_RATE] + own[P_KEY_RATE] > 0, all[P_RATE] + all[P_KEY_RATE] > 0
+  for _, bound in ipairs({ P_CONCURRENCY, P_RATE, P_KEY_CONCURRENCY, P_KEY_RATE }) do
+    p[bound] = tighter(own[bound], all[bound])
+  end
+  if one and other then
+    p[P_BURST] = math.min(own[P_BURST], all[P_BURST])
+  else
+    p[P_BURST] = other and all[P_BURST] or own[P_BURST]
+  end
+  return p
+end
 
 local function policy_of(tenant)
   policy_count = policy_count or call("HLEN", KEY_POLICIES)
@@ -58,11 +77,7 @@ local function policy_of(tenant)
   if policies_known[tenant] == nil then
     local found = call("HMGET", KEY_POLICIES, tenant, "*")
     local own, all = found[1] and decode(found[1]), found[2] and decode(found[2])
-    local p = own or all or false
-    if p and all and all[P_PAUSED] then
-      p[P_PAUSED] = true
-    end
-    policies_known[tenant] = p
+    policies_known[tenant] = own and all and within(own, all) or own or all or false
   end
   return policies_known[tenant] or nil
 end

@@ -1,0 +1,113 @@
+"""The queue's Redis, Valkey or KVRocks does not take writes, or may lose what it took."""
+
+from backstay.core.errors import Plain
+from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
+from backstay.core.probing import look_inside, seen
+from backstay.queue.guides.looking import NOTHING, Numbers
+
+_REDIS = "queue.redis"
+_CODES = {"QUEUE031": "away", "QUEUE032": "password", "QUEUE033": "refuses", "QUEUE034": "newer"}
+_FULL = ("OOM", "maxmemory", "used memory")
+
+
+async def _look_at_redis(target: Target) -> Evidence:
+    found = await look_inside(_REDIS, target, "queue", "/probe/queue.store", 2.5)
+    if isinstance(found, Evidence):
+        return found
+    store = str(found.get("path", ""))
+    if store.startswith("/"):
+        return seen(_REDIS, NOTHING, "skip")
+    error = str(found.get("error", ""))
+    doubts = [str(one) for one in found.get("doubts") or []]
+    facts: dict[str, Plain] = {"store": store, "error": error, "doubt": "; ".join(doubts)}
+    if found.get("writable"):
+        reading = "lossy" if doubts else "takes-writes"
+        return seen(_REDIS, reading, "warn" if doubts else "pass", found, **facts)
+    reading = _CODES.get(str(found.get("code", "")), "mute")
+    if reading == "refuses" and any(word in error for word in _FULL):
+        reading = "full"
+    facts |= await _fills(target) if reading == "full" else {}
+    if facts.get("backlog"):
+        reading = "full-backlog"
+    return seen(_REDIS, reading, "fail", found, **facts)
+
+
+async def _fills(target: Target) -> dict[str, Plain]:
+    """Whether it is work that waits which fills it; else it is what has ended and is kept."""
+    found = await look_inside(_REDIS, target, "queue", "/metrics")
+    if isinstance(found, Evidence):
+        return {}
+    counted = Numbers(str(found))
+    waits = counted.total("codeq_queue_depth")
+    ended = counted.total("codeq_task_completed_total")
+    return {"waiting": int(waits), "ended": int(ended), "backlog": waits > ended}
+
+
+REDIS = Probe(
+    _REDIS,
+    "does a write into the queue's Redis work",
+    "inside",
+    (
+        *(NOTHING, "takes-writes", "lossy", "away", "password", "refuses", "newer", "mute"),
+        *("full", "full-backlog"),
+    ),
+    _look_at_redis,
+    deadline=3.0,
+)
+
+
+def _cause(id: str, says: str, reading: str, *fixes: str) -> Cause:
+    return Cause(id, says, 0.05, {_REDIS: {reading: 0.97}}, fixes)
+
+
+QUEUE_REDIS = Guide(
+    id="queue-redis",
+    title="The queue's Redis does not take writes",
+    seed="codeq: Connection Refused; High Memory Usage in KVRocks",
+    symptoms=(
+        Symptom("text", r"QUEUE03[1-6]|redis|valkey|kvrocks", "the store"),
+        Symptom("state", "queue.redis=away", "nobody answers there"),
+    ),
+    probes=(REDIS,),
+    causes=(
+        _cause("redis-down", "nothing answers at {store}: {error}", "away", "ping", "name"),
+        _cause("redis-hangs", "{store} takes connections and does not answer", "mute", "ping"),
+        _cause("redis-wants-password", "{store} wants another password", "password", "password"),
+        _cause(
+            "redis-full-of-work",
+            "{store} is full, and {waiting} tasks wait in it: {error}",
+            "full-backlog",
+            "workers",
+            "memory",
+        ),
+        _cause(
+            "redis-full-of-past",
+            "{store} is full, mostly of what has ended and is kept: {error}",
+            "full",
+            "cleanup",
+            "retention",
+            "memory",
+        ),
+        _cause("redis-refuses", "{store} refuses writes: {error}", "refuses", "info"),
+        _cause("redis-newer", "{store} was written to by a newer version", "newer", "upgrade"),
+        _cause("redis-lossy", "{store} may lose accepted tasks: {doubt}", "lossy", "durable"),
+    ),
+    fixes=(
+        Fix("ping", "Ask it", "redis-cli -h HOST -p PORT PING", "none"),
+        Fix("name", "Name the right address", "REDIS_ADDR=HOST:PORT codeq-server", "restart"),
+        Fix("password", "Give its requirepass", "REDIS_PASSWORD=… codeq-server", "restart"),
+        Fix("workers", "Work it off", "codeq worker start --concurrency 20", "none"),
+        Fix("cleanup", "Delete what has ended", "codeq admin cleanup --command COMMAND", "data"),
+        Fix("retention", "Keep it shorter", "RETENTION_SECONDS=3600 codeq-server", "restart"),
+        Fix("memory", "Give it more", "redis-cli CONFIG SET maxmemory 2gb", "none"),
+        Fix("info", "See its state", "redis-cli INFO persistence", "none"),
+        Fix("upgrade", "Run the version that wrote it", "pip install --upgrade backstay", "none"),
+        Fix(
+            "durable",
+            "Make it keep what it took",
+            "redis-cli CONFIG SET appendonly yes; redis-cli CONFIG SET maxmemory-policy noeviction",
+            "none",
+        ),
+    ),
+    escalation="docs/how-to/run-the-queue-on-redis says what it needs",
+)

@@ -1,0 +1,90 @@
+"""No construct is parsed and then ignored: what the runtime does not run keeps it from serving."""
+
+from pathlib import Path
+
+import pytest
+
+from backstay.app.unsupported import INSTEAD, RUNS, problems
+from backstay.core.errors import Fault
+from backstay.lang.api import check_text
+from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, DECLARED_AS
+from backstay.lang.parser.statements import _STATEMENTS
+from backstay.up.app_server import read_program
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "tests" / "lang" / "programs"
+BASE = """entity A { id: uuid, primary, auto
+  n: int }
+event a_made { payload { n: int } }
+"""
+
+
+def refused(text: str) -> list[str]:
+    program, found = check_text("a.cai", BASE + text)
+    assert program is not None, found
+    kept = [each for each in problems(program) if each.place.line > 3]
+    return [f"{each.place.line}:{each.place.column} {each.construct}" for each in kept]
+
+
+@pytest.mark.parametrize(
+    ("text", "construct"),
+    [
+        ("event b_made { }", "declaration.event"),
+        ("function f(a) { var b = a }", "declaration.function"),
+        ("exec { ls -la }", "declaration.exec"),
+        ("var x = 1", "declaration.var"),
+        ("role admin { permissions [] }", "declaration.role"),
+        ("middleware m { type logging }", "declaration.middleware"),
+        ("database postgres { }", "declaration.database"),
+        ("entity B { id: uuid, primary, auto\n soft_delete }", "entity.soft_delete"),
+        ("entity B { id: uuid, primary, auto\n s: string, searchable }", "modifier.searchable"),
+        ("endpoint GET /a { returns: paginated(A)\n cache: 5m }", "endpoint.cache"),
+        ("workflow w { trigger: a_made, steps { s { do { } } } }", "workflow.trigger"),
+        ("workflow w { steps { parallel { s { do { } } } } }", "steps.parallel"),
+        ("workflow w { steps { s { for_each: [1]\n do { } } } }", "step.for_each"),
+        ("workflow w { steps { s { emit: a_made { n: 1 } } } }", "step.emit"),
+        ("workflow w { steps { s { do { } } }\n on_fail: rollback }", "workflow.on_fail.action"),
+        ("job j { schedule: every 1h\n do { } }", "schedule.every"),
+        ('job j { schedule: "0 0 * * *"\n do { emit a_made { n: 1 } } }', "statement.emit"),
+        ('job j { schedule: "0 0 * * *"\n do { let v = 1 > 2 ? 3 : 4 } }', "expression.choice"),
+        ('job j { schedule: "0 0 * * *"\n do { let v = env("X") } }', "expression.env"),
+    ],
+)
+def test_each_is_refused_by_name_and_place(text: str, construct: str) -> None:
+    assert construct in [each.split()[1] for each in refused("\n" + text)]
+
+
+def test_the_problem_says_where_what_and_what_instead() -> None:
+    program, _ = check_text("a.cai", "job j { schedule: every 1h\n do { } }")
+    assert program is not None
+    (problem,) = problems(program)
+    where, _, said = str(problem).partition(": ")
+    assert where == "a.cai:1:19"
+    assert said.startswith("'every' as a schedule is not supported in this version: write five ")
+
+
+def test_the_example_uses_only_what_runs() -> None:
+    file = ROOT / "examples" / "orders" / "app.cai"
+    program, _ = check_text("app.cai", file.read_text())
+    assert program is not None
+    assert problems(program) == []
+
+
+@pytest.mark.parametrize("name", ["original.cai", "business.cai"])
+def test_a_server_refuses_a_program_that_it_would_not_run_whole(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Fault) as refused_by:
+        read_program(PROGRAMS / name)
+    assert str(refused_by.value).startswith("UP019: ")
+    assert "is not supported in this version" in capsys.readouterr().err
+
+
+def test_what_runs_is_part_of_the_language() -> None:
+    """A name in `RUNS` that the grammar does not have would hide a slip of a letter."""
+    known = {f"{block}.{name}" for block, slots in BLOCKS.items() for name in slots}
+    known |= {f"declaration.{name}" for name in DECLARATIONS}
+    known |= {f"statement.{name}" for name in _STATEMENTS}
+    assert sorted(RUNS - known) == []
+    assert sorted(RUNS & set(INSTEAD)) == []
+    assert set(DECLARED_AS.values()) <= set(BLOCKS)
