@@ -120,8 +120,8 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
         script = (
             "import sys; from backstay.cli.patchgen import command\n"
             "command.main(sys.argv[1:], standalone_mode=False)\n"
-            # Not ru_maxrss: that of the process which started it lives on in it.
-            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
+            # Not getrusage: its peak counts that of the process that forked this one.
+            "print(next(line.split()[1] for line in open('/proc/self/status') if 'VmHWM' in line))\n"
         )
         done = subprocess.run(
             [BIN / "python", "-c", script, "batch", source, "-output", out, "--dry-run"],
