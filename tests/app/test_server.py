@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -81,8 +82,8 @@ def spawn(folder: Path, program: str, *flags: str, **env: str) -> subprocess.Pop
 
 
 class Server:
-    def __init__(self, port: int, client: aiohttp.ClientSession) -> None:
-        self._base = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, client: aiohttp.ClientSession, host: str = "127.0.0.1") -> None:
+        self._base = f"http://{host}:{port}"
         self._client = client
 
     async def ask(
@@ -106,11 +107,17 @@ def token(sub: str) -> str:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with serving(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def serving(folder: Path, host: str = "127.0.0.1", **env: str) -> AsyncIterator[Server]:
     port = free_port()
-    process = spawn(tmp_path, PROGRAM, "--listen", f"127.0.0.1:{port}", JWT_SECRET=SECRET)
+    process = spawn(folder, PROGRAM, "--listen", f"{host}:{port}", JWT_SECRET=SECRET, **env)
     try:
         async with aiohttp.ClientSession() as client:
-            made = Server(port, client)
+            made = Server(port, client, host)
             async with asyncio.timeout(20):
                 while True:
                     assert process.poll() is None, process.stderr and process.stderr.read()
@@ -126,6 +133,24 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     finally:
         process.kill()
         process.communicate()
+
+
+async def test_where_others_reach_the_server_its_metrics_are_for_admins_unless_they_are_opened(
+    tmp_path: Path,
+) -> None:
+    # Only this machine reaches it, but the server does not take it for an address of that kind.
+    host = "127.0.0.2"
+    async with serving(tmp_path, host) as shut:
+        assert (await shut.ask("GET", "/health"))[0] == 200
+        assert (await shut.ask("GET", "/metrics"))[0] == 401
+        assert (await shut.ask("GET", "/metrics", token=token("bo")))[0] == 403
+        admin = Issuer(Secret(SECRET), "backstay", "backstay", SystemClock()).mint(
+            "root", ["admin"]
+        )
+        assert (await shut.ask("GET", "/metrics", token=admin))[0] == 200
+    (tmp_path / "open").mkdir()
+    async with serving(tmp_path / "open", host, METRICS_OPEN="true") as opened:
+        assert (await opened.ask("GET", "/metrics"))[0] == 200
 
 
 async def test_health_and_metrics_need_no_token_and_show_the_pool(server: Server) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 
+import aiohttp
 import pytest
 
 
@@ -86,6 +87,7 @@ async def test_without_a_table_the_sockets_of_the_runtime_folder_are_served(fold
         ("/v1/codeq/replies", "queue", "long"),
         ("/api/v1", "app", "unary"),
         ("/api/v1/admin", "app", "unary"),
+        ("/intent", "patchgen", "unary"),
     }
     reader, writer = await connect(command.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -94,6 +96,23 @@ async def test_without_a_table_the_sockets_of_the_runtime_folder_are_served(fold
     process.send_signal(signal.SIGTERM)
     await process.communicate()
     writer.close()
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_where_others_reach_the_gateway_its_metrics_are_for_admins_unless_they_are_opened(
+    command, opened
+):
+    # Only this machine reaches it, but the gateway does not take it for an address of that kind.
+    url = f"http://127.0.0.2:{command.port}/metrics"
+    env = {"JWT_SECRET": "a secret of at least thirty-two bytes"}
+    more = {"METRICS_OPEN": "true"} if opened else {}
+    listen = ("--listen", f"127.0.0.2:{command.port}")
+    process = await command.serve(*listen, GATEWAY_UPSTREAMS="[]", **env, **more)
+    bearer = {"Authorization": f"Bearer {await _token(command, **env)}"}
+    async with aiohttp.ClientSession() as client:
+        statuses = [(await client.get(url, headers=given)).status for given in ({}, bearer)]
+    assert statuses == [200 if opened else 401, 200]
+    await command.stop(process)
 
 
 @pytest.mark.seed("G11")

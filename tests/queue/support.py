@@ -35,10 +35,16 @@ class Answer:
 class Server:
     """One `codeq-server`; its log is a file beside the data folder."""
 
-    def __init__(self, data: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.data = data
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.host, self.port = host, free_port()
+        self.base_url = f"http://{host}:{self.port}"
         self.log_file = data.with_name(f"{data.name}.log")
         self._arguments = arguments
         self.env = clean_env() | dict(env or {})
@@ -51,7 +57,7 @@ class Server:
 
     def launch(self) -> None:
         """Without waiting until it answers."""
-        command = (*SERVER, "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data))
+        command = (*SERVER, "--listen", f"{self.host}:{self.port}", "--data", str(self.data))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 (*command, *self._arguments), env=self.env, stdout=log, stderr=log
@@ -89,7 +95,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         timeout: float = 40.0,
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             connection.request(method, prefix + path, raw, dict(headers or {}))

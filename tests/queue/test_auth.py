@@ -1,16 +1,20 @@
 """Who may do what, judged by a real server with a real secret."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import apsw
 import pytest
-from tests.queue.support import Server, run_codeq, serving
+from tests.queue.support import Server, run_codeq, serving, until
 
 from backstay.core.clock import SystemClock
 from backstay.core.dev_issuer import make_dev_issuer
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer
 
+# Only this machine reaches it, but the server does not take it for an address of that kind.
+HOST = "127.0.0.2"
 KEY = "a secret of thirty-two bytes, or more"
 EVERYTHING = (
     "codeq:produce",
@@ -159,9 +163,70 @@ def test_tenants_neither_see_nor_touch_each_other(strict: Server):
     assert strict.post("/tasks/claim", {"commands": ["SHARED"]}, **both).json["id"] == made["id"]
 
 
-def test_health_and_metrics_need_no_token(strict: Server):
+def test_on_loopback_health_and_metrics_need_no_token(strict: Server):
     assert strict.get("/healthz", prefix="").status == 200
     assert strict.get("/metrics", prefix="").status == 200
+
+
+def test_where_others_reach_the_server_its_metrics_are_for_admins_unless_they_are_opened(
+    tmp_path: Any,
+):
+    env = {"JWT_SECRET": KEY}
+    with serving(tmp_path / "shut", env=env, host=HOST) as server:
+        assert server.get("/healthz", prefix="").status == 200
+        refused = server.get("/metrics", prefix="")
+        assert (refused.status, refused.json["code"]) == (401, "AUTH005")
+        assert server.get("/metrics", prefix="", **minted(["codeq:claim"])).status == 403
+        shown = server.get("/metrics", prefix="", **minted(["codeq:admin"]))
+        assert b"codeq_" in shown.body
+    config = tmp_path / "config.yaml"
+    config.write_text("metricsOpen: true\n")
+    more = ("--config", str(config))
+    with serving(tmp_path / "open", *more, env=env, host=HOST) as server:
+        assert b"codeq_" in server.get("/metrics", prefix="").body
+
+
+def test_a_tenants_admin_counts_the_waiting_claims_that_would_serve_that_tenant(strict: Server):
+    acme, globex = (minted(EVERYTHING, tenant=name) for name in ("acme", "globex"))
+    both = minted(EVERYTHING, claims={"tenants": ["*"]})
+
+    def waiting(who: dict[str, Any]) -> int:
+        return int(strict.get("/admin/queues/AWAITED", **who).json["waitingClaims"])
+
+    wish = {"commands": ["AWAITED"], "waitSeconds": 30}
+    with ThreadPoolExecutor(2) as workers:
+        claims = [workers.submit(strict.post, "/tasks/claim", wish, **globex)]
+        until(lambda: waiting(globex) == 1)
+        assert (waiting(acme), waiting(both)) == (0, 1)
+        claims.append(workers.submit(strict.post, "/tasks/claim", wish, **both))
+        until(lambda: waiting(both) == 2)
+        assert (waiting(acme), waiting(globex)) == (1, 2)
+        for _ in claims:
+            strict.post("/tasks", {"command": "AWAITED", "payload": 1}, **globex)
+        assert [claim.result().status for claim in claims] == [200, 200]
+
+
+def test_a_tenants_cleanup_deletes_its_own_and_leaves_the_repair_to_those_who_serve_all(
+    tmp_path: Any,
+):
+    with serving(tmp_path / "data", env={"JWT_SECRET": KEY}) as server:
+        acme, globex = (minted(EVERYTHING, tenant=name) for name in ("acme", "globex"))
+        both = minted(EVERYTHING, claims={"tenants": ["*"]})
+        for who in (acme, globex):
+            made = server.post("/tasks", {"command": "A", "payload": 1}, **who).json
+            server.post(f"/tasks/{made['id']}/cancel", {}, **who)
+        server.stop()
+        store = apsw.Connection(str(tmp_path / "data" / "queue.db"))
+        store.execute("INSERT INTO payload VALUES (4711, '{}')")
+        store.close()
+        server.start()
+
+        def cleaned(who: dict[str, Any]) -> tuple[int, int]:
+            told = server.post("/admin/tasks/cleanup", {"command": "A"}, **who).json
+            return told["deleted"], told["repaired"]
+
+        assert cleaned(acme) == (1, 0)
+        assert cleaned(both) == (1, 1), "what the other tenant ended, and the entry of no task"
 
 
 def test_alone_on_loopback_the_development_issuer_counts(tmp_path: Any):

@@ -62,7 +62,10 @@ def test_exec_gets_the_payload_and_its_exit_code_decides(server: Server, command
     worker = start_worker(server, "--events", command, "--exec", program)
     until(ended(server, good), 20)
     until(ended(server, bad), 20)
-    assert stop_worker(worker)[0] == 0
+    code, out = stop_worker(worker)
+    assert code == 0
+    assert f"[OK] Task completed: {good['id']}" in out
+    assert f"[WARN] Task not completed: {bad['id']} (exit code 3: no good)" in out
     result = server.get(f"/tasks/{good['id']}/result").json["result"]["result"]
     assert result == {"task": good["id"], "got": {"n": 1}}
     assert server.task(bad["id"])["error"] == "exit code 3: no good"

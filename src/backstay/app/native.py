@@ -8,8 +8,9 @@ from backstay.core.metrics import Registry
 from backstay.core.web import Endpoint, Request, Response, json_response
 
 
-def endpoints(board: Board, registry: Registry) -> list[Endpoint]:
-    """`/health`, `/health/live`, `/health/ready` and `/metrics`; none of them wants a token."""
+def endpoints(board: Board, registry: Registry, *, guarded: bool = False) -> list[Endpoint]:
+    """`/health`, `/health/live`, `/health/ready` and `/metrics`. None of them wants a token;
+    `guarded` metrics are for admins."""
 
     async def health(_: Request) -> Response:
         report = board.report()
@@ -29,5 +30,5 @@ def endpoints(board: Board, registry: Registry) -> list[Endpoint]:
         Endpoint("GET", "/health", health),
         Endpoint("GET", "/health/live", live),
         Endpoint("GET", "/health/ready", ready),
-        Endpoint("GET", "/metrics", metrics),
+        Endpoint("GET", "/metrics", metrics, scope="admin" if guarded else ""),
     ]

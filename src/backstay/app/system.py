@@ -70,7 +70,8 @@ async def build(
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
-        routes += native_routes(process.board, process.registry)
+        guarded = not (settings.metrics_open or listen.loopback)
+        routes += native_routes(process.board, process.registry, guarded=guarded)
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     store = Store(pool, program, clock, process.ids, env, [opened])

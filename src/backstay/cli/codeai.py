@@ -9,6 +9,8 @@ command = LazyGroup(
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
+        "lsp": Lazy("backstay.cli.codeai_lsp:lsp", "Serve an editor: the language server."),
+        "run": Lazy("backstay.cli.codeai_run:run_script", "Run the script part of a file."),
         "fmt": Lazy("backstay.cli.codeai_fmt:fmt", "Lay out .cai files."),
         "explain": Lazy("backstay.cli.codeai_explain:explain", "Say what a program makes."),
         "openapi": Lazy("backstay.cli.codeai_explain:openapi", "Print its OpenAPI document."),

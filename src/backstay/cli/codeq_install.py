@@ -109,7 +109,8 @@ def docker(config: Mapping[str, str], secret: str, image: str, size: Size) -> di
     }
     whole = {"name": "codeq", "services": {"codeq": service}, "volumes": {"codeq-data": {}}}
     lines = [f"{_env_name(key)}={text}" for key, text in config.items()]
-    lines.append(f"WEBHOOK_HMAC_SECRET={secret}")
+    # The port is published on this machine's loopback only: Prometheus needs no token.
+    lines += [f"WEBHOOK_HMAC_SECRET={secret}", "METRICS_OPEN=true"]
     return {"compose.yaml": _yaml(whole), ".env": "\n".join(lines) + "\n"}
 
 

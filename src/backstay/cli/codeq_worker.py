@@ -9,7 +9,7 @@ import click
 
 from backstay.cli.codeq_face import Given, client_of
 from backstay.cli.codeq_program import run_program
-from backstay.queue.worker import ANY, Job, Release, Retry, Worker, WorkerSettings
+from backstay.queue.worker import ANY, Job, Reject, Release, Retry, Worker, WorkerSettings
 
 
 def serve(
@@ -28,9 +28,15 @@ def serve(
 
     async def run(_payload: Any, job: Job) -> Any:
         click.echo(f"[OK] Task claimed: {job.id} ({job.command})")
-        if program:
-            return await run_program(program, job)
-        return _acknowledge(ack, nack_delay, job)
+        if not program:
+            return _acknowledge(ack, nack_delay, job)
+        try:
+            result = await run_program(program, job)
+        except (Reject, Release, Retry) as why:
+            click.echo(f"[WARN] Task not completed: {job.id} ({str(why) or 'handed back'})")
+            raise
+        click.echo(f"[OK] Task completed: {job.id}")
+        return result
 
     for event in events or (ANY,):
         worker.task(event)(run)

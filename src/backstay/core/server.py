@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from backstay.core.asgi import App
 from backstay.core.errors import ErrorEntry, Exit, Fault
@@ -26,6 +27,8 @@ CANNOT_LISTEN = ErrorEntry(
     fix="end the program that holds it, or choose another with --listen",
     exit=Exit.UNREACHABLE,
 )
+
+_log = structlog.get_logger("http")
 
 _BACKLOG = 1024
 CONNECTIONS = 2048
@@ -110,6 +113,7 @@ class HttpServer:
             self._server.uds_permissions = 0o600
         self._task = asyncio.create_task(self._server.serve(), name=self.name)
         await self._until_answering()
+        _log.info("listening", address=str(self.listen))
 
     def ready(self) -> bool:
         return self._task is not None and not self._task.done() and not self._app.draining

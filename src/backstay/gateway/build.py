@@ -72,7 +72,9 @@ def assemble(
     health = Health(board, systems, breakers)
     ready = lambda: parts[0].gateway.ready() and board.ready()  # noqa: E731
     shown = SystemProfiles(profiles, upstreams, settings.profiling)
-    own = OwnRoutes(health, breakers, upstreams, registry, ready, shown)
+    listen = Listen.parse(settings.listen)
+    guarded = not (settings.metrics_open or listen.loopback)
+    own = OwnRoutes(health, breakers, upstreams, registry, ready, shown, guarded=guarded)
     stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard, tracer)
     observers: list[Observer] = [guard.observe, Counting(registry), access]
     if tracer.on:
@@ -80,7 +82,6 @@ def assemble(
     timeouts = Timeouts(total=settings.unary_timeout, idle=settings.idle_timeout)
     gate = Gate(clock, _client_limits(settings), timeouts, stages, observers, pools)
     _gauges(registry, gate, pools, breakers)
-    listen = Listen.parse(settings.listen)
     every = list(pools.values())
     gateway = Gateway(gate, listen, every, clock, access.flush, settings.drain_delay)
     keeper = Housekeeping(every, clock)

@@ -39,7 +39,10 @@ class OwnRoutes:
         registry: Registry,
         ready: Callable[[], bool],
         profiles: SystemProfiles,
+        *,
+        guarded: bool = False,
     ) -> None:
+        """`guarded`: the metrics are for admins."""
         self._health = health
         self._breakers = breakers
         self._upstreams = {upstream.name: upstream for upstream in upstreams}
@@ -59,6 +62,8 @@ class OwnRoutes:
             **profiles.handlers(),
         }
         self._specs = {path: RouteSpec(path) for path in self._get} | dict(profiles.specs())
+        if guarded:
+            self._specs["/metrics"] = RouteSpec("/metrics", auth="admin")
         self._reset_spec = RouteSpec(f"{_BREAKERS}/{{target}}/reset", auth="admin")
 
     @property

@@ -114,7 +114,7 @@ MISSING_CLOSE = _form(
     11,
     "expected '}}' to close {what}",
     "a block that was opened is not closed before the next one of its own level begins",
-    "close the block that line {line} opens",
+    "put the brace where the indentation of the line that opens the block comes back",
 )
 EXTRA_CLOSE = _form(
     "ParserError",

@@ -390,13 +390,6 @@ BAD_MANIFEST = ErrorEntry(
     fix="correct the file that is named",
     exit=Exit.USAGE,
 )
-FIGHT = ErrorEntry(
-    code="PATCH084",
-    message="{count} fight over {what}",
-    cause="{who} set its replicas to different values",
-    fix="keep one of them",
-)
-
 NO_TARGET = ErrorEntry(
     code="PATCH085",
     message="{target} is not among the objects",
@@ -454,12 +447,6 @@ HTTP_TIMEOUT = ErrorEntry(
     fix="try again; patchgen diagnose on the server tells whether the disk is slow",
     status=504,
     retryable=True,
-)
-BATCH_FAILED = ErrorEntry(
-    code="PATCH100",
-    message="{failed} of {total} intents failed",
-    cause="each failure was reported with its line",
-    fix="correct them and run the same batch again: what is there is skipped",
 )
 WATCH_TAKEN = ErrorEntry(
     code="PATCH101",

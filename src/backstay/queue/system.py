@@ -116,7 +116,13 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         *beside.calls(limits),
     ]
     rates = RateLimits(settings.rates(), clock, metrics.rate_limited)
-    opened = Open(health, gauges, process.registry, lambda: document(calls, opened.calls()))
+    opened = Open(
+        health,
+        gauges,
+        process.registry,
+        lambda: document(calls, opened.calls()),
+        guarded=not (settings.metrics_open or listen.loopback),
+    )
     endpoints = [
         *served(calls, PREFIX, rates),
         *served(opened.calls(), "", rates),

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Hashable, Iterable
 
 from backstay.core.clock import Clock
+from backstay.queue.model import ANY_TENANT
 
 ANY_COMMAND = ""
 
@@ -96,9 +97,13 @@ class Waiters:
             for waiter in row:
                 waiter.bell.set()
 
-    def count(self, command: str) -> int:
-        """How many wait for this command, claims of any command included."""
-        return len(self._rows.get(command, ())) + len(self._rows.get(ANY_COMMAND, ()))
+    def count(self, command: str, tenant: str = ANY_TENANT) -> int:
+        """How many wait for this command and would be given a task of `tenant`, claims of any
+        command included."""
+        rows = (self._rows.get(command, ()), self._rows.get(ANY_COMMAND, ()))
+        if tenant == ANY_TENANT:
+            return sum(map(len, rows))
+        return sum(waiter.serves(tenant) for row in rows for waiter in row)
 
     def commands(self) -> set[str]:
         """Commands somebody waits for by name."""

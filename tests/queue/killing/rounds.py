@@ -120,7 +120,9 @@ class Rounds:
             self._stop_producing.set()
             until(self._at_rest, 180)
             self._stop_people()
-            seen = history(self._files) + self._final()
+            # In this order: a callback that is made meanwhile is seen, or still owed.
+            final = self._final()
+            seen = history(self._files) + final
         finally:
             self._stop_people()
             receiver.stop()

@@ -112,7 +112,7 @@ class Admin:
             Call(
                 "POST",
                 "/admin/tasks/cleanup",
-                "Delete what ended before a time, and mend what contradicts itself.",
+                "Delete what ended before a time, and for who serves all tenants mend the store.",
                 self.cleanup,
                 given=CleanupBody,
                 optional=True,
@@ -151,16 +151,17 @@ class Admin:
         ]
 
     async def queues(self, request: Request) -> Response:
-        found = [self._view([stats]) for stats in await self._seen(request, None)]
+        tenant = tenant_served(request.ctx.principal)
+        found = [self._view([stats], tenant) for stats in await self._seen(tenant, None)]
         return json_response(QueuePage(found, pagination(len(found), "")))
 
     async def queue(self, request: Request) -> Response:
-        command = request.params["command"]
-        seen = await self._seen(request, command)
+        tenant, command = tenant_served(request.ctx.principal), request.params["command"]
+        seen = await self._seen(tenant, command)
         if not seen:
-            held = await self._policies.of(tenant_served(request.ctx.principal), command)
+            held = await self._policies.of(tenant, command)
             seen = [QueueStats("", command, 0, 0, 0, 0, paused=held.policy.paused)]
-        return json_response(self._view(seen))
+        return json_response(self._view(seen, tenant))
 
     async def dead(self, request: Request, query: PageQuery) -> Response:
         tenant = tenant_served(request.ctx.principal)
@@ -214,15 +215,14 @@ class Admin:
         size = await self._bulk.backup(path)
         return json_response(BackedUp(f"backups/{path.name}", size))
 
-    async def _seen(self, request: Request, command: str | None) -> list[QueueStats]:
-        tenant = tenant_served(request.ctx.principal)
+    async def _seen(self, tenant: str, command: str | None) -> list[QueueStats]:
         found = await self._queue.stats(command)
         return [stats for stats in found if tenant in (ANY_TENANT, stats.tenant)]
 
-    def _view(self, parts: Sequence[QueueStats]) -> QueueView:
+    def _view(self, parts: Sequence[QueueStats], tenant: str) -> QueueView:
         now = self._clock.now()
         oldest = min((part.oldest_ready_at for part in parts if part.oldest_ready_at), default=0.0)
-        waiting = self._queue.waiting(parts[0].command)
+        waiting = self._queue.waiting(parts[0].command, tenant)
         # Who waits is asking now.
         polled = now if waiting else max(part.last_claim_at for part in parts)
         return QueueView(
@@ -243,18 +243,25 @@ _FILE_NAME = str.maketrans("", "", "-:.")
 
 
 class Open:
-    """Routes outside the prefix that need no token: health and metrics."""
+    """Routes outside the prefix that need no token: health, and metrics unless `guarded`."""
 
     def __init__(
-        self, health: StoreHealth, gauges: Gauges, registry: Registry, document: Callable[[], bytes]
+        self,
+        health: StoreHealth,
+        gauges: Gauges,
+        registry: Registry,
+        document: Callable[[], bytes],
+        *,
+        guarded: bool,
     ) -> None:
         self._health = health
         self._gauges = gauges
         self._registry = registry
         self._document = document
+        self._scopes = _ADMINS if guarded else ()
 
     def calls(self) -> list[Call]:
-        """What is served to everybody."""
+        """What is served to everybody, or of the metrics to admins."""
         return [
             Call(
                 "GET",
@@ -263,7 +270,14 @@ class Open:
                 self.healthz,
                 answers={200: Healthy, 503: Healthy},
             ),
-            Call("GET", "/metrics", "Prometheus text.", self.metrics, answers={200: str}),
+            Call(
+                "GET",
+                "/metrics",
+                "Prometheus text.",
+                self.metrics,
+                answers={200: str},
+                scopes=self._scopes,
+            ),
             Call("GET", "/openapi.json", "This document.", self.openapi, answers={200: dict}),
         ]
 

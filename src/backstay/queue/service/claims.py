@@ -85,9 +85,9 @@ class Claims:
         """So many tasks of this queue became ready."""
         self._waiters.wake(tenant, command, count)
 
-    def waiting(self, command: str) -> int:
-        """Claims that wait for this command now."""
-        return self._waiters.count(command)
+    def waiting(self, command: str, tenant: str = ANY_TENANT) -> int:
+        """Claims that wait for this command now, and would be given a task of this tenant."""
+        return self._waiters.count(command, tenant)
 
     def waited_for(self) -> set[str]:
         """Commands that somebody waits for by name."""

@@ -244,9 +244,9 @@ class Queue:
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._engine.stats(command)
 
-    def waiting(self, command: str) -> int:
-        """Claims that wait for this command now."""
-        return self._claims.waiting(command)
+    def waiting(self, command: str, tenant: str = ANY_TENANT) -> int:
+        """Claims that wait for this command now, and would be given a task of this tenant."""
+        return self._claims.waiting(command, tenant)
 
     def waited_for(self) -> set[str]:
         """Commands that somebody waits for by name."""
