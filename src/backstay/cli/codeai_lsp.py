@@ -12,8 +12,8 @@ from backstay.core.errors import Exit
 def lsp() -> int:
     """Serve an editor over standard input and output, until it says exit.
 
-    Diagnostics while typing, completion, hover, definition, references, outline, quick fixes. The
-    .cai files of a folder are one program.
+    Diagnostics while typing, completion, hover, definition, references, outline, formatting, quick
+    fixes. The .cai files of a folder are one program.
     """
     # Only this command pays for the protocol's library.
     from backstay.lang.lsp.server import make

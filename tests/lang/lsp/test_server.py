@@ -9,6 +9,8 @@ import pytest
 from lsprotocol import types as t
 from pygls.lsp.client import LanguageClient
 
+from backstay.lang.format import format_text
+
 SECONDS = 30.0
 
 
@@ -241,6 +243,41 @@ async def test_the_outline_has_declarations_and_what_is_in_them(
     assert "sku" in [each.name for each in by_name["Product"].children or []]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("stock: int, required", "stock:int,required"),
+        ("entity Order {\n  id", "entity Order {\n      id"),
+        ("\n}\n\nentity Product", "\n}\n\n\n\n\nentity Product"),
+        ("# A small", "   # A small"),
+        ("None", "None"),
+    ],
+)
+async def test_formatting_gives_what_the_command_writes(
+    editor: Editor, tmp_path: Path, source: str, old: str, new: str
+) -> None:
+    uri = uri_of(tmp_path)
+    text = source.replace(old, new, 1)
+    await editor.open(uri, text)
+    params = t.DocumentFormattingParams(
+        t.TextDocumentIdentifier(uri), t.FormattingOptions(tab_size=2, insert_spaces=True)
+    )
+    edits = await editor.text_document_formatting_async(params) or []
+    assert len(edits) == (text != format_text(text))
+    for edit in edits:
+        text = applied(text, edit)
+    assert text == format_text(source)
+
+
+def applied(text: str, edit: t.TextEdit) -> str:
+    lines = text.split("\n")
+    places = [
+        sum(len(line) + 1 for line in lines[: at.line]) + at.character
+        for at in (edit.range.start, edit.range.end)
+    ]
+    return text[: places[0]] + edit.new_text + text[places[1] :]
+
+
 async def test_a_folder_is_one_program_and_closing_goes_back_to_the_disk(
     editor: Editor, tmp_path: Path
 ) -> None:
@@ -269,4 +306,7 @@ async def test_requests_about_an_unknown_or_broken_source_are_answered(
     assert wrong.code == "LANG005"
     far = t.Position(900, 900)
     assert await editor.text_document_definition_async(t.DefinitionParams(**at(uri, far))) == []
+    options = t.FormattingOptions(tab_size=2, insert_spaces=True)
+    formatting = t.DocumentFormattingParams(t.TextDocumentIdentifier(uri), options)
+    assert not await editor.text_document_formatting_async(formatting)
     await editor.text_document_completion_async(t.CompletionParams(**at(uri, far)))

@@ -12,6 +12,7 @@ from backstay import __version__
 from backstay.lang import syntax as s
 from backstay.lang.api import decode
 from backstay.lang.diagnostics import Diagnostic, Span
+from backstay.lang.format import format_text
 from backstay.lang.lsp import completion
 from backstay.lang.lsp.index import Place
 from backstay.lang.lsp.project import Project
@@ -181,6 +182,27 @@ class Server(LanguageServer):
             if each.edit and each.span.line <= last and each.span.end_line >= first
         ]
 
+    def formatted(self, uri: str) -> list[t.TextEdit]:
+        """One edit from the first to the last line that `codeai fmt` would write otherwise."""
+        project = self.project(uri)
+        # What cannot be read is left as it is: its author is in the middle of something.
+        if uri not in project or project.document(uri).tree()[1].found:
+            return []
+        before = project.document(uri).lines
+        after = format_text(project.document(uri).text).split("\n")
+        if before == after:
+            return []
+        first = last = 0
+        shorter = min(len(before), len(after))
+        while first < shorter - 1 and before[first] == after[first]:
+            first += 1
+        while last < shorter - first - 1 and before[-1 - last] == after[-1 - last]:
+            last += 1
+        end = len(before) - last
+        span = Span(uri, first + 1, 1, end, len(before[end - 1]) + 1)
+        text = "\n".join(after[first : len(after) - last])
+        return [t.TextEdit(self.range(project, span), text)]
+
     def outline(self, uri: str) -> list[t.DocumentSymbol]:
         """The declarations of a source, with fields, steps and operations below them."""
         project = self.project(uri)
@@ -300,6 +322,10 @@ def _navigate(server: Server) -> None:
 
 
 def _help(server: Server) -> None:
+    @server.feature(t.TEXT_DOCUMENT_FORMATTING)
+    def formatting(params: t.DocumentFormattingParams) -> list[t.TextEdit]:
+        return server.formatted(params.text_document.uri)
+
     options = t.CompletionOptions(trigger_characters=[".", ":", "("])
 
     @server.feature(t.TEXT_DOCUMENT_COMPLETION, options)
