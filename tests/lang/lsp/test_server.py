@@ -204,6 +204,7 @@ async def test_hover_shows_what_a_name_is(editor: Editor, tmp_path: Path, source
         ("  steps {", "\n    x { do { start ", {"fulfil_order"}, {"Order"}),
         ("  steps {", "\n    x { do { let p = steps.", {"pack", "notify"}, {"Order"}),
         ("  steps {", "\n    x { do { for l in Product.", {"sku", "stock"}, {"quantity"}),
+        ("  steps {", "\n    x { do { create Product {\n", {"sku", "stock"}, {"quantity"}),
         ("# A small shop", "\n", {"entity", "workflow"}, {"do"}),
     ],
 )

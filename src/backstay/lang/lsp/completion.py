@@ -39,6 +39,7 @@ class _Around:
     def __init__(self, before: str) -> None:
         tokens = lex(before, Reports("")).tokens[:-1]
         self.open: list[str] = []
+        self.heads: list[list[str]] = []
         self.head: list[Token] = []
         line: list[Token] = []
         for token in tokens:
@@ -47,10 +48,12 @@ class _Around:
             line.append(token)
             if token.kind == "op" and token.text == "{":
                 self.open.append(_opener(line))
+                self.heads.append([each.text for each in line])
                 line = []
             elif token.kind == "op" and token.text == "}":
                 if self.open:
                     self.open.pop()
+                    self.heads.pop()
                 line = []
             if not self.open and token.kind == "ident" and token.text in DECLARATIONS:
                 self.head = line
@@ -139,8 +142,9 @@ def _members(index: Index, around: _Around) -> Iterator[Choice]:
 
 def _written_fields(index: Index, around: _Around) -> Iterator[Choice]:
     """Names of the fields of the entity that is created or updated."""
-    for entity in index.fields:
-        if around.open and around.open[-1] in ("create", "update", "let"):
+    words = around.heads[-1]
+    if "create" in words or "update" in words:
+        for entity in [word for word in words if word in index.fields][:1]:
             yield from _fields(index, entity)
 
 
@@ -196,14 +200,14 @@ def _of_kind(index: Index, kind: str, owner: str = "") -> Iterator[Choice]:
 
 
 def _entity_of_variable(index: Index, name: str, before: str) -> str:
-    """The entity named last on the line where the variable got its value, or by its type."""
+    """The entity that is named on the line where the variable got its value, or by its type."""
     for line in reversed(before.split("\n")):
         words = [token.text for token in lex(line, Reports("")).tokens]
         if name in words and any(word in ("let", "for", "ref", "in") for word in words):
             found = [word for word in words[words.index(name) + 1 :] if word in index.fields]
             if found:
                 return found[0]
-    return index.entity_of(next(iter(index.fields), ""), name)
+    return ""
 
 
 # --- what a name means ---------------------------------------------------------------------------
