@@ -59,6 +59,7 @@ def settings(objects: list[Object]) -> dict[str, Any]:
     return parsed
 
 
+@pytest.mark.seed("Q38")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_helm_lint_finds_nothing(variant: str) -> None:
     found = helm.lint(SEED | VARIANTS[variant])
@@ -86,6 +87,7 @@ def test_kubectl_reads_every_object(kubectl: str, tmp_path: Path) -> None:
     assert done.stdout.count('"seen": "yes"') == len(objects)
 
 
+@pytest.mark.seed("Q38")
 def test_the_secret_lands_in_the_secret_and_nowhere_else() -> None:
     objects = rendered()
     secret = one(objects, "Secret", "codeq-secret")
@@ -97,6 +99,7 @@ def test_the_secret_lands_in_the_secret_and_nowhere_else() -> None:
     assert config["workerIssuer"] == SEED["config"]["workerIssuer"]
 
 
+@pytest.mark.seed("Q39")
 def test_the_names_and_labels_are_those_of_the_guide() -> None:
     objects = rendered(**VARIANTS["kvrocks"])
     pods = one(objects, "Deployment", "codeq")["spec"]["template"]
@@ -135,6 +138,7 @@ def test_pods_run_without_rights() -> None:
                 assert container["resources"]["limits"]["memory"]
 
 
+@pytest.mark.seed("Q40")
 def test_resources_are_values() -> None:
     asked = {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"cpu": "4", "memory": "2Gi"}}
     pod = one(rendered(resources=asked), "Deployment", "codeq")["spec"]["template"]["spec"]

@@ -35,10 +35,9 @@ def broken(folder: Path, env: Mapping[str, str], config: str = "", listen: str =
         file = folder / "config.yaml"
         file.write_text(config)
         words = ["--config", str(file)]
-    server = Server(folder / "data", *words, env=env)
     if listen:
-        server._arguments = (*server._arguments, "--listen", f"{listen}:{server.port}")
-    return server
+        words += ["--listen", f"{listen}:0"]
+    return Server(folder / "data", *words, env=env)
 
 
 @pytest.mark.seed("Q40")
@@ -53,6 +52,7 @@ def broken(folder: Path, env: Mapping[str, str], config: str = "", listen: str =
         ({"REDIS_ADDR": "a:b:c"}, "", "", "REDIS_ADDR", "bad-store-address"),
         ({}, "", "0.0.0.0", "without authentication", "open-without-tokens"),
     ],
+    ids=["yaml", "value", "variable", "missing", "store", "address", "open"],
 )
 def test_the_last_lines_name_the_cause(
     tmp_path: Path, env: dict[str, str], config: str, listen: str, names: str, cause: str

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,20 @@ from backstay.lang.reports import MOST, Reports
 from backstay.lang.tree import plain
 
 WORDS = [*(Path(__file__).parent / "mistakes" / "words.txt").read_text().split(), "\n"]
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    ROOT / "examples" / "orders" / "app.cai",
+    ROOT / "tests" / "lang" / "programs" / "business.cai",
+    ROOT / "tests" / "lang" / "programs" / "original.cai",
+]
+
+
+@pytest.fixture(scope="session", params=SOURCES, ids=lambda path: path.stem)
+def source(request: pytest.FixtureRequest) -> str:
+    """Programs in each spelling of the language."""
+    file: Path = request.param
+    return file.read_text()
 
 
 def judged(text: str) -> list[Diagnostic]:
@@ -87,7 +102,8 @@ def test_a_program_with_words_put_in_is_answered(source: str, data: st.DataObjec
     assert plain(file)["version"] == 1
 
 
-def test_half_a_file_is_one_mistake(source: str) -> None:
+def test_half_a_file_is_one_mistake() -> None:
+    source = SOURCES[0].read_text()
     half = source[: source.index("reserve {") + len("reserve {")]
     found = judged(half)
     assert [each.code for each in found] == ["LANG011"]
@@ -170,6 +186,31 @@ def work(text: str) -> int:
     cursor = Cursor(balance(lexed.tokens, reports), reports)
     declarations(cursor)
     return lexed.steps + cursor.steps
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "exec { ",
+        "exec { it's }\n",
+        'exec { "',
+        "a ? b : ",
+        "@a ",
+        "a.",
+        "users { id uuid }\n",
+        "query: a a a\n",
+        "parallel { ",
+        "a: embedded { ",
+        "a: { ",
+        "/:a",
+    ],
+)
+def test_the_work_of_a_repeated_part_grows_with_its_length(part: str) -> None:
+    head = "workflow w { steps { s { "
+    once = work(head + part * 500)
+    assert work(head + part * 4000) <= once * 8 * 1.05 + 100
+    assert judged(head + part * 4000)
+    assert judged("database mongodb { collection C { " + part * 4000)
 
 
 def test_work_grows_in_proportion_to_length(source: str) -> None:

@@ -1,24 +1,14 @@
 """One mistake in a real program: the right place, the right code, the right fix, nothing else."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+from tests.lang.corpus import by_hand
 
 from backstay.lang.api import check_text
 from backstay.lang.diagnostics import Diagnostic, Edit
 from backstay.lang.lexer import lex
 from backstay.lang.reports import Reports
 
-_SPEC = importlib.util.spec_from_file_location("corpus", Path(__file__).parent / "corpus.py")
-assert _SPEC
-assert _SPEC.loader
-corpus = importlib.util.module_from_spec(_SPEC)
-sys.modules["corpus"] = corpus
-_SPEC.loader.exec_module(corpus)
-
-MISTAKES = list(corpus.mistakes())
+MISTAKES = list(by_hand.mistakes())
 
 
 def applied(text: str, edit: Edit) -> str:
@@ -36,7 +26,7 @@ def errors(text: str) -> list[Diagnostic]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_one_mistake_is_one_diagnostic_at_its_place(mistake: "corpus.Mistake") -> None:
+def test_one_mistake_is_one_diagnostic_at_its_place(mistake: by_hand.Mistake) -> None:
     program, found = check_text("app.cai", mistake.text)
     assert program is None
     assert [(each.span.line, each.span.column, each.code) for each in found] == [
@@ -49,7 +39,7 @@ def test_one_mistake_is_one_diagnostic_at_its_place(mistake: "corpus.Mistake") -
 @pytest.mark.parametrize(
     "mistake", [each for each in MISTAKES if each.fix is not None], ids=lambda mistake: mistake.name
 )
-def test_the_offered_fix_removes_the_mistake(mistake: "corpus.Mistake") -> None:
+def test_the_offered_fix_removes_the_mistake(mistake: by_hand.Mistake) -> None:
     edit = errors(mistake.text)[0].edit
     assert edit is not None
     assert errors(applied(mistake.text, edit)) == []

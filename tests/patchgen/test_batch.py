@@ -6,11 +6,14 @@ import random
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.patchgen.support import BIN, PATIENCE, patchgen, text_of
 
+from backstay.patchgen.batch import Item, run
+from backstay.patchgen.model import Package, Placed
 from backstay.patchgen.render import render
 from backstay.patchgen.validate import require
 
@@ -107,6 +110,7 @@ def test_hundreds_of_kills(tmp_path: Path, torture_seconds: float, chance: rando
     check(out, expected)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read in /proc")
 def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
     peaks = []
     for count in (500, 5000):
@@ -157,3 +161,20 @@ def test_a_disk_that_refuses_fails_each_of_them(tmp_path: Path) -> None:
     done = patchgen("batch", str(tmp_path / "in.jsonl"), "-output", str(tmp_path / "none"))
     assert done.returncode == 1
     assert "PATCH060" in done.stderr
+
+
+def test_large_intents_make_small_groups() -> None:
+    """Intents of 1 MiB: a group ends by its bytes, so what waits for a slow disk stays small."""
+    asked: list[int] = []
+
+    class Slow:
+        def place(self, packages: Sequence[Package]) -> Sequence[Placed]:
+            asked.append(len(packages))
+            return [
+                Placed(one.name, Path(one.name), "written", one.intent_hash) for one in packages
+            ]
+
+    items = (Item(str(n), text_of(replicas=n).ljust(1_000_000)) for n in range(40))
+    tally = run(items, Slow(), lambda _, __: None)
+    assert tally.written == 40
+    assert max(asked) <= 5

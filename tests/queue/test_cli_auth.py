@@ -1,12 +1,14 @@
 """What `codeq` keeps between two calls, how it logs in elsewhere, and what it writes to install."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.queue.support import Server, run_codeq
+from tests.queue.support import Server, clean_env, run_codeq, serving
 from tests.queue.test_client import scripted
 
 
@@ -134,6 +136,28 @@ def test_files_for_docker_keep_the_secret_out_of_the_compose_file(
     again = run_codeq("install", "--output-dir", str(folder), env=home)
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+def test_a_server_starts_by_the_env_file_and_takes_tokens_of_its_secret(
+    home: dict[str, str], tmp_path: Path
+):
+    folder = tmp_path / "out"
+    told = run_codeq("install", "--output-dir", str(folder), env=home)
+    assert "backstay token" in told.stdout
+    env = dict(line.split("=", 1) for line in (folder / ".env").read_text().split())
+    # What the container is told, short of the address: this machine's loopback is all we open.
+    with serving(tmp_path / "data", env=env) as server:
+        assert server.get("/tasks").status == 401
+        minted = subprocess.run(
+            (sys.executable, "-m", "backstay.cli.backstay", "token", "--scope", "codeq:admin"),
+            env=clean_env() | {"JWT_SECRET": env["JWT_SECRET"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        bearer = {"Authorization": f"Bearer {minted.stdout.strip()}"}
+        assert server.get("/tasks", headers=bearer).status == 200
 
 
 def test_helm_values_hold_what_the_seed_sets(home: dict[str, str], tmp_path: Path):

@@ -26,7 +26,8 @@ _FORMATS = click.Choice(["plain", "table", "json"])
 @click.command("validate")
 @click.argument("paths", metavar="FILE|FOLDER|-", nargs=-1, required=True)
 @click.option("--output", "-o", type=_FORMATS, default="plain", help="How to print what is found.")
-def validate(paths: Sequence[str], output: str) -> int:
+@click.option("--strict", is_flag=True, help="Warnings count as mistakes.")
+def validate(paths: Sequence[str], output: str, strict: bool) -> int:
     """Check .cai files as one program. A folder is all its .cai files; - is standard input.
 
     Exit code 0: valid, 1: mistakes were found, 2: a file could not be read.
@@ -36,6 +37,8 @@ def validate(paths: Sequence[str], output: str) -> int:
     found = unread
     if not unread:
         program, found = check_files(sources)
+    if strict and found:
+        program = None
     if output == "json":
         emit_json({"valid": program is not None, "diagnostics": found})
     else:
@@ -155,6 +158,8 @@ def say(found: Sequence[Diagnostic], sources: Sequence[tuple[str, str]], output:
             for each in found[:100]
         ]
         table(("PLACE", "CODE", "MESSAGE"), rows, err=True)
+        if len(found) > len(rows):
+            click.echo(f"and {len(found) - len(rows)} more", err=True)
     else:
         # Only a file with mistakes pays for the renderer.
         from backstay.lang.render import render

@@ -79,12 +79,15 @@ def install(
     config = {name: text for name, text in config.items() if text}
     if size != "dev":
         _require(issuers)
-    secret = webhook_hmac_secret or secrets.token_hex(32)
+    private = {"webhookHmacSecret": webhook_hmac_secret or secrets.token_hex(32)}
+    if not worker_jwks_url and not identity_jwks_url:
+        # Behind a published port nobody is local: without an issuer tokens are of this secret.
+        private["jwtSecret"] = secrets.token_hex(32)
     if target == "docker":
-        files = docker(config, secret, image, SIZES[size])
+        files = docker(config, private, image, SIZES[size])
         then = f"docker compose --project-directory {output_dir} up --detach"
     else:
-        files = kubernetes(config, secret, image, SIZES[size], domain)
+        files = kubernetes(config, private, image, SIZES[size], domain)
         then = (
             f"helm upgrade --install {release} {chart} --namespace {namespace} --create-namespace"
             f" --values {output_dir}/values.yaml"
@@ -93,9 +96,17 @@ def install(
     for name in files:
         click.echo(f"[OK] {output_dir}/{name}")
     click.echo(f"next: {then}")
+    if "jwtSecret" in private:
+        where = ".env" if target == "docker" else "values.yaml"
+        click.echo(
+            f"tokens: with JWT_SECRET from {output_dir}/{where} in the environment,"
+            " backstay token --scope codeq:admin"
+        )
 
 
-def docker(config: Mapping[str, str], secret: str, image: str, size: Size) -> dict[str, str]:
+def docker(
+    config: Mapping[str, str], private: Mapping[str, str], image: str, size: Size
+) -> dict[str, str]:
     """compose.yaml, and .env with what the server reads from its environment."""
     service: dict[str, Any] = {
         "image": image,
@@ -108,16 +119,16 @@ def docker(config: Mapping[str, str], secret: str, image: str, size: Size) -> di
         "stop_grace_period": "30s",
     }
     whole = {"name": "codeq", "services": {"codeq": service}, "volumes": {"codeq-data": {}}}
-    lines = [f"{_env_name(key)}={text}" for key, text in config.items()]
+    lines = [f"{_env_name(key)}={text}" for key, text in {**config, **private}.items()]
     # The port is published on this machine's loopback only: Prometheus needs no token.
-    lines += [f"WEBHOOK_HMAC_SECRET={secret}", "METRICS_OPEN=true"]
+    lines.append("METRICS_OPEN=true")
     return {"compose.yaml": _yaml(whole), ".env": "\n".join(lines) + "\n"}
 
 
 def kubernetes(
-    config: Mapping[str, str], secret: str, image: str, size: Size, domain: str
+    config: Mapping[str, str], private: Mapping[str, str], image: str, size: Size, domain: str
 ) -> dict[str, str]:
-    """values.yaml for the chart; the secret in it lands in a Secret."""
+    """values.yaml for the chart; the secrets in it land in a Secret."""
     repository, _, tag = image.rpartition(":")
     asked = {"cpu": size.cpu, "memory": size.memory}
     whole: dict[str, Any] = {
@@ -126,7 +137,7 @@ def kubernetes(
         "resources": {"requests": asked, "limits": {"memory": size.memory}},
         "persistence": {"enabled": "redisAddr" not in config, "size": size.disk},
         "config": dict(config),
-        "secrets": {"enabled": True, "webhookHmacSecret": secret},
+        "secrets": {"enabled": True, **private},
     }
     if domain:
         whole["ingress"] = {"enabled": True, "host": domain}

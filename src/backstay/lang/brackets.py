@@ -152,7 +152,6 @@ class _Repair:
             related=(opened,),
             edit=Edit("insert '}'", after, text),
             what=f"'{block.word}'",
-            line=block.token.line,
         )
 
     def _extra(self, token: Token) -> None:

@@ -114,7 +114,7 @@ MISSING_CLOSE = _form(
     11,
     "expected '}}' to close {what}",
     "a block that was opened is not closed before the next one of its own level begins",
-    "close the block that line {line} opens",
+    "put the brace where the indentation of the line that opens the block comes back",
 )
 EXTRA_CLOSE = _form(
     "ParserError",
@@ -636,5 +636,12 @@ CANNOT_WRITE = ErrorEntry(
     "the formatted text could not take the place of the file; the file is as it was",
     "check the permissions of the file and its folder",
     status=500,
+    exit=Exit.USAGE,
+)
+FOLDER_TAKEN = ErrorEntry(
+    "LANG125",
+    "'{path}' exists and is not empty",
+    "codeai new changes nothing that is there",
+    "name another folder",
     exit=Exit.USAGE,
 )

@@ -224,7 +224,7 @@ class _Lexer:
         # A run of strange characters is one mistake.
         if start != self.bad_until:
             span = self._span(text, start)
-            edit = Edit("remove it", span, "") if text == ";" else None
+            edit = Edit("remove it", span, "")
             self.reports.add(e.UNEXPECTED_CHARACTER, span, edit=edit, text=text)
         self.bad_until = start + len(text)
 

@@ -93,6 +93,13 @@ class Reports:
             first = self.found[place]
             self.found[place] = msgspec.structs.replace(first, related=(*first.related, related))
 
+    def adopt(self, other: "Reports", down: int) -> None:
+        """Take what was found in a part of this file that begins `down` lines below its top."""
+        self.found += [_lowered(each, down) for each in other.found[: MOST - len(self.found)]]
+        self.dropped += other.dropped
+        self.cut |= other.cut
+        self._lines |= {(line + down, rule) for line, rule in other._lines}
+
     def at(self, span: Range) -> Span:
         """The absolute place of a range of the current declaration."""
         return Span(
@@ -112,3 +119,19 @@ class Reports:
     def crowded(self) -> bool:
         """So many mistakes that searching for suggestions is no longer worth its time."""
         return len(self.found) > 100
+
+
+def _lowered(diagnostic: Diagnostic, down: int) -> Diagnostic:
+    if not down:
+        return diagnostic
+    edit = diagnostic.edit
+    return msgspec.structs.replace(
+        diagnostic,
+        span=_down(diagnostic.span, down),
+        related=tuple(Related(_down(each.span, down), each.says) for each in diagnostic.related),
+        edit=Edit(edit.title, _down(edit.span, down), edit.text) if edit else None,
+    )
+
+
+def _down(span: Span, lines: int) -> Span:
+    return Span(span.file, span.line + lines, span.column, span.end_line + lines, span.end_column)

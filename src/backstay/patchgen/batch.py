@@ -28,6 +28,10 @@ GROUP = 256
 """Packages that share one sync."""
 
 
+GROUP_BYTES = 4 * 1_048_576
+"""Bytes of intents in one group: what waits for a slow disk is bounded in size, too."""
+
+
 class Item(msgspec.Struct, frozen=True):
     """One intent of a batch: where it stands (`intents.jsonl:17`) and its bytes, or the fault that
     kept it from being read."""
@@ -140,8 +144,16 @@ def _package(item: Item, strict: bool) -> Package | Fault:
 
 
 def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    stream = iter(items)
-    while group := list(islice(stream, size)):
+    """So many items, or so many bytes: whichever comes first."""
+    group: list[Item] = []
+    held = 0
+    for item in items:
+        group.append(item)
+        held += len(item.data) if isinstance(item.data, bytes) else 0
+        if len(group) >= size or held >= GROUP_BYTES:
+            yield group
+            group, held = [], 0
+    if group:
         yield group
 
 

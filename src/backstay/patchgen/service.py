@@ -128,7 +128,7 @@ def summary(intent: Intent) -> str:
 
 
 def output_of(given: str, env: Mapping[str, str]) -> str:
-    """The output folder as it was typed or set, with `~`. Raises PATCH074 when there is none."""
+    """The output folder as it was typed or set. Raises PATCH074 when there is none."""
     folder = given or env.get("PATCHGEN_OUTPUT_DIR", "")
     if not folder:
         raise Fault(errors.NO_OUTPUT)

@@ -202,6 +202,16 @@ def test_the_running_example_is_canonical() -> None:
     assert format_text(PROGRAM.read_text()) == PROGRAM.read_text()
 
 
+def test_a_query_that_is_written_out_keeps_its_spaces() -> None:
+    """`between -5 and -3` with spaces behind the signs is no query any more."""
+    query = "select  orders where total between -5 and  -3\n        and x in [ 1,2 ]"
+    text = f"workflow w {{\n  steps {{\n    a {{ query: {query}\n as:rows }}\n  }}\n}}\n"
+    once = format_text(text)
+    assert f"query: {query}\n      as: rows" in once
+    assert tree(once) == tree(text)
+    assert format_text(once) == once
+
+
 # --- the command ---
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backstay.lang.api import check_text
 from backstay.lang.program import Program
 from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
@@ -91,6 +92,12 @@ def test_what_has_no_sql_is_refused_by_name(orders: Program, text: str, says: st
     bad = refused(orders, text, "Product")
     assert bad.kind == "CompilerError"
     assert says in bad.message
+
+
+def test_rows_that_only_look_deleted_are_not_shown_by_accident() -> None:
+    program, _ = check_text("a.cai", "entity A {\n  id: uuid, primary, auto\n  soft_delete\n}")
+    assert program is not None
+    assert "'A' is soft-deleted" in refused(program, "select from A").message
 
 
 def where(program: Program, condition: str) -> str:

@@ -3,6 +3,7 @@
 from backstay.app.guides.database import APP_DATABASE
 from backstay.app.guides.integration import INTEGRATION
 from backstay.app.guides.process import APP_DEAD
+from backstay.app.guides.program import PROGRAM, QUERY
 from backstay.core.guide import Guide
 
-GUIDES: tuple[Guide, ...] = (APP_DEAD, APP_DATABASE, INTEGRATION)
+GUIDES: tuple[Guide, ...] = (APP_DEAD, APP_DATABASE, INTEGRATION, PROGRAM, QUERY)

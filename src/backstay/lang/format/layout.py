@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from backstay.core.errors import Fault
+from backstay.lang import syntax
 from backstay.lang.errors import FORMAT_CHANGES
 from backstay.lang.format.spacing import Spacing, continues
 from backstay.lang.lexer import Token, lex
+from backstay.lang.parser import parse
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Comment
 
@@ -45,7 +47,8 @@ def format_text(text: str) -> str:
     Raises LANG123 rather than give back another program.
     """
     before = lex(text, Reports(""))
-    made = _Layout(_pieces(text, before.tokens, before.comments)).run()
+    kept = list(_verbatim(text))
+    made = _Layout(_pieces(text, before.tokens, before.comments, kept)).run()
     after = lex(made, Reports(""))
     if _words(text, before.tokens) != _words(made, after.tokens) or (
         _said(before.comments) != _said(after.comments)
@@ -63,8 +66,59 @@ def _said(comments: Sequence[Comment]) -> list[list[str]]:
     return [[line.strip() for line in each.text.split("\n")] for each in comments]
 
 
-def _pieces(text: str, tokens: Sequence[Token], comments: Sequence[Comment]) -> list[Piece]:
-    """Tokens and comments in source order."""
+def _verbatim(text: str) -> Iterator[syntax.Range]:
+    """Where queries stand that are written out: another language, with spaces of its own."""
+    for declaration in parse(text, Reports("")).declarations:
+        for node in _nodes(declaration):
+            if isinstance(node, syntax.QueryNode):
+                base, span = declaration.line, node.span
+                yield syntax.Range(
+                    base + span.line, span.column, base + span.end_line, span.end_column
+                )
+
+
+def _nodes(node: syntax.Node) -> Iterator[syntax.Node]:
+    waiting: list[object] = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, tuple):
+            waiting += one
+        elif isinstance(one, syntax.Node):
+            yield one
+            waiting += [getattr(one, name) for name in one.__struct_fields__]
+
+
+def _pieces(
+    text: str,
+    tokens: Sequence[Token],
+    comments: Sequence[Comment],
+    kept: Sequence[syntax.Range],
+) -> list[Piece]:
+    """Tokens, comments and what is kept as it is, in source order."""
+    found = _words_and_comments(text, tokens, comments)
+    if not kept:
+        return found
+    lines = text.split("\n")
+    whole = [_kept(lines, each) for each in sorted(kept, key=lambda each: (each.line, each.column))]
+    made: list[Piece] = []
+    for piece in found:
+        while whole and (whole[0].end_line, whole[0].end_column) <= (piece.line, piece.column):
+            made.append(whole.pop(0))
+        if not whole or (piece.line, piece.column) < (whole[0].line, whole[0].column):
+            made.append(piece)
+    return made + whole
+
+
+def _kept(lines: Sequence[str], at: syntax.Range) -> Piece:
+    said = list(lines[at.line - 1 : at.end_line])
+    said[-1] = said[-1][: at.end_column - 1]
+    said[0] = said[0][at.column - 1 :]
+    return Piece("string", "\n".join(said), at.line, at.column, at.end_line, at.end_column)
+
+
+def _words_and_comments(
+    text: str, tokens: Sequence[Token], comments: Sequence[Comment]
+) -> list[Piece]:
     found = [
         Piece(
             each.kind,

@@ -85,9 +85,18 @@ class Cursor:
         return False
 
     def expect(self, text: str) -> Token:
-        if self.at(text) or self._misspelt(text):
+        if self.at(text) or self._misspelt(text) or self._equals(text):
             return self.take()
         raise self.expected(f"'{text}'", insert=text)
+
+    def _equals(self, wanted: str) -> bool:
+        """Whether `=` stands where a colon belongs; reports it."""
+        if wanted != ":" or not self.at("=") or self.token.first:
+            return False
+        span = self.token.span(self.reports.file)
+        edit = Edit("write ':'", span, ":")
+        self.reports.add(e.EXPECTED, span, expected=(":",), edit=edit, wanted="':'", got=self.got())
+        return True
 
     def _misspelt(self, word: str) -> bool:
         """Whether the next word of this line is `word` with a slip of a letter; reports it."""

@@ -313,9 +313,9 @@ def entries(c: Cursor, *, loose: bool = False) -> tuple[Entry, ...]:
     heights = [0]
     while not c.at("}"):
         name = _entry_name(c, loose=loose)
-        if not c.at(":") or c.token.first:
+        if c.token.first:
             raise c.expected("':'", insert=":")
-        c.take()
+        c.expect(":")
         value = expression(c)
         heights.append(c.height)
         found.append(Entry(c.range_from(name.span), name, value))

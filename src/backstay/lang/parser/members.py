@@ -75,7 +75,7 @@ def _value(c: Cursor, kind: str, name: str, slot: Slot) -> Value:
         return block(c, slot.block)
     if slot.kind == "labelled":
         return _labelled(c, slot)
-    if f"{kind}.{name}" in grammar.BARE and not c.at(":") and not c.token.first:
+    if f"{kind}.{name}" in grammar.BARE and not c.at(":", "=") and not c.token.first:
         return READERS[slot.kind](c)
     if slot.kind in _WITHOUT_COLON:
         c.accept(":")

@@ -305,7 +305,9 @@ def _settings(c: Cursor) -> Block:
             raise c.expected("the name of a setting", starts=True)
         c.take()
         name = Ident(c.range(word), str(word.value) if word.kind == "string" else word.text)
-        if not c.at(":", "{"):
+        if c.at("="):
+            c.expect(":")
+        elif not c.at(":", "{"):
             raise c.expected("':'", insert=":")
         found.append(Member(c.range_from(name.span), name, setting(c)))
         c.accept(",")

@@ -109,6 +109,10 @@ class _Compiler:
         self.dialect = dialect
         self.slots: list[Slot] = []
         self.entity = _entity(program, query.entity)
+        if self.entity.soft_delete:
+            # The runtime keeps no such rows yet: an answer with deleted ones would be wrong.
+            what = f"'{self.entity.name}' is soft-deleted, which queries do not know yet"
+            raise cannot(what, query.entity, "keep a status in place of soft_delete")
         self.scope = Scope(program, self.entity, quote(self.entity.table))
         self.table = quote(self.entity.table)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from backstay.core.duration import parse_duration
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import look_inside, seen
-from backstay.queue.guides.looking import NOTHING, Numbers, numbers, settings
+from backstay.core.probing import seen
+from backstay.queue.guides.looking import NOTHING, Numbers, inside, numbers, settings
 
 _SLOW = r"slow|latency|take\w* (too )?long|timed? ?out"
 _WRONG = r"inconsisten|stuck|orphan|wrong.*(count|depth)|(count|depth)\w*.*wrong|cleanup"
@@ -19,7 +19,7 @@ _LONG_POLL = 0.5
 
 
 async def _look_at_memory(target: Target) -> Evidence:
-    live = await look_inside("queue.memory", target, "queue", "/live")
+    live = await inside("queue.memory", target, "/live")
     if isinstance(live, Evidence):
         return live
     known = await settings("queue.memory", target)
@@ -64,7 +64,7 @@ def _group_limit(pid: int) -> int:
 
 async def _look_at_pace(target: Target) -> Evidence:
     """How long the last real write took that the server's own check made (every 5 s)."""
-    checks = await look_inside("queue.pace", target, "queue", "/checks")
+    checks = await inside("queue.pace", target, "/checks")
     if isinstance(checks, Evidence):
         return checks
     store = (checks.get("checks") or {}).get("store") or {}
@@ -100,7 +100,7 @@ async def _look_for_contradictions(target: Target) -> Evidence:
     """An audit reads the whole store: only for somebody who has seen something odd."""
     if not re.search(_WRONG, target.text, re.IGNORECASE):
         return seen("queue.audit", NOTHING, "skip")
-    found = await look_inside("queue.audit", target, "queue", "/probe/queue.audit", 8.0)
+    found = await inside("queue.audit", target, "/probe/queue.audit", 8.0)
     if isinstance(found, Evidence):
         return found
     odd = found.get("found") or []

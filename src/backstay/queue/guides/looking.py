@@ -3,6 +3,9 @@ settings. All of it is asked of the control socket or of the text; nothing is ch
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Evidence, Probe, Target
@@ -68,15 +71,24 @@ class Numbers:
         ]
 
 
+async def inside(probe: str, target: Target, route: str, deadline: float = 0.8) -> Any | Evidence:
+    """What the queue answers on its control socket. Its silence is evidence for the guides of its
+    process and its store, and says nothing here."""
+    found = await look_inside(probe, target, "queue", route, deadline)
+    if isinstance(found, Evidence):
+        return msgspec.structs.replace(found, outcome="skip")
+    return found
+
+
 async def numbers(probe: str, target: Target) -> Numbers | Evidence:
     """What the queue counts, or the evidence of its silence."""
-    found = await look_inside(probe, target, "queue", "/metrics")
+    found = await inside(probe, target, "/metrics")
     return found if isinstance(found, Evidence) else Numbers(str(found))
 
 
 async def settings(probe: str, target: Target) -> Mapping[str, Plain] | Evidence:
     """The queue's settings by name (secrets masked), or the evidence of its silence."""
-    found = await look_inside(probe, target, "queue", "/settings")
+    found = await inside(probe, target, "/settings")
     if isinstance(found, Evidence):
         return found
     return {str(one.get("name")): one.get("value") for one in found}

@@ -2,8 +2,8 @@
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import look_inside, seen
-from backstay.queue.guides.looking import NOTHING, Numbers
+from backstay.core.probing import seen
+from backstay.queue.guides.looking import NOTHING, Numbers, inside
 
 _REDIS = "queue.redis"
 _CODES = {"QUEUE031": "away", "QUEUE032": "password", "QUEUE033": "refuses", "QUEUE034": "newer"}
@@ -11,7 +11,7 @@ _FULL = ("OOM", "maxmemory", "used memory")
 
 
 async def _look_at_redis(target: Target) -> Evidence:
-    found = await look_inside(_REDIS, target, "queue", "/probe/queue.store", 2.5)
+    found = await inside(_REDIS, target, "/probe/queue.store", 2.5)
     if isinstance(found, Evidence):
         return found
     store = str(found.get("path", ""))
@@ -34,7 +34,7 @@ async def _look_at_redis(target: Target) -> Evidence:
 
 async def _fills(target: Target) -> dict[str, Plain]:
     """Whether it is work that waits which fills it; else it is what has ended and is kept."""
-    found = await look_inside(_REDIS, target, "queue", "/metrics")
+    found = await inside(_REDIS, target, "/metrics")
     if isinstance(found, Evidence):
         return {}
     counted = Numbers(str(found))

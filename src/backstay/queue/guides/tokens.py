@@ -43,7 +43,8 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
     async def run(target: Target) -> Evidence:
         facts: dict[str, Plain] = {"address": target.base_url}
         told = target.text
-        if target.token and not read_state(target):
+        gateway = bool(read_state(target))
+        if target.token and not gateway:
             headers = {"Authorization": f"Bearer {target.token}"}
             reply = await fetch(f"{target.base_url}/v1/codeq/tasks?limit=1", 2.0, headers)
             if reply.status >= 400:
@@ -53,7 +54,7 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
                 told = " ".join(str(word) for word in words)
                 facts |= {"status": reply.status, "said": told[:300]}
         reading = classify(told)
-        if reading not in readings:
+        if reading not in readings or (gateway and error_code(told).startswith("AUTH")):
             return seen(ident, NOTHING, "skip")
         scope = re.search(r"missing scope (\S+)|event type not allowed: (\S+)", told)
         facts["wanted"] = (scope[1] or scope[2]).rstrip(".,;\"'") if scope else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAM = ROOT / "examples" / "orders" / "app.cai"
 MARK = "⟦"
 
@@ -23,7 +23,7 @@ class Mistake(msgspec.Struct, frozen=True):
 
 def mistakes() -> Iterator[Mistake]:
     program = PROGRAM.read_text()
-    cases = (Path(__file__).parent / "mistakes" / "orders.txt").read_text().split("\n== ")[1:]
+    cases = (Path(__file__).parents[1] / "mistakes" / "orders.txt").read_text().split("\n== ")[1:]
     for case in cases:
         head, old, new = case.rstrip("\n").split("\n")[:3]
         name, code, fix = head.split("|", 2)

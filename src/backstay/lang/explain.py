@@ -1,0 +1,196 @@
+"""What a program makes, in words: tables, routes, workflows as diagrams, events, jobs."""
+
+from collections.abc import Iterator, Sequence
+
+from backstay.core.duration import format_duration
+from backstay.lang import program as p
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def spelled(kind: p.Type) -> str:
+    """A type as a program writes it."""
+    match kind:
+        case p.ScalarType(name=name):
+            return name
+        case p.DecimalType(precision=precision, scale=scale):
+            return f"decimal({precision}, {scale})"
+        case p.EnumType(members=members):
+            return f"enum({', '.join(members)})"
+        case p.RefType(entity=entity):
+            return f"ref({entity})"
+        case p.ManyType(entity=entity, via=via):
+            return f"list({entity}) via {via}"
+        case p.ListType(item=item):
+            return f"list({spelled(item)})"
+        case p.RowType(entity=entity):
+            return entity
+        case p.RecordType(fields=fields):
+            return "{ " + ", ".join(each.name for each in fields) + " }"
+        case _:
+            return "unknown"
+
+
+def columns(entity: p.Entity) -> Table:
+    """Field, type and rules of each column of an entity's table."""
+    rows: list[tuple[str, ...]] = [
+        (each.name, spelled(each.type), ", ".join(_rules(each))) for each in entity.fields
+    ]
+    return ("FIELD", "TYPE", "RULES"), rows
+
+
+def _rules(field: p.Field) -> Iterator[str]:
+    for name in ("primary", "auto", "required", "unique", "searchable"):
+        if getattr(field, name):
+            yield name
+    if field.minimum is not None:
+        yield f"min {field.minimum:f}"
+    if field.maximum is not None:
+        yield f"max {field.maximum:f}"
+    if field.default is not None:
+        yield "has a default"
+
+
+def routes(program: p.Program) -> Table:
+    """Method, path, who may call, what it does."""
+    rows: list[tuple[str, ...]] = [
+        (each.method, f"/api/v1{each.path}", _who(each), _does(each)) for each in program.endpoints
+    ]
+    return ("METHOD", "PATH", "WHO", "DOES"), rows
+
+
+def _who(of: p.Endpoint) -> str:
+    return f"roles {', '.join(of.roles)}" if of.roles else of.auth
+
+
+def _does(of: p.Endpoint) -> str:
+    match of.does:
+        case p.ListOf(entity=entity):
+            return f"lists {entity}"
+        case p.OneOf(entity=entity):
+            return f"gives one {entity}"
+        case action:
+            said = [_statement(each) for each in action.body]
+            return ", ".join(dict.fromkeys(word for word in said if word)) or "answers"
+
+
+def _statement(of: p.Statement) -> str:
+    match of:
+        case p.Create() | p.Update() | p.Delete():
+            return f"{type(of).__name__.lower()}s {of.entity}"
+        case p.Start(workflow=workflow):
+            return f"starts {workflow}"
+        case p.Emit(event=event):
+            return f"emits {event}"
+        case _:
+            return ""
+
+
+def jobs(program: p.Program) -> Table:
+    """Name and time of each job."""
+    rows: list[tuple[str, ...]] = [
+        (
+            each.name,
+            f"every {format_duration(each.every)}" if each.every else each.schedule,
+            each.timezone,
+        )
+        for each in program.jobs
+    ]
+    return ("JOB", "WHEN", "ZONE"), rows
+
+
+def events(program: p.Program) -> Table:
+    """Each event and its payload."""
+    rows: list[tuple[str, ...]] = [
+        (each.name, ", ".join(f"{field.name}: {spelled(field.type)}" for field in each.payload))
+        for each in program.events
+    ]
+    return ("EVENT", "PAYLOAD"), rows
+
+
+def diagram(workflow: p.Workflow) -> list[str]:
+    """The steps from top to bottom; what is undone stands beside the step."""
+    return [_start(workflow), *_drawn(workflow.steps, ""), "end"]
+
+
+def _start(workflow: p.Workflow) -> str:
+    trigger = workflow.trigger
+    if trigger is None or trigger.kind == "manual":
+        return "start"
+    what = trigger.event or trigger.schedule or f"every {format_duration(trigger.every)}"
+    return f"start on {trigger.kind} {what}"
+
+
+def _drawn(steps: Sequence[p.Step], lead: str) -> Iterator[str]:
+    for step in steps:
+        yield f"{lead}|"
+        yield f"{lead}+- {step.name}: {_work(step.work)}{_remarks(step)}"
+        if isinstance(step.work, p.ParallelStep):
+            yield from _drawn(step.work.steps, f"{lead}|  ")
+
+
+def _work(work: p.Work) -> str:
+    match work:
+        case p.DoStep(body=body):
+            return ", ".join(filter(None, map(_statement, body))) or "do"
+        case p.CallStep(integration=integration, operation=operation):
+            return f"calls {integration}.{operation}"
+        case p.TaskStep(command=command):
+            return f"task {command}"
+        case p.ActStep(verb=verb, act=act):
+            return f"{verb} {act.name}"
+        case p.EmitStep(emit=emit):
+            return f"emits {emit.event}"
+        case p.QueryStep():
+            return "query"
+        case p.ParallelStep():
+            return "at the same time"
+        case _:
+            return "nothing"
+
+
+def _remarks(step: p.Step) -> str:
+    said = []
+    if step.when is not None:
+        said.append("conditional")
+    if step.for_each is not None:
+        said.append("for each")
+    if step.retry.times > 1:
+        said.append(f"{step.retry.times} tries")
+    if step.timeout:
+        said.append(f"within {format_duration(step.timeout)}")
+    if step.compensate is not None:
+        said.append(f"undone by: {_work(step.compensate)}")
+    return f"  ({'; '.join(said)})" if said else ""
+
+
+def mermaid(workflow: p.Workflow) -> str:
+    """The same as a Mermaid flowchart; dotted arrows lead to what undoes a step."""
+    lines = ["flowchart TD", f'  start(["{_start(workflow)}"])']
+    last = _nodes(lines, workflow.steps, ["start"], "s")
+    lines.append('  finish(["end"])')
+    lines += [f"  {each} --> finish" for each in last]
+    return "\n".join(lines)
+
+
+def _nodes(lines: list[str], steps: Sequence[p.Step], before: list[str], prefix: str) -> list[str]:
+    for number, step in enumerate(steps):
+        node = f"{prefix}{number}"
+        lines.append(f'  {node}["{_quoted(f"{step.name}: {_work(step.work)}")}"]')
+        lines += [f"  {each} --> {node}" for each in before]
+        before = [node]
+        if step.compensate is not None:
+            undo = _quoted(f"undo {step.name}: {_work(step.compensate)}")
+            lines.append(f'  {node}u["{undo}"]')
+            lines.append(f"  {node} -.-> {node}u")
+        if isinstance(step.work, p.ParallelStep) and step.work.steps:
+            before = [
+                end
+                for branch, each in enumerate(step.work.steps)
+                for end in _nodes(lines, [each], [node], f"{node}p{branch}_")
+            ]
+    return before
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "#quot;")

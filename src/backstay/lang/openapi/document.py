@@ -1,0 +1,162 @@
+"""The document: one path per endpoint, the entities as components, the problem as every error."""
+
+from collections.abc import Sequence
+
+from backstay.core.errors import Plain
+from backstay.lang.openapi.schemas import Schema, entity, of_field, of_type, row
+from backstay.lang.program import Endpoint, Field, ListOf, OneOf, Program
+
+PREFIX = "/api/v1"
+_PAGE: Schema = {
+    "type": "object",
+    "properties": {
+        "limit": {"type": "integer"},
+        "page": {"type": ["integer", "null"]},
+        "total": {"type": ["integer", "null"]},
+        "has_next": {"type": "boolean"},
+        "next_cursor": {"type": ["string", "null"]},
+    },
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457 problem details",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "error": {"type": "string"},
+        "code": {"type": "string"},
+        "instance": {"type": "string"},
+        "fix": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "values": {"type": "object"},
+    },
+    "required": ["type", "title", "status", "detail", "error", "code"],
+}
+
+
+def document(program: Program) -> Schema:
+    """OpenAPI 3.1.0."""
+    paths: dict[str, Plain] = {}
+    for each in program.endpoints:
+        place = paths.setdefault(PREFIX + each.path, {})
+        assert isinstance(place, dict)  # noqa: S101 - made one line above
+        place[each.method.lower()] = _operation(program, each)
+    schemas: dict[str, Plain] = {each.name: entity(program, each) for each in program.entities}
+    schemas |= {"Page.Info": _PAGE, "Problem.Details": _PROBLEM}
+    components: Schema = {"schemas": schemas}
+    if program.auth is not None:
+        bearer: Schema = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        components["securitySchemes"] = {"bearer": bearer}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": program.name or "app", "version": program.version or "0"},
+        "paths": paths,
+        "components": components,
+    }
+
+
+def _operation(program: Program, of: Endpoint) -> Schema:
+    made: Schema = {
+        "operationId": _name(of),
+        "parameters": _parameters(program, of),
+        "responses": {
+            str(of.status): {
+                "description": "done",
+                "content": {"application/json": {"schema": _answer(program, of)}},
+            },
+            "default": {
+                "description": "a problem",
+                "content": {"application/problem+json": {"schema": row("Problem.Details")}},
+            },
+        },
+    }
+    if of.description:
+        made["summary"] = of.description
+    if of.body is not None:
+        schema = of_type(program, of.body)
+        needed = any(each.required and each.default is None for each in of.body.fields)
+        made["requestBody"] = {
+            "required": needed,
+            "content": {"application/json": {"schema": schema}},
+        }
+    if program.auth is not None:
+        made["security"] = _security(of)
+    if of.roles:
+        made["x-roles"] = list(of.roles)
+    return made
+
+
+def _security(of: Endpoint) -> list[Plain]:
+    needed: list[Plain] = [{"bearer": []}]
+    return {"public": [], "optional": [{}, *needed], "required": needed}[of.auth]
+
+
+def _name(of: Endpoint) -> str:
+    words = [part.strip("{}") for part in of.path.split("/") if part]
+    return "_".join([of.method.lower(), *words]).replace("-", "_")
+
+
+def _parameters(program: Program, of: Endpoint) -> list[Plain]:
+    made: list[Plain] = []
+    known = {each.name: each for each in of.path_fields}
+    for part in of.path.split("/"):
+        if part.startswith("{"):
+            name = part.strip("{}")
+            schema: Schema = {"type": "string"}
+            if name in known:
+                schema = of_type(program, known[name].type)
+            made.append({"name": name, "in": "path", "required": True, "schema": schema})
+    for place, fields in (("query", of.query_fields), ("header", of.header_fields)):
+        made += [_parameter(program, each, place) for each in fields]
+    return made + _listing(program, of)
+
+
+def _parameter(program: Program, field: Field, place: str) -> Schema:
+    needed = field.required and field.default is None
+    schema = of_field(program, field)
+    return {"name": field.name, "in": place, "required": needed, "schema": schema}
+
+
+def _listing(program: Program, of: Endpoint) -> list[Plain]:
+    """Filters, order and pages of a list."""
+    does = of.does
+    if not isinstance(does, ListOf):
+        return []
+    fields = {each.name: each for each in program.entity(does.entity).fields}
+    declared = {each.name for each in of.query_fields}
+    found = {
+        name: of_type(program, fields[name].type)
+        for name in does.filter
+        if name in fields and name not in declared
+    }
+    limit: Schema = {"type": "integer", "minimum": 1, "maximum": does.page_limit}
+    pages: dict[str, Schema] = {
+        "limit": limit | {"default": does.page_size},
+        "page": {"type": "integer", "minimum": 1},
+        "cursor": {"type": "string"},
+    }
+    if does.sort:
+        pages["sort"] = {"type": "string", "description": _sorts(does.sort)}
+    found |= {name: schema for name, schema in pages.items() if name not in found}
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
+
+
+def _sorts(names: Sequence[str]) -> str:
+    return f"names with commas, - before one for descending: {', '.join(names)}"
+
+
+def _answer(program: Program, of: Endpoint) -> Schema:
+    match of.does:
+        case ListOf(entity=name):
+            data: Schema = {"type": "array", "items": row(name)}
+            return {
+                "type": "object",
+                "properties": {"data": data, "pagination": row("Page.Info")},
+                "required": ["data", "pagination"],
+            }
+        case OneOf(entity=name):
+            return row(name)
+        case action:
+            return {} if action.returns is None else of_type(program, action.returns.type)

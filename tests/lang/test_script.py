@@ -1,0 +1,143 @@
+"""Scripts run within bounds, and touch nothing that was not handed in."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backstay.core.errors import Fault
+from backstay.lang.api import check_text, parse_text
+from backstay.lang.script import Limits, Outside, run
+
+
+def printed(text: str, outside: Outside | None = None, limits: Limits | None = None) -> str:
+    program, found = check_text("s.cai", text)
+    assert program is not None, found
+    said: list[str] = []
+    run([parse_text("s.cai", text)[0]], said.append, outside, limits)
+    return "".join(said)
+
+
+def refused(text: str, outside: Outside | None = None, limits: Limits | None = None) -> str:
+    with pytest.raises(Fault) as fault:
+        printed(text, outside, limits)
+    return str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ('print("a\\tb")', "a\tb\n"),
+        ("var x = 1\nx = x + 2\nprint(x)", "3\n"),
+        ("var xs = [1, 2.50, true]\nprint(xs)\nprint(len(xs))", "[1, 2.50, true]\n3\n"),
+        ("for x in [1, 2, 3] { if x % 2 == 0 { print(x) } else { print(-x) } }", "-1\n2\n-3\n"),
+        ("if 1 > 2 { print(1) } else if 2 > 1 { print(2) }", "2\n"),
+        ("function f(a, b) { return a + b }\nprint(f(1, 2) * 2)", "6\n"),
+        ("var n = 0\nfunction up() { n = n + 1 }\nup()\nup()\nprint(n)", "2\n"),
+        ("var x = 1\nfor i in [5] { var x = i\n print(x) }\nprint(x)", "5\n1\n"),
+        ('var name = "Ann"\nprint("hello {name}")', "hello Ann\n"),
+        ("print(0.10 + 0.20)\nprint(7 / 2)\nprint(-7 / 2)", "0.30\n3\n-3\n"),
+        ("print(1 > 2 ? 1 : 2)\nprint(null ?? 4)\nprint(2 in [1, 2])", "2\n4\ntrue\n"),
+        ("print(sum(x in [1, 2]: x * 2))\nprint([x in [1, 2]: x + 1])", "6\n[2, 3]\n"),
+        ("print([[1, 2], [3]][0][1])", "2\n"),
+        ('print(env("HOME_OF", "none"))', "none\n"),
+    ],
+)
+def test_what_a_script_prints(text: str, output: str) -> None:
+    assert printed(text) == output
+
+
+def test_a_loop_over_too_much_ends() -> None:
+    text = "var xs = [1, 2, 3, 4]\n" + "".join(
+        f"{'  ' * deep}for a{deep} in xs {{\n" for deep in range(12)
+    )
+    text += "}" * 12
+    assert refused(text, limits=Limits(steps=5000)).startswith("LANG130: s.cai:")
+
+
+def test_memory_is_bounded() -> None:
+    text = 'var t = "xxxxxxxxxx"\n' + "t = t + t\n" * 40
+    assert "LANG131: s.cai:" in refused(text, limits=Limits(memory=100_000))
+
+
+def test_a_list_of_itself_twice_counts_whole() -> None:
+    """Printing or comparing it would take twice as long each time."""
+    text = "var a = [1]\n" + "a = [a, a]\n" * 40 + "print(a)"
+    assert "LANG131: s.cai:" in refused(text, limits=Limits(memory=100_000))
+
+
+def test_a_number_cannot_grow_without_end() -> None:
+    text = "var n = 99999999\n" + "n = n * n\n" * 40
+    assert "the number is too large" in refused(text)
+
+
+def test_a_function_that_calls_itself_ends() -> None:
+    assert refused("function f(n) { return f(n + 1) }\nprint(f(0))").startswith("LANG132: s.cai:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("var x = 1 / 0", "division by zero"),
+        ("var x = [1][3]", "there is none at 3"),
+        ('function f(a) { return a + 1 }\nvar x = f("s")', "'+' needs numbers"),
+        ("function f(a) { for i in a { } }\nvar x = f(5)", "non-array type 'int'"),
+        ('if true { fail "enough" }', "LANG137: s.cai:1:11: enough"),
+    ],
+)
+def test_failures_have_a_place_and_a_sentence(text: str, says: str) -> None:
+    message = refused(text)
+    assert says in message
+    assert "s.cai:" in message
+
+
+def test_exec_runs_only_through_what_is_handed_in() -> None:
+    text = "exec { echo \"}\" | sed 's/{/}/' }"
+    assert refused(text).startswith("LANG135: s.cai:1:1")
+    ran: list[str] = []
+    printed(text, Outside(execute=lambda command: len(ran.append(command) or "")))
+    assert ran == ["echo \"}\" | sed 's/{/}/'"]
+    assert "ended with 3" in refused(text, Outside(execute=lambda _: 3))
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", "backstay.cli.codeai", "run", *args]
+    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_prints_and_refuses_exec_before_the_first_step(tmp_path: Path) -> None:
+    file = tmp_path / "s.cai"
+    file.write_text('print("one")\nexec { echo two }\nprint("three")\n')
+    refused_run = command(str(file))
+    assert (refused_run.returncode, refused_run.stdout) == (2, "")
+    assert "LANG135" in refused_run.stderr
+    assert "--allow-exec" in refused_run.stderr
+    allowed = command(str(file), "--allow-exec")
+    assert (allowed.returncode, allowed.stdout) == (0, "one\ntwo\nthree\n")
+
+
+@pytest.mark.seed("C11")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("var result = count", "ScopeError: undefined variable 'count'"),
+        ("var x = 1\nvar x = 2", "ScopeError: duplicate declaration 'x'"),
+        ("function f(a, a) { }\nf(1, 2)", "ScopeError: duplicate parameter 'a'"),
+        ('for i in "text" { }', "TypeError: cannot iterate over non-array type 'string'"),
+        ("var n = 5\nfor i in n { }", "TypeError: cannot iterate over non-array type 'int'"),
+        ("var x = process(1)", "FunctionError: undefined function 'process'"),
+        (
+            "function add(a, b) { return a }\nprint(add(1))",
+            "FunctionError: wrong number of arguments for 'add': expected 2, got 1",
+        ),
+        ("var data = 1\nvar x = data(2)", "FunctionError: 'data' is not a function"),
+        ("function f() { }\nf = 5\nf()", "ScopeError: cannot assign to function 'f'"),
+    ],
+)
+def test_seed_texts_of_a_script_in_a_real_process(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.cai"
+    file.write_text(text)
+    done = command(str(file))
+    assert done.returncode == 1
+    assert message in done.stderr
