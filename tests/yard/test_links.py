@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-GENERATED = {ROOT / f"docs/reference/{name}.md" for name in ("commands", "errors", "settings")}
+GENERATED = {
+    ROOT / f"docs/reference/{name}.md"
+    for name in ("commands", "errors", "settings", "troubleshooting")
+}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
