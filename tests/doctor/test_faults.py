@@ -261,7 +261,7 @@ async def test_nothing_runs_and_it_says_so(world):
     await world.end()
     finding = await only_finding(world.target())
     assert finding.cause == "stopped"
-    assert finding.fixes[0].command == f"backstay up /shop/app.cai --data {world.data}" or (
+    assert finding.fixes[0].command == f"backstay up {world.program} --data {world.data}" or (
         "backstay up" in finding.fixes[0].command
     )
 

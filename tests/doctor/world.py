@@ -72,6 +72,8 @@ class World:
     def __init__(self, folder: Path):
         self.data = folder / "data"
         self.data.mkdir()
+        self.program = folder / "app.cai"
+        self.program.write_text('config { name: "shop" }\n')
         self.runtime = make_runtime(self.data)
         self.lock = Lock(self.data).acquire()
         self.issuer = make_dev_issuer(self.data)
@@ -124,7 +126,7 @@ class World:
             "started": "2026-01-01T00:00:00Z",
             "base_url": self.web.url,
             "data": str(self.data),
-            "app_file": "/shop/app.cai",
+            "app_file": str(self.program),
             "processes": self.processes,
         } | changes
         (self.runtime / "state.json").write_bytes(msgspec.json.encode(state))
