@@ -30,7 +30,7 @@ def test_which_codeq_prints_a_path_after_pip_and_after_the_script(tmp_path: Path
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     copied = "git ls-files -z --cached --others --exclude-standard"
-    run(f"{copied} | xargs -0 cp --parents -t {checkout} --", base, REPOSITORY)
+    run(f"{copied} | xargs -0 cp --no-dereference --parents -t {checkout} --", base, REPOSITORY)
     empty = tmp_path / "empty"
     run(f"{sys.executable} -m venv {empty}", base, tmp_path)
     with_pip = f"{empty}/bin:{base}"

@@ -36,6 +36,9 @@ _AWAY = (
     redis_errors.MasterDownError,
     OSError,
     TimeoutError,
+    # The cluster client closes a node's connections when it learns of another layout; a caller
+    # that was about to write on one then meets the library's None.
+    AttributeError,
 )
 _BEGINS_AWAY = (
     "CLUSTERDOWN",
