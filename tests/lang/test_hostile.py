@@ -102,6 +102,15 @@ def test_a_program_with_words_put_in_is_answered(source: str, data: st.DataObjec
     assert plain(file)["version"] == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["id: uuid\n  : ,", "id uuid default (", "id (", "id varchar(", "a references", ", : ,"]
+)
+def test_a_table_whose_lines_hold_no_words_is_refused_like_any_other(line: str) -> None:
+    program, found = check_text("a.cai", f"database postgres {{ users {{ {line}\n }} }}")
+    assert program is None
+    assert found
+
+
 def test_half_a_file_is_one_mistake() -> None:
     source = SOURCES[0].read_text()
     half = source[: source.index("reserve {") + len("reserve {")]

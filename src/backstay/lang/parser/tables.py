@@ -36,7 +36,7 @@ def table_style(c: Cursor) -> None:
         token = c.take()
         if token.first or not lines or token.text == ",":
             lines.append([])
-        if token.text != ",":
+        if token.text not in (",", ":"):
             lines[-1].append(token)
     end = c.token
     if c.at("}"):
@@ -62,7 +62,7 @@ def _singular(table: str) -> str:
 
 def _field(line: list[Token]) -> str:
     """`id uuid primary_key default "x"` as `id: uuid, primary, auto, default("x")`."""
-    words = [token.text for token in line if token.text != ":"]
+    words = [token.text for token in line]
     name, rest = words[0], words[1:]
     kind = rest[0] if rest else "string"
     made = [_TYPES.get(kind, kind)]
@@ -78,8 +78,8 @@ def _field(line: list[Token]) -> str:
             after = rest[place + 1 :]
             if after[0] == "(":
                 after = after[1:]
-            value = f"{after[0]}()" if after[1:2] == ["("] else after[0]
-            made.append(f"default({value})")
+            call = "()" if after[1:2] == ["("] else ""
+            made += [f"default({value}{call})" for value in after[:1]]
             place += 1
         elif word in _MODIFIERS:
             made.append(_MODIFIERS[word])
