@@ -101,6 +101,7 @@ def test_files_without_declarations(text: str) -> None:
         ("x in (a,b)", "x in (a, b)"),
         ("list({a:b})", "list({ a: b })"),
         ("a . b", "a.b"),
+        ("a.not[0] - a.in -1", "a.not[0] - a.in - 1"),
         ("{}", "{ }"),
         ('@auth( "x" )', '@auth("x")'),
         ("a??b", "a ?? b"),

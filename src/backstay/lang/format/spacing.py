@@ -33,6 +33,7 @@ class Spacing:
     def __init__(self) -> None:
         self._prefix = False
         self._value = False
+        self._dot = False
         self._choices: list[int] = [0]
 
     def take(self, piece: Placed) -> None:
@@ -41,9 +42,10 @@ class Spacing:
             return
         sign = piece.text if piece.kind == "op" else ""
         self._prefix = sign in ("-", "@", "!") and (sign != "-" or not self._value)
-        self._value = sign in (")", "]", "}") or (
-            piece.kind != "op" and not (piece.kind == "ident" and piece.text in _BEFORE_VALUE)
-        )
+        # Behind a dot any word is a field's name.
+        operator = piece.kind == "ident" and piece.text in _BEFORE_VALUE and not self._dot
+        self._value = sign in (")", "]", "}") or (piece.kind != "op" and not operator)
+        self._dot = sign == "."
         if sign in ("{", "[", "("):
             self._choices.append(0)
         elif sign in ("}", "]", ")") and len(self._choices) > 1:
