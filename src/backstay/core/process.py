@@ -116,7 +116,8 @@ def run_process(
 async def _live(process: Process[S], build: Build[S]) -> str:
     stopping = _Stopping(process.name)
     stopping.listen()
-    parts = [*await build(process), *_debug_port(process)]
+    # Its port first: who cannot have it must fail before any face answers.
+    parts = [*_debug_port(process), *await build(process)]
     services = [part for part in parts if not isinstance(part, Loop)]
     stage = _Stage(process, services)
     routes = _routes(process, stage, stopping)

@@ -25,12 +25,16 @@ class File:
         self.seen = bytearray()
         self.synced = bytearray()
         self.unsynced: list[tuple[int, bytes]] = []
+        self.version = 0
+        """Grows with every change."""
 
     def write(self, data: bytes, offset: int) -> None:
+        self.version += 1
         _put(self.seen, data, offset)
         self.unsynced.append((offset, data))
 
     def truncate(self, size: int) -> None:
+        self.version += 1
         del self.seen[size:]
         # A cut file is metadata: journalling file systems keep it in order with what came before.
         self.sync()

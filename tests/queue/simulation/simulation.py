@@ -80,6 +80,7 @@ class Simulation:
         self._ids = CountingIds("c")
         self._flushes = self._requests = 0
         self._in_doubt: list[Asked] = []
+        self._doubted_log = 0
         self.history: list[Seen] = []
         self.crashes = 0
 
@@ -198,11 +199,17 @@ class Simulation:
         if asked.results is None:
             if asked.group:  # else it was never part of a commit
                 self._in_doubt.append(asked)
+                self._doubted_log = self._log_version()
                 self._model.doubt(asked.ops)
             return
-        self._in_doubt = []  # a commit after it: it can no longer come back
+        if self._log_version() != self._doubted_log:
+            self._in_doubt = []  # written over: it can no longer come back
         if self._strict:
             await self._model.follow(asked.ops, asked.now, asked.results)
+
+    def _log_version(self) -> int:
+        log = self._disk.files.get(f"{self._path}-wal")
+        return log.version if log else -1
 
     async def _note_call(self, op: Op, result: OpResult, when: Moment) -> None:
         """Callbacks that were taken by hand count as made."""
