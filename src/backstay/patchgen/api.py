@@ -20,7 +20,7 @@ from backstay.patchgen.health import Health, probe_package
 from backstay.patchgen.metrics import PatchgenMetrics
 from backstay.patchgen.model import SIZE_LIMIT, Diagnosis
 from backstay.patchgen.service import Job, Made, Maker
-from backstay.patchgen.write import Abandon
+from backstay.patchgen.stage import Abandon
 
 SCOPE = "patchgen:generate"
 _REMEMBERED = 20

@@ -12,9 +12,10 @@ from backstay.patchgen.errors import OutputDenied
 from backstay.patchgen.model import Intent, Placed, Report
 from backstay.patchgen.paths import ensure_directory, fallback, is_folder, require_space
 from backstay.patchgen.render import render
+from backstay.patchgen.stage import Abandon
 from backstay.patchgen.trace import Stages
 from backstay.patchgen.validate import validate
-from backstay.patchgen.write import Abandon, Durability, FolderWriter
+from backstay.patchgen.write import Durability, FolderWriter
 
 
 class Log(Protocol):
