@@ -40,7 +40,6 @@ from backstay.queue.store.lua import AUDIT
 from backstay.queue.store.redis_address import RedisStore
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
-    CLOCK,
     PERIODICS,
     PREFIX,
     SCHEMA,
@@ -184,8 +183,10 @@ class RedisEngine:
             await self._link.close()
 
     async def touch(self) -> None:
-        """A real write, as durable as the store makes any."""
-        await _faults(self._link.ask("HSET", CLOCK, "touched", f"{self._leases.now():.6f}"))
+        """A real write, as durable as the store makes any, and by a script, as all of them are.
+        Raises QUEUE034, too: a newer version may have come to the store meanwhile."""
+        await _faults(self._leases.sync(self._link))
+        await _faults(self._check_schema())
 
     def doubts(self) -> tuple[str, ...]:
         """Settings of the store that can cost accepted tasks, as found at the start."""
