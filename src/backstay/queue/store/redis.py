@@ -91,6 +91,7 @@ class RedisEngine:
     async def open(self) -> None:
         """Raises QUEUE031, QUEUE032 or QUEUE034 naming the address."""
         await _faults(self._link.open())
+        await _faults(self._link.ask("SET", SCHEMA, SCHEMA_VERSION, "NX"))
         await _faults(self._check_schema())
         try:
             await _faults(self._watch.open())
@@ -218,8 +219,7 @@ class RedisEngine:
             tell(happened)
 
     async def _check_schema(self) -> None:
-        await self._link.ask("SET", SCHEMA, SCHEMA_VERSION, "NX")
-        found = int(await self._link.ask("GET", SCHEMA))
+        found = int(await self._link.ask("GET", SCHEMA) or 0)
         if found > SCHEMA_VERSION:
             raise Fault(NEWER_STORE, address=self.where, found=found, known=SCHEMA_VERSION)
 
