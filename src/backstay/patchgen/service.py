@@ -7,8 +7,8 @@ import msgspec
 
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
-from backstay.patchgen.errors import OutputDenied
+from backstay.patchgen.errors import InvalidIntent, OutputDenied
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.model import Intent, Placed, Report
 from backstay.patchgen.paths import ensure_directory, fallback, is_folder, require_space
 from backstay.patchgen.render import render
@@ -75,7 +75,7 @@ class Maker:
         """Validate and generate. Raises `InvalidIntent` and what the writer raises."""
         report = self.judge(data)
         if report.intent is None:
-            raise errors.InvalidIntent(report)
+            raise InvalidIntent(report)
         placed, instead = self._place(report.intent)
         return Made(report.intent, placed, report, instead)
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.flush import flush_file_system
 from backstay.patchgen.model import Package
 from backstay.patchgen.paths import FOLDER_MODE

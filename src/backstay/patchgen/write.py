@@ -15,8 +15,8 @@ import msgspec
 
 from backstay.core.clock import Ids
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
 from backstay.patchgen.errors import Conflict, OutputDenied, OutputMissing, WriteFailed
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.look import difference
 from backstay.patchgen.model import Package, Placed
 from backstay.patchgen.paths import reason_of, refuse_traversal, whoami
