@@ -69,3 +69,32 @@ def path_without_codeq() -> str:
     """A PATH on which no codeq lies, though other programs do."""
     kept = [part for part in os.environ["PATH"].split(":") if not (Path(part) / "codeq").exists()]
     return ":".join(kept)
+
+
+def apply(finding: Mapping[str, Any], fix: str) -> str:
+    """Type the command of this fix, as the doctor gave it; what it printed."""
+    (command,) = [one["command"] for one in finding["fixes"] if one["id"] == fix]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=clean_env() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def assert_mended(server: Server, *words: str) -> None:
+    """The doctor comes to find nothing wrong any more, asked with the same words."""
+    last: list[Any] = []
+
+    def mended() -> bool:
+        last[:] = consult(server.data, *words, "--url", server.base_url)
+        return (last[0], causes(last[1]), last[1]["unclear"]) == (HEALTHY, [], [])
+
+    try:
+        until(mended, 25.0)
+    except AssertionError:
+        raise AssertionError(f"not mended: {json.dumps(last, indent=1)[:4000]}") from None

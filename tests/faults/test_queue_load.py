@@ -40,13 +40,13 @@ def test_the_server_is_short_of_memory(tmp_path: Path, env: dict[str, str], caus
 
 @contextmanager
 def held_up(redis: RedisServer, milliseconds: int) -> Iterator[None]:
-    """Every write waits; reads do not."""
+    """Every write waits this long at most, and is made then; reads do not wait."""
     stopped = threading.Event()
 
     def hold() -> None:
         while not stopped.is_set():
             redis.ask("CLIENT", "PAUSE", str(milliseconds), "WRITE")
-            stopped.wait(milliseconds / 1000)
+            stopped.wait(milliseconds / 1000 + 0.1)
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
@@ -61,7 +61,8 @@ def held_up(redis: RedisServer, milliseconds: int) -> Iterator[None]:
 def test_redis_is_slow(tmp_path: Path, redis_server: RedisServer) -> None:
     with (
         serving(tmp_path / "data", env={"REDIS_ADDR": redis_server.address}) as server,
-        held_up(redis_server, 900),
+        # No divisor of the five seconds between two looks, which would always meet the same moment.
+        held_up(redis_server, 1700),
     ):
         found = assert_named(server, "redis-slow", "--only", "queue-slow")
         assert redis_server.address in found["says"]

@@ -50,11 +50,12 @@ class StoreHealth:
         except TimeoutError:
             found = Finding(
                 "fail",
-                facts,
+                {**facts, "mute": True},
                 f"{self._engine.where} gave no answer to a write within {_DEADLINE:g} s",
             )
         except Fault as fault:
-            found = Finding("fail", {**facts, "code": fault.entry.code}, fault.message)
+            facts |= {"code": fault.entry.code, "reason": str(fault.values.get("reason", ""))}
+            found = Finding("fail", facts, fault.message)
         except Exception as failure:  # noqa: BLE001 - a broken check is a finding
             found = Finding("fail", facts, f"{type(failure).__name__}: {failure}")
         self._finding, self._at = found, self._clock.tick()
@@ -105,6 +106,8 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
         "writable": not failed,
         "error": finding.error if failed else "",
         "code": finding.facts.get("code", ""),
+        "reason": finding.facts.get("reason", ""),
+        "mute": finding.facts.get("mute", False),
         "doubts": finding.facts.get("doubts", []),
         "free_bytes": free,
         "folder_writable": os.access(folder, os.W_OK) if here else True,

@@ -50,6 +50,14 @@ _BEGINS_AWAY = (
     "BUSY",
 )
 
+_REFUSALS = (
+    "max number of clients reached",
+    "The user executing the script can't",
+    "ACL failure in script",
+)
+"""Said by Redis and Valkey without a code of their own; the client library takes the first for a
+broken connection. It reaches a connection before anything was asked on it."""
+
 
 class LostError(Exception):
     """No answer came: what was asked may have been done."""
@@ -177,13 +185,13 @@ class Link:
             "WRONGPASS",
         ):
             return Fault(STORE_PASSWORD, address=shown, reason=text)
+        if any(words in text for words in _REFUSALS):
+            return Fault(STORE_REFUSES, address=shown, reason=text)
         if isinstance(failure, _AWAY) or first in _BEGINS_AWAY:
             return LostError(Fault(STORE_UNREACHABLE, address=shown, reason=text))
-        if isinstance(failure, redis_errors.OutOfMemoryError) or first in (
-            "OOM",
-            "MISCONF",
-            "NOPERM",
-        ):
+        if isinstance(
+            failure, redis_errors.OutOfMemoryError | redis_errors.NoPermissionError
+        ) or first in ("OOM", "MISCONF"):
             return Fault(STORE_REFUSES, address=shown, reason=text)
         return failure
 
