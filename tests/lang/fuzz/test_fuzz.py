@@ -21,7 +21,9 @@ from backstay.lang.render import render
 ROOT = Path(__file__).parents[3]
 PROGRAMS = [
     path.read_text()
-    for path in sorted((*ROOT.glob("examples/**/*.cai"), *ROOT.glob("tests/lang/programs/**/*.cai")))
+    for path in sorted(
+        (*ROOT.glob("examples/**/*.cai"), *ROOT.glob("tests/lang/programs/**/*.cai"))
+    )
 ]
 CORPUS = [part for text in PROGRAMS for part in text.split("\n\n")]
 QUERIES = [
