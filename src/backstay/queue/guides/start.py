@@ -90,7 +90,10 @@ QUEUE_START = Guide(
     seed="codeq: Server Won't Start; Pod CrashLoopBackOff",
     symptoms=(
         Symptom("text", r"CORE001|CORE01[02]|CORE062|CORE11[01]|QUEUE03[1-6]", "it did not start"),
-        Symptom("text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError", "a pod"),
+        Symptom("text", r"server.*(crash|exits|(will|wo)n.t start|not start)", "it ends at once"),
+        Symptom(
+            "text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError|pod\b.*crash", "a pod"
+        ),
     ),
     probes=(SAID, RECORD),
     causes=(
