@@ -31,6 +31,11 @@ class StoreHealth:
     def check(self) -> Check:
         return Check("store", critical=True, deadline=_DEADLINE + 1, every=5.0, run=self.finding)
 
+    @property
+    def last(self) -> Finding:
+        """The last answer, without asking."""
+        return self._finding
+
     async def finding(self) -> Finding:
         """At most a second old; asked anew otherwise."""
         if self._clock.tick() - self._at < _FRESH:
