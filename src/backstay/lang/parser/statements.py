@@ -6,6 +6,7 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
 from backstay.lang.lexer import Token
+from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
 from backstay.lang.parser.types import type_name
@@ -42,6 +43,7 @@ UNSUPPORTED = {
     "query": ("query", "use for over a list, or count and sum"),
     "parallel": ("parallel", "write the steps one after the other"),
 }
+_DECLARED = frozenset(grammar.DECLARATIONS) - {"function", "var", "if", "for", "exec"}
 HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var", "return", "fail"})
 """Words that never begin an assignment or a call."""
 
@@ -59,6 +61,8 @@ def body(c: Cursor) -> Body:
 
 def statement(c: Cursor) -> StatementNode:
     word = c.token
+    if _is_declaration(c):
+        raise _misplaced(c)
     if word.kind != "ident":
         raise c.expected("a statement", words=tuple(_STATEMENTS), starts=True)
     if is_script(c):
@@ -69,6 +73,31 @@ def statement(c: Cursor) -> StatementNode:
     c.note(f"statement.{word.text}", word)
     c.take()
     return parse(c)
+
+
+def _is_declaration(c: Cursor) -> bool:
+    """`role NAME {`, `config {`, `on "event" do …`, `@name`: what belongs to the top level."""
+    if c.at("@"):
+        return True
+    after = c.ahead()
+    named = after.kind in ("ident", "string") or after.text == "{"
+    return c.token.text in _DECLARED and named and not after.first and not is_script(c)
+
+
+def _misplaced(c: Cursor) -> Snag:
+    """Reports the declaration and passes over it. What it would have declared is missing now, so
+    nothing is said of names that nobody has."""
+    start, braces, opened = c.token, c.braces, False
+    while c.token.kind != "end" and not (c.at("}") and c.braces == braces):
+        token = c.take()
+        opened |= c.braces > braces
+        done = c.braces == braces if opened else start.text == "on" and c.token.first
+        if done and token.text != "@":
+            break
+    c.reports.cut = True
+    name = "endpoint" if start.text == "@" else start.text
+    fix = "move it to the top level: it holds for the whole program, whatever a condition says"
+    return c.snag(e.MISPLACED, start.span(c.reports.file), what=f"'{name}' inside a block", fix=fix)
 
 
 def is_script(c: Cursor) -> bool:
