@@ -43,6 +43,7 @@ PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
 _PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "{": "{"}
 _PLAIN_ESCAPES |= {"}": "}", "'": "'"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _INSTEAD = {"&&": "and", "||": "or", "!": "not"}
 
 
@@ -127,12 +128,14 @@ class _Lexer:
             self._rare(group, text, start)
 
     def _path_follows(self) -> bool:
-        """After `endpoint GET` and after `path:` a slash begins a path, not a division."""
+        """After `endpoint GET`, `call GET` and `path:` a slash begins a path, not a division."""
         if len(self.tokens) < 2:
             return False
         before, last = self.tokens[-2], self.tokens[-1]
         if last.text == ":":
             return before.text == "path"
+        if before.text == "call":
+            return last.text in METHODS
         return before.text == "endpoint" and last.kind == "ident"
 
     def _command_follows(self) -> bool:

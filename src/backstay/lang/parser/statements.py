@@ -6,9 +6,9 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
 from backstay.lang.lexer import Token
-from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
 from backstay.lang.syntax import (
     AssignNode,
@@ -24,15 +24,18 @@ from backstay.lang.syntax import (
     FailNode,
     ForNode,
     FunctionNode,
+    GivenNode,
     Ident,
     IfNode,
     LetNode,
     ParamNode,
     ReturnNode,
+    RunNode,
     StartNode,
     StatementNode,
     UpdateNode,
     VarNode,
+    VisitNode,
 )
 
 UNSUPPORTED = {
@@ -42,8 +45,8 @@ UNSUPPORTED = {
     "send": ("send", "make it a step of a workflow, or emit an event"),
     "query": ("query", "use for over a list, or count and sum"),
     "parallel": ("parallel", "write the steps one after the other"),
+    "assert": ("assert outside of a test", "write if and fail"),
 }
-_DECLARED = frozenset(grammar.DECLARATIONS) - {"function", "var", "if", "for", "exec"}
 HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var", "return", "fail"})
 """Words that never begin an assignment or a call."""
 
@@ -61,10 +64,13 @@ def body(c: Cursor) -> Body:
 
 def statement(c: Cursor) -> StatementNode:
     word = c.token
-    if _is_declaration(c):
-        raise _misplaced(c)
+    if is_declaration(c) and not is_script(c):
+        raise misplaced(c)
     if word.kind != "ident":
-        raise c.expected("a statement", words=tuple(_STATEMENTS), starts=True)
+        raise c.expected("a statement", words=(*c.extra, *_STATEMENTS), starts=True)
+    if word.text in c.extra and _is_extra(c):
+        c.take()
+        return c.extra[word.text](c)
     if is_script(c):
         return script(c)
     parse = _STATEMENTS.get(word.text)
@@ -75,29 +81,10 @@ def statement(c: Cursor) -> StatementNode:
     return parse(c)
 
 
-def _is_declaration(c: Cursor) -> bool:
-    """`role NAME {`, `config {`, `on "event" do …`, `@name`: what belongs to the top level."""
-    if c.at("@"):
-        return True
+def _is_extra(c: Cursor) -> bool:
+    """Whether the word is meant as the test's own, and not as a name of the program."""
     after = c.ahead()
-    named = after.kind in ("ident", "string") or after.text == "{"
-    return c.token.text in _DECLARED and named and not after.first and not is_script(c)
-
-
-def _misplaced(c: Cursor) -> Snag:
-    """Reports the declaration and passes over it. What it would have declared is missing now, so
-    nothing is said of names that nobody has."""
-    start, braces, opened = c.token, c.braces, False
-    while c.token.kind != "end" and not (c.at("}") and c.braces == braces):
-        token = c.take()
-        opened |= c.braces > braces
-        done = c.braces == braces if opened else start.text == "on" and c.token.first
-        if done and token.text != "@":
-            break
-    c.reports.cut = True
-    name = "endpoint" if start.text == "@" else start.text
-    fix = "move it to the top level: it holds for the whole program, whatever a condition says"
-    return c.snag(e.MISPLACED, start.span(c.reports.file), what=f"'{name}' inside a block", fix=fix)
+    return after.text != "=" and (after.text != "(" or c.token.text == "assert")
 
 
 def is_script(c: Cursor) -> bool:
@@ -147,11 +134,12 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
     if unsupported:
         what, instead = unsupported
         raise c.snag(e.UNSUPPORTED, span, what=what, instead=instead)
-    meant = nearest(word.text, _STATEMENTS)
-    _not_a_statement(c, meant, tuple(_STATEMENTS))
+    known = (*c.extra, *_STATEMENTS)
+    meant = nearest(word.text, known)
+    _not_a_statement(c, meant, known)
     if meant is None:
         raise Snag
-    return _STATEMENTS[meant]
+    return c.extra.get(meant) or _STATEMENTS[meant]
 
 
 def _not_a_statement(c: Cursor, meant: str | None, words: tuple[str, ...]) -> None:
@@ -165,8 +153,10 @@ def _let(c: Cursor) -> LetNode:
     start = c.last
     name = c.name("a name for the value")
     c.expect("=")
-    value: Expr | CreateNode | StartNode
-    if c.at("create") and c.ahead().kind == "ident":
+    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
+    if c.token.text in c.extra and c.ahead().kind == "ident" and not c.ahead().first:
+        value = _extra_value(c)
+    elif c.at("create") and c.ahead().kind == "ident":
         c.take()
         value = _create(c)
     elif c.at("start") and c.ahead().kind == "ident":
@@ -181,6 +171,17 @@ def _let(c: Cursor) -> LetNode:
     else:
         value = expression(c)
     return LetNode(c.range(start), name, value)
+
+
+def _extra_value(c: Cursor) -> GivenNode | RunNode | VisitNode:
+    """What a test may give a name: a row, an answer, an execution."""
+    word = c.token
+    c.take()
+    made = c.extra[word.text](c)
+    if not isinstance(made, GivenNode | RunNode | VisitNode):
+        what, instead = f"let with {word.text}", f"write {word.text} as a statement"
+        raise c.snag(e.UNSUPPORTED, word.span(c.reports.file), what=what, instead=instead)
+    return made
 
 
 def _is_misspelt_write(c: Cursor) -> bool:
