@@ -39,7 +39,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMMAND = re.compile(r"""[^{}"'\\]+|\\[\s\S]|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\s\S]""")
-_PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
+PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
 _PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "{": "{"}
 _PLAIN_ESCAPES |= {"}": "}", "'": "'"}
@@ -95,7 +95,7 @@ class _Lexer:
             steps += 1
             group = match.lastgroup
             if match.group() == "/" and self._path_follows():
-                match = _PATH.match(self.text, position) or match
+                match = PATH.match(self.text, position) or match
                 self._add("path", match.group(), None, position)
                 position = match.end()
                 continue

@@ -8,7 +8,6 @@ after the commit. An outside task is a row of the outbox beside the step that wa
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import apsw
 import structlog
 
 from backstay.app.flow import machine, model, rows
@@ -17,6 +16,7 @@ from backstay.app.flow.model import ON_FAIL, Kind, Outcome
 from backstay.app.flow.plans import StepPlan, WorkflowPlan, WorkPlan
 from backstay.app.flow.rows import Execution, Step
 from backstay.app.flow.turn import Claim, Turn
+from backstay.app.store.session import RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
 T = TypeVar("T")
@@ -25,7 +25,6 @@ BATCH = 32
 
 DEFAULT_CALL_TIMEOUT = 30.0
 _PUT_OFF = 60.0
-_ROW_TROUBLE = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
 
 _log = structlog.get_logger("app.flow")
 
@@ -64,13 +63,11 @@ def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object
 def _safely(turn: Turn, step: Step) -> None:
     """A mistake of ours in one step must not stop the others: it is put off, and logged whole."""
     try:
-        with turn.conn:
+        with turn.conn.savepoint():
             _run(turn, step)
-    except apsw.Error:
+    except (StoreTrouble, RowTrouble):
         raise
-    except Exception as bug:
-        if not turn.conn.in_transaction:
-            raise
+    except Exception as bug:  # noqa: BLE001 - logged, and seen in the step's row
         _log.exception("a step could not be run", execution=step.execution, step=step.name)
         kept = rows.step(turn.conn, step.execution, step.phase, step.position)
         if kept is not None:
@@ -206,13 +203,13 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
     """Run a piece of the program in a savepoint: what it refuses is the step's failure, what the
     store cannot do is everybody's."""
     try:
-        with turn.conn:
+        with turn.conn.savepoint():
             made = work()
     except Fault as refused:
         raise Refused(refused.message) from refused
-    except apsw.Error as trouble:
-        if not isinstance(trouble, _ROW_TROUBLE) or not turn.conn.in_transaction:
-            raise
+    except StoreTrouble:
+        raise
+    except RowTrouble as trouble:
         raise Refused(f"database: {trouble}") from trouble
     except Exception as bad:
         raise Refused(f"{type(bad).__name__}: {bad}") from bad
