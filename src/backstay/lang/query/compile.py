@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from backstay.core.nearest import nearest
+from backstay.lang.columns import Dialect
 from backstay.lang.program import DecimalType, Entity, Program
 from backstay.lang.query import errors as e
 from backstay.lang.query.parser import parse
@@ -17,7 +18,7 @@ from backstay.lang.query.scope import Scope, cannot
 from backstay.lang.query.select import Output, Select
 from backstay.lang.query.slots import Slot, Slots, fill, fill_now
 from backstay.lang.query.tree import Place, Query, Ref
-from backstay.lang.query.values import Dialect, SqlValue, load
+from backstay.lang.query.values import SqlValue, load
 from backstay.lang.query.write import write
 
 __all__ = ["Compiled", "Output", "compile"]

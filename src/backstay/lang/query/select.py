@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from backstay.lang.program import DecimalType, Field, ListType, ManyType, RefType, RowType, Type
-from backstay.lang.query.columns import COLUMNS, type_word
 from backstay.lang.query.compute import Compute, sorted_by
 from backstay.lang.query.numbers import INT
 from backstay.lang.query.parser import AGGREGATES
 from backstay.lang.query.scope import Scope, cannot, quote
 from backstay.lang.query.slots import Slots, Typed
+from backstay.lang.query.stored import has_order, type_word
 from backstay.lang.query.tree import (
     Arith,
     Column,
@@ -194,15 +194,14 @@ class Select:
 
     def _order(self, compute: Compute, ties: Sequence[Typed]) -> str:
         terms = [self._term(compute, each) for each in self.query.order]
-        terms += [
-            f"{sorted_by(each, self.dialect)} ASC NULLS FIRST" for each in ties if _sorts(each)
-        ]
+        sorted_ = [sorted_by(each, self.dialect) for each in ties if has_order(each.kind)]
+        terms += [f"{each} ASC NULLS FIRST" for each in sorted_]
         return f" ORDER BY {', '.join(terms)}" if terms else ""
 
     def _term(self, compute: Compute, order: Order) -> str:
         """Nulls first, and last when descending: what SQLite does by itself."""
         value = compute.value(order.value)
-        if not _sorts(value):
+        if not has_order(value.kind):
             raise cannot(f"'{value.name}' has no order", order.value.at, "order by another field")
         text = sorted_by(value, self.dialect)
         return f"{text} DESC NULLS LAST" if order.descending else f"{text} ASC NULLS FIRST"
@@ -245,10 +244,6 @@ def _aggregates(value: Operand) -> bool:
         case Arith(left=left, right=right):
             return _aggregates(left) or _aggregates(right)
     return False
-
-
-def _sorts(value: Typed) -> bool:
-    return COLUMNS[type_word(value.kind)].ordered
 
 
 def _path(name: str) -> Path:
