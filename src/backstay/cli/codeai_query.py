@@ -60,16 +60,16 @@ def query(
         if made.writes:
             raise Fault(READ_ONLY)
         here = compile_query(program, text, "sqlite", entity)
-        rows = _run(here, database, here.bind(_parameters(given), now))
+        found = _run(here, database, here.bind(_parameters(given), now))
     except QueryError as bad:
         click.echo(bad.said, err=True)
         click.echo(f"  fix: {bad.fix}", err=True)
         return Exit.NEGATIVE
     if output == "json":
-        emit_json(rows)
+        emit_json([here.row(row) for row in found])
     else:
-        names = [each.name for each in made.outputs]
-        table(names, [[_cell(row[name]) for name in names] for row in rows], err=False)
+        names = [each.name for each in here.outputs]
+        table(names, [[_cell(each) for each in here.cells(row)] for row in found], err=False)
     return Exit.OK
 
 
@@ -107,14 +107,14 @@ def _slot(each: Slot) -> object:
 
 def _run(
     made: Compiled, database: str | None, values: Sequence[SqlValue]
-) -> list[dict[str, object]]:
+) -> list[tuple[SqlValue, ...]]:
     import apsw
 
     if database is None or not Path(database).is_file():
         raise Fault(NO_DATABASE, path=database or "")
     try:
         conn = apsw.Connection(database, flags=apsw.SQLITE_OPEN_READONLY)
-        return [made.row(row) for row in conn.execute(made.sql, values)]
+        return list(conn.execute(made.sql, values))
     except apsw.Error as bad:
         raise QueryError(EXECUTION, reason=str(bad)) from bad
 

@@ -255,11 +255,21 @@ def test_a_phrase_and_a_word_are_looked_for_in_searchable_fields(pair: Pair) -> 
         assert len(here[0]) == notes * 8, phrase
 
 
+def test_the_row_behind_a_reference_takes_the_place_of_its_key(pair: Pair) -> None:
+    text = "select name, shelf.owner.name from Item with shelf where shelf.label = 'shelf 1'"
+    with pytest.raises(QueryError, match="two columns of the answer are named"):
+        pair.both(text, {})
+    found = _found(pair, "select from Item with shelf where shelf.label = 'shelf 1' limit 1")
+    assert found[0]["shelf"] == {"id": key(1001), "label": "shelf 1", "owner": key(2001)}
+    owner = "select shelf.label, shelf.owner.name from Item where shelf.label = 'shelf 1' limit 1"
+    assert _found(pair, owner) == [{"shelf": {"label": "shelf 1", "owner": {"name": "owner 1"}}}]
+
+
 def test_rows_that_belong_to_a_row_come_along(pair: Pair) -> None:
     found = _found(pair, "select name from Item with parts, shelf where parts.name = bolt limit 1")
     (row,) = found
     assert row["name"] == "apple"
-    assert row["shelf.label"] is None
+    assert row["shelf"] is None
     assert row["parts"] == [
         {
             "id": 0,

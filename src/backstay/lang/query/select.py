@@ -32,11 +32,13 @@ _WIDEST = 38
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One column of the answer; a list of rows has those of its rows in `rows`."""
+    """One column of the answer; a list of rows has those of its rows in `rows`, a field of a row
+    that came along the name of its reference in `along`."""
 
     name: str
     type: Type
     rows: tuple["Output", ...] = ()
+    along: str = ""
 
 
 class Select:
@@ -102,12 +104,14 @@ class Select:
         what = f"'{spelled(value)}' has no name in the answer"
         raise cannot(what, value.at, "write: as NAME behind it")
 
-    def _add(self, name: str, value: Typed, where: Ref | Path | Place | None) -> None:
-        if any(each.name == name for each in self._outputs):
+    def _add(
+        self, name: str, value: Typed, where: Ref | Path | Place | None, along: str = ""
+    ) -> None:
+        if any(_clash(each.name, name, along) for each in self._outputs):
             what = f"two columns of the answer are named '{name}'"
             raise cannot(what, where, "name one of them with as")
         self._texts.append(f"{shown(value, self.dialect)} AS {quote(name)}")
-        self._outputs.append(Output(name, value.kind))
+        self._outputs.append(Output(name, value.kind, (), along))
 
     # --- rows that come along ---
 
@@ -122,7 +126,7 @@ class Select:
         target = self.scope.behind(field, field.type.entity)
         for each in target.columns:
             name = f"{field.name}.{each.name}"
-            self._add(name, target.typed(each, _path(name)), ref)
+            self._add(name, target.typed(each, _path(name)), ref, field.name)
 
     def _include_rows(self, ref: Ref, field: Field, many: ManyType) -> None:
         """A list of rows is one column of json: the number of statements does not grow."""
@@ -235,6 +239,14 @@ class _Grouped(Compute):
 
     def is_grouped(self, path: Path) -> bool:
         return super().is_grouped(path) or self.scope.resolve(path).text in self._by_text
+
+
+def _clash(one: str, two: str, along: str) -> bool:
+    """Whether both names would be one in the answer; a row takes the place of its key."""
+    if one == two:
+        return True
+    inside = one.startswith(f"{two}.") or two.startswith(f"{one}.")
+    return inside and one != along
 
 
 def _aggregates(value: Operand) -> bool:
