@@ -115,10 +115,7 @@ def _related(
     unit: Unit, rows: Table, by: str, keys: list[object], guard: Sql | None
 ) -> tuple[str, list[SqlValue]]:
     params: list[SqlValue] = [msgspec.json.encode(keys).decode()]
-    text = (
-        f"SELECT {rows.select} FROM {rows.name}"
-        f" WHERE {rows.name}.{quote(by)} IN (SELECT value FROM json_each(?))"
-    )
+    text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.among(by)}"
     if guard is not None and unit.guarded:
         text += f" AND {guard.text}"
         params += guard.bind(unit, {})
