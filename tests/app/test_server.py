@@ -71,7 +71,8 @@ def spawn(folder: Path, program: str, *flags: str, **env: str) -> subprocess.Pop
     file.write_text(program, encoding="utf-8")
     (folder / "data").mkdir()
     command = [sys.executable, "-m", "backstay.cli.codeai", "server", str(file)]
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    # TMPDIR, too: the runtime folder of a long data folder lies there.
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return subprocess.Popen(
         [*command, "--data", str(folder / "data"), *flags],
         env=kept | env,

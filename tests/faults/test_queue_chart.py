@@ -16,6 +16,15 @@ from tests.faults.consulting import assert_named
         ({"secrets": SEED["secrets"]}, "value-missing", "config.workerJwksUrl"),
         ({**SEED, "replicaCount": 2}, "needs-shared-store", "Redis"),
         (
+            {
+                **SEED,
+                "kvrocks": {"enabled": True},
+                "config": {**SEED["config"], "redisAddr": "redis:6379"},
+            },
+            "two-stores",
+            "two stores",
+        ),
+        (
             {**SEED, "config": {**SEED["config"], "jwtSecret": "x"}},
             "secret-in-config",
             "jwtSecret",

@@ -24,6 +24,7 @@ _CODES: Mapping[str, str] = {
 _WORDS: Sequence[tuple[str, str]] = (
     (r"invalid signature", "signature"),
     (r"unable to find key", "unknown-key"),
+    (r"signed with \S+, not with", "algorithm"),
     (r"missing exp|without exp|no exp\b", "no-expiry"),
 )
 

@@ -36,9 +36,6 @@ _AWAY = (
     redis_errors.MasterDownError,
     OSError,
     TimeoutError,
-    # The cluster client closes a node's connections when it learns of another layout; a caller
-    # that was about to write on one then meets the library's None.
-    AttributeError,
 )
 _BEGINS_AWAY = (
     "CLUSTERDOWN",
@@ -49,6 +46,22 @@ _BEGINS_AWAY = (
     "UNKILLABLE",
     "BUSY",
 )
+
+_REFUSALS = (
+    "max number of clients reached",
+    "The user executing the script can't",
+    "ACL failure in script",
+)
+"""Said by Redis and Valkey without a code of their own; the client library takes the first for a
+broken connection. It reaches a connection before anything was asked on it."""
+
+
+def _closed_under(failure: Exception) -> bool:
+    """The cluster's client closes a node's connections when it learns of another layout; a caller
+    that was about to write on one then meets the library's None."""
+    return (
+        isinstance(failure, AttributeError) and failure.obj is None and failure.name == "writelines"
+    )
 
 
 class LostError(Exception):
@@ -177,13 +190,13 @@ class Link:
             "WRONGPASS",
         ):
             return Fault(STORE_PASSWORD, address=shown, reason=text)
-        if isinstance(failure, _AWAY) or first in _BEGINS_AWAY:
+        if any(words in text for words in _REFUSALS):
+            return Fault(STORE_REFUSES, address=shown, reason=text)
+        if isinstance(failure, _AWAY) or first in _BEGINS_AWAY or _closed_under(failure):
             return LostError(Fault(STORE_UNREACHABLE, address=shown, reason=text))
-        if isinstance(failure, redis_errors.OutOfMemoryError) or first in (
-            "OOM",
-            "MISCONF",
-            "NOPERM",
-        ):
+        if isinstance(
+            failure, redis_errors.OutOfMemoryError | redis_errors.NoPermissionError
+        ) or first in ("OOM", "MISCONF"):
             return Fault(STORE_REFUSES, address=shown, reason=text)
         return failure
 
