@@ -93,6 +93,8 @@ def _flow(
         load=recalled(database),
         queue=tasks,
         allow=process.loaded.settings.egress_allow,
+        # A file has one owner (core.sqlite); a server may have many replicas at work.
+        sole=process.loaded.settings.store() is not None,
     )
 
 

@@ -67,7 +67,7 @@ class PostgresDatabase:
         timeout: float = 10.0,
         wait: float = 5.0,
     ) -> None:
-        self._address = address
+        self.address = address
         self._schema = schema
         self._clock = clock
         self._dice = dice
@@ -90,7 +90,7 @@ class PostgresDatabase:
 
     @property
     def where(self) -> str:
-        return self._address.where
+        return self.address.where
 
     async def open(self) -> None:
         """Raises APP040 or APP045 to APP048."""
@@ -240,7 +240,7 @@ class PostgresDatabase:
 
     async def _connect(self) -> Link:
         try:
-            return await connect(self._address, self._settings, self._timeout)
+            return await connect(self.address, self._settings, self._timeout)
         except Exception as failure:
             raise fault_of(failure, self.where, self._timeout) from failure
 
