@@ -14,10 +14,13 @@ HEALTHY, WRONG = 0, 1
 
 
 def consult(
-    data: Path, *words: str, env: Mapping[str, str] | None = None
+    data: Path,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    python: str | Path = sys.executable,
 ) -> tuple[int, dict[str, Any]]:
-    """Exit code and verdict of `backstay doctor`."""
-    command = [sys.executable, "-m", "backstay.cli.backstay", "doctor", *words]
+    """Exit code and verdict of `backstay doctor`, of the installation that `python` belongs to."""
+    command = [str(python), "-m", "backstay.cli.backstay", "doctor", *words]
     done = subprocess.run(
         [*command, "--data", str(data), "--output", "json"],
         env=clean_env() | dict(env or {}),
@@ -71,13 +74,13 @@ def path_without_codeq() -> str:
     return ":".join(kept)
 
 
-def apply(finding: Mapping[str, Any], fix: str) -> str:
+def apply(finding: Mapping[str, Any], fix: str, **env: str) -> str:
     """Type the command of this fix, as the doctor gave it; what it printed."""
     (command,) = [one["command"] for one in finding["fixes"] if one["id"] == fix]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
-        env=clean_env() | {"PATH": path},
+        env=clean_env() | {"PATH": path, **env},
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.consulting import assert_named, assert_silent
+from tests.faults.consulting import assert_mended, assert_named, assert_silent
 from tests.queue.support import Server, serving
+from tests.servers.slowed import held_up as held_up_calls
 from tests.servers.valkey import RedisServer
 
 
@@ -66,6 +67,20 @@ def test_redis_is_slow(tmp_path: Path, redis_server: RedisServer) -> None:
     ):
         found = assert_named(server, "redis-slow", "--only", "queue-slow")
         assert redis_server.address in found["says"]
+
+
+def test_the_disk_is_slow(tmp_path: Path) -> None:
+    late = held_up_calls(tmp_path / "trace", "fsync,fdatasync", 0.6)
+    with serving(tmp_path / "data", wrap=late) as server:
+        found = assert_named(server, "disk-slow")
+        assert str(tmp_path / "data" / "queue.db") in found["says"]
+        assert found["evidence"][0]["facts"]["seconds"] >= 0.6
+        assert found["fixes"][0]["command"] == "codeq-server --durability process"
+        server.stop()
+    # The same disk; its caches are trusted now.
+    with serving(tmp_path / "data", "--durability", "process", wrap=late) as server:
+        server.create("PRINT", delaySeconds=600)
+        assert_mended(server)
 
 
 def test_claims_that_wait_are_no_slowness(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ async def _look_at_redis(target: Target) -> Evidence:
     if store.startswith("/"):
         return seen(_REDIS, NOTHING, "skip")
     doubts = [str(one) for one in found.get("doubts") or []]
+    store = str(found.get("address") or store)  # of a cluster, the node that it is about
     facts: dict[str, Plain] = {"store": store, "doubt": "; ".join(doubts)}
     facts["host"], _, facts["port"] = store.partition(",")[0].rpartition(":")
     facts["error"] = found.get("reason") or found.get("error")
@@ -80,8 +81,17 @@ REDIS = Probe(
 )
 
 
+_SAID = {"password": "store-password", "newer": "store-newer"}
+
+
 def _cause(id: str, says: str, reading: str, *fixes: str) -> Cause:
-    return Cause(id, says, 0.05, {_REDIS: {reading: 0.97}}, fixes)
+    # A queue whose store fails says so to everybody who asks it: no second trouble.
+    expects = {
+        _REDIS: {reading: 0.97},
+        "codeq.answer": {"unwell": 0.9},
+        "queue.last-words": {_SAID.get(reading, "store-away"): 0.5},
+    }
+    return Cause(id, says, 0.05, expects, fixes)
 
 
 QUEUE_REDIS = Guide(
@@ -99,7 +109,7 @@ QUEUE_REDIS = Guide(
         _cause("redis-wants-password", "{store} wants another password", "password", "password"),
         _cause(
             "redis-full-of-work",
-            "{store} is full, and {waiting} tasks wait in it: {error}",
+            "{store} is full[[, and {waiting} tasks wait in it]]: {error}",
             "full-backlog",
             "workers",
             "memory",
@@ -136,7 +146,7 @@ QUEUE_REDIS = Guide(
         ),
         _cause("redis-torn", "nodes are missing in the cluster {store}: {error}", "torn", "nodes"),
         _cause("redis-newer", "{store} was written to by a newer version", "newer", "upgrade"),
-        _cause("redis-lossy", "{store} may lose accepted tasks: {doubt}", "lossy", "durable"),
+        _cause("redis-lossy", "{store} may lose accepted tasks[[: {doubt}]]", "lossy", "durable"),
     ),
     fixes=(
         Fix("ping", "Ask it", "redis-cli -h {host} -p {port} PING", "none"),
