@@ -7,6 +7,7 @@ import apsw
 import structlog
 
 from backstay.app.flow import health, probes, service
+from backstay.app.flow.compiling import compile_program
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.inbox import Inbox
 from backstay.app.flow.integrations import Integrations
@@ -14,12 +15,13 @@ from backstay.app.flow.jobs import Cron, sync_jobs
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Command
 from backstay.app.flow.plans import Catalog
+from backstay.app.flow.publishing import Publisher
 from backstay.app.flow.relay import Relay
 from backstay.app.flow.runner import Runner
 from backstay.app.flow.steady import Steady
 from backstay.app.flow.sweeper import Sweeper
 from backstay.app.flow.turn import Ground
-from backstay.app.plan.unit import Starter, Unit
+from backstay.app.plan.unit import Emitter, Starter, Unit
 from backstay.app.ports import TaskQueue
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Clock, Dice, Ids
@@ -62,17 +64,19 @@ class Flow:
         self.database, self.clock, self.ids = database, clock, ids
         self._load = load
         self._steady = Steady(clock)
-        self._catalog = Catalog()
+        self._catalog = Catalog(compile_program)
         self._metrics = FlowMetrics(registry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
         self.integrations = Integrations(clock, self._metrics, breakers, env, allow)
+        self.publisher = Publisher(self._catalog, self._steady.now)
         self._ground = Ground(
             catalog=self._catalog,
             ids=ids,
             dice=dice,
             env=env,
             starters=self.starter,
+            emitters=self.publisher.emitter,
             owner=ids.new(),
             call_timeouts=self.integrations.timeouts,
         )
@@ -83,7 +87,6 @@ class Flow:
             database, self.runner, self._ground.owner, clock, self._steady, sole=sole
         )
         self.cron = Cron(database, self._ground, clock, self._metrics)
-        self.cron.on_ran = self.runner.wake.set
         self.runner.on_timer = self.sweeper.due
         self._relay: Relay | None = None
         self._inbox: Inbox | None = None
@@ -133,11 +136,13 @@ class Flow:
             sync_jobs(conn, plan, now)
 
         await self.database.write(sync)
+        self._catalog.served = plan
         self.cron.serve(plan)
 
     async def start(self) -> None:
         """Compile every program that a living execution is pinned to."""
         self._loop = asyncio.get_running_loop()
+        self.publisher.started(self._loop, self.runner.wake.set)
         for program, count in (await self.database.read(service.programs_alive)).items():
             if self._catalog.get(program) is None:
                 await self._recall(program, count)
@@ -158,25 +163,21 @@ class Flow:
         """How statements of the program with this hash start workflows, inside a transaction."""
 
         def start(unit: Unit, workflow: str, input: Mapping[str, object]) -> str:
-            return self.begin(unit.conn, program, workflow, input, self._steady.now(), unit.ids)
+            return self.begin(unit, program, workflow, input)
 
         return start
 
-    def begin(
-        self,
-        conn: apsw.Connection,
-        program: str,
-        workflow: str,
-        input: Mapping[str, object],
-        now: float,
-        ids: Ids,
-    ) -> str:
+    def emitter(self, program: str) -> Emitter:
+        """How statements of the program with this hash publish events, inside a transaction."""
+        return self.publisher.emitter(program)
+
+    def begin(self, unit: Unit, program: str, workflow: str, input: Mapping[str, object]) -> str:
         """Insert an execution inside any transaction of the database; its id. The runner is woken:
         it looks through the writer's thread, so it cannot look before the commit."""
         plan = self._catalog.get(program)
         if plan is None:
             raise Fault(PROGRAM_MISSING, program=program, executions=1)
-        made = service.start(conn, plan, workflow, input, now, ids.new())
+        made = service.start(unit, plan, workflow, input, self._steady.now())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.runner.wake.set)
         return made

@@ -73,6 +73,8 @@ class FlowMetrics:
                 _log.info("execution ended", **_about(end))
             else:
                 _log.warning("execution ended", **_about(end))
+        for job, status in notes.jobs:
+            self.job_ran(job, status)
         for tried in notes.attempted:
             self._steps.observe(
                 tried.workflow, tried.step, tried.phase, tried.outcome, value=tried.took

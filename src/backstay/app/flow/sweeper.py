@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import apsw
 
-from backstay.app.flow import machine, rows
+from backstay.app.flow import rows, undoing
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.runner import Runner, settle_row
 from backstay.app.flow.steady import Steady
@@ -141,10 +141,13 @@ def _sweep(turn: Turn, dead: list[str]) -> None:
         plan = turn.plan(row)
         if plan is not None:
             text = f"not finished within {format_duration(plan.timeout)}"
-            machine.undo(turn, row, plan, "timeout", text)
+            undoing.undo(turn, row, plan, "timeout", text)
     waiting = "WHERE state = 'waiting' AND due_at <= ? ORDER BY due_at LIMIT ?"
     for step in rows.steps(turn.conn, waiting, (turn.now, _BATCH)):
         took = format_duration(round(turn.now - (step.started_at or turn.now), 3))
+        if step.kind == "signal":
+            settle_row(turn, step, Outcome("failed", error=f"no signal came within {took}"))
+            continue
         turn.notes.outbox |= rows.drop_calls(turn.conn, step)
         settle_row(turn, step, Outcome("unknown", error=f"no worker answered within {took}"))
 
