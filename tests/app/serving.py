@@ -13,15 +13,15 @@ from backstay.app.health import DatabaseHealth
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.unit import Unit
 from backstay.app.service import Runtime
-from backstay.app.store.pool import Pool
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.asgi import METRICS, App
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.context import PRINCIPAL_HEADER, Principal, encode_principal
 from backstay.core.metrics import Registry, RequestMeter
 from backstay.core.server import HttpServer, Listen
-from backstay.core.sqlite import Database, Durability
+from backstay.core.sqlite import Durability
 from backstay.core.trust import Trust
 from backstay.lang.program import Program
 
@@ -91,21 +91,19 @@ async def served(
     env: dict[str, str | None] = {}
     clock = SystemClock()
     ids = Uuid7(clock)
-    database = Database(folder / "app.db", runtime_schema(), durability, 4, clock)
-    pool = Pool(database, 5)
-    health = DatabaseHealth(pool, database.path, clock)
+    database = SqliteDatabase(folder / "app.db", runtime_schema(), durability, 5, clock)
+    health = DatabaseHealth(database, clock)
     registry = Registry(METRICS, clock)
 
     def start(unit: Unit, workflow: str, input: Mapping[str, object]) -> str:
         return unit.ids.new()
 
-    runtime = Runtime(program, pool, clock, ids, env, start)
+    runtime = Runtime(program, database, clock, ids, env, start)
     routes = endpoints(runtime, compile_endpoints(program))
     app = App("app", routes, Trust.socket(), clock, ids, RequestMeter(registry))
-    store = Store(pool, program, clock, ids, env)
+    store = Store(database, program, clock, ids, env)
     server = HttpServer(app, Listen(path=folder / "app.sock"))
     await store.start()
-    health.opened()
     try:
         await server.start()
         connector = aiohttp.UnixConnector(str(folder / "app.sock"), limit=100)

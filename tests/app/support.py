@@ -8,6 +8,7 @@ import apsw
 
 from backstay.app.plan.unit import Starter, Unit
 from backstay.app.store.schema import relations, runtime_schema
+from backstay.app.store.sqlite import SqliteSession
 from backstay.core.clock import Uuid7
 from backstay.core.context import SYSTEM, Principal
 from backstay.core.virtual import VirtualClock
@@ -39,7 +40,7 @@ class Place:
     @contextmanager
     def unit(self, principal: Principal = SYSTEM, start: Starter | None = None) -> Iterator[Unit]:
         with self.conn:
-            yield Unit(self.conn, NOW, self.ids, {}, principal, start or self._start)
+            yield Unit(SqliteSession(self.conn), NOW, self.ids, {}, principal, start or self._start)
 
     def all(self, sql: str, *params: object) -> list[tuple[object, ...]]:
         return list(self.conn.execute(sql, params))  # type: ignore[arg-type]

@@ -78,10 +78,10 @@ async def test_a_healthy_database_says_so_with_its_pool(tmp_path: Path) -> None:
 async def test_the_pool_counts_connections_at_work(tmp_path: Path) -> None:
     async with served(p.orders(), tmp_path) as app:
         pool = app.runtime.database
-        seen = await pool.read(lambda _conn: pool.stats())
+        seen = await pool.read(lambda _conn: pool.pool())
         assert seen.in_use == 1
         assert seen.max_connections == 5
-        assert pool.stats().in_use == 0
+        assert pool.pool().in_use == 0
 
 
 async def test_a_locked_database_is_unhealthy_logged_and_named_by_the_probe(

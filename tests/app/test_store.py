@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from tests.app import programs as p
 
-from backstay.app.store.pool import Pool
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.clock import Uuid7
 from backstay.core.errors import Fault
-from backstay.core.sqlite import Database
 from backstay.core.virtual import VirtualClock
 from backstay.lang.check.world import reserved_table
 from backstay.lang.program import Entity, Field, Index, Program
@@ -25,8 +24,8 @@ BASE = p.Entity("Thing", "things", (p.key(), NAME))
 async def opened(path: Path, program: Program) -> None:
     """Open and close it, as a start of the process does."""
     clock = VirtualClock()
-    pool = Pool(Database(path, runtime_schema(), "process", 1, clock), 2)
-    store = Store(pool, program, clock, Uuid7(clock), {})
+    database = SqliteDatabase(path, runtime_schema(), "process", 2, clock)
+    store = Store(database, program, clock, Uuid7(clock), {})
     await store.start()
     await store.stop()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backstay.core.errors import ErrorEntry
 from backstay.lang import errors
 from backstay.up.catalogue import find
 
@@ -145,7 +146,7 @@ def test_the_command_imports_no_server() -> None:
 
 
 def test_every_code_can_be_explained_and_stands_once() -> None:
-    rules = [each for each in vars(errors).values() if isinstance(each, errors.ErrorEntry)]
+    rules = [each for each in vars(errors).values() if isinstance(each, ErrorEntry)]
     codes = [each.code for each in rules]
     assert len(codes) == len(set(codes)) >= 60
     assert find("LANG039") is errors.UNKNOWN_TYPE

@@ -1,6 +1,6 @@
 """What the app counts besides its HTTP requests (core.asgi) and its workflows (flow.metrics)."""
 
-from backstay.app.store.pool import Pool
+from backstay.app.store.session import Database
 from backstay.core.metrics import Registry
 from backstay.core.system import Metric
 
@@ -14,13 +14,12 @@ METRICS = (
 )
 
 
-def watch(registry: Registry, pool: Pool) -> None:
+def watch(registry: Registry, database: Database) -> None:
     """Make the declared series live: they are read when somebody asks."""
     registry.declare(METRICS)
-    database = pool.database
-    registry.gauge("db_connections_in_use").read(lambda: pool.stats().in_use)
-    registry.gauge("db_connections_open").read(lambda: pool.stats().open_connections)
-    registry.gauge("db_connections_max").read(lambda: pool.stats().max_connections)
+    registry.gauge("db_connections_in_use").read(lambda: database.pool().in_use)
+    registry.gauge("db_connections_open").read(lambda: database.pool().open_connections)
+    registry.gauge("db_connections_max").read(lambda: database.pool().max_connections)
     registry.gauge("db_commits").read(lambda: database.stats().commits)
     registry.gauge("db_commit_seconds").read(lambda: database.stats().commit_seconds)
     registry.gauge("db_wal_bytes").read(lambda: database.stats().wal_bytes)

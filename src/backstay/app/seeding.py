@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
-import apsw
 import msgspec
 
 from backstay.app.errors import BAD_SEED
@@ -11,6 +10,7 @@ from backstay.app.plan.checks import Mistake, Shape, member_shape, read_json, un
 from backstay.app.plan.tables import quote
 from backstay.app.plan.writes import Insert, Writer
 from backstay.app.service import Runtime
+from backstay.app.store.session import Session
 from backstay.app.values import is_many
 from backstay.core.context import SYSTEM
 from backstay.core.errors import Fault, Plain
@@ -48,7 +48,7 @@ class Seeder:
         """
         lines = await asyncio.to_thread(lambda: list(self._lines(raw)))
 
-        def work(conn: apsw.Connection) -> Seeded:
+        def work(conn: Session) -> Seeded:
             if conn.execute("SELECT 1 FROM backstay_seeds WHERE id = ?", (id,)).fetchone():
                 return Seeded(0, already=True)
             unit = runtime.unit(conn, SYSTEM)
@@ -90,7 +90,7 @@ class Seeder:
 async def counts(runtime: Runtime) -> Sequence[dict[str, Plain]]:
     """How many rows each entity has."""
 
-    def work(conn: apsw.Connection) -> list[dict[str, Plain]]:
+    def work(conn: Session) -> list[dict[str, Plain]]:
         return [
             {
                 "entity": entity.name,

@@ -6,7 +6,6 @@ Reads go to the read connections, writes into one transaction of the single writ
 import hashlib
 from collections.abc import Mapping
 
-import apsw
 import msgspec
 
 from backstay.app.errors import BAD_QUERY, MISSING_ROLE
@@ -18,7 +17,7 @@ from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
 from backstay.app.plan.unit import Starter, Unit
 from backstay.app.store.idempotency import Answer, Slot, keep, recall
-from backstay.app.store.pool import Pool
+from backstay.app.store.session import Database, Session
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import Principal
@@ -42,13 +41,13 @@ class Runtime(msgspec.Struct, frozen=True):
     """What all use cases of one process share. `start` begins workflows inside a transaction."""
 
     program: Program
-    database: Pool
+    database: Database
     clock: Clock
     ids: Ids
     env: Mapping[str, str | None]
     start: Starter | None = None
 
-    def unit(self, conn: apsw.Connection, principal: Principal) -> Unit:
+    def unit(self, conn: Session, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
         now = micros(self.clock.now())
         return Unit(conn, now, self.ids, self.env, principal, self.start)
@@ -75,7 +74,7 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
     if isinstance(does, ListPlan):
         page, query = does.parse(ask.query)
 
-        def listed(conn: apsw.Connection) -> bytes:
+        def listed(conn: Session) -> bytes:
             unit = runtime.unit(conn, ask.principal)
             scope = _scope(plan, unit, params, query)
             return msgspec.json.encode(does.run(unit, page, scope))
@@ -83,7 +82,7 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
         return await runtime.database.read(listed)
     query = _query(plan, ask)
 
-    def found(conn: apsw.Connection) -> bytes:
+    def found(conn: Session) -> bytes:
         unit = runtime.unit(conn, ask.principal)
         return msgspec.json.encode(does.run(unit, _scope(plan, unit, params, query)))
 
@@ -97,7 +96,7 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
     slot = _slot(plan, ask) if ask.key else None
     body = does.body.decode(ask.body)
 
-    def work(conn: apsw.Connection) -> Answer:
+    def work(conn: Session) -> Answer:
         unit = runtime.unit(conn, ask.principal)
         if slot is not None:
             before = recall(conn, slot, unit.now)

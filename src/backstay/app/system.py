@@ -18,9 +18,10 @@ from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
-from backstay.app.store.pool import Pool
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.store.session import Database
+from backstay.app.store.sqlite import SqliteDatabase
 from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
@@ -28,7 +29,6 @@ from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
-from backstay.core.sqlite import Database
 from backstay.core.system import System
 from backstay.lang.program import Program
 
@@ -47,22 +47,19 @@ async def build(
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, program, listen, env, clock)
-    path = settings.store()
-    database = Database(
-        path, runtime_schema(), settings.durability, settings.max_connections - 1, clock
+    database = SqliteDatabase(
+        settings.store(), runtime_schema(), settings.durability, settings.max_connections, clock
     )
-    pool = Pool(database, settings.max_connections)
-    health = DatabaseHealth(pool, path, clock)
+    health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
-    runtime = Runtime(program, pool, clock, process.ids, env, flow.starter(program.hash))
+    runtime = Runtime(program, database, clock, process.ids, env, flow.starter(program.hash))
 
     async def opened() -> None:
-        health.opened()
         await flow.serve(program)
 
     process.registry.declare(HTTP_METRICS)
-    watch(process.registry, pool)
+    watch(process.registry, database)
     process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
@@ -74,7 +71,7 @@ async def build(
         routes += native_routes(process.board, process.registry, guarded=guarded)
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    store = Store(pool, program, clock, process.ids, env, [opened])
+    store = Store(database, program, clock, process.ids, env, [opened])
     return [store, flow, *flow.loops, HttpServer(app, listen)]
 
 

@@ -1,8 +1,8 @@
 """All errors by code, found in the modules that declare them.
 
-Modules named `errors`, `…_errors` or `faults` only declare: they are read first, wherever they
-are. The few others that hold entries pull libraries and come in only when the code is in none of
-those, so that `backstay explain` starts as fast as the rest.
+Modules named `errors`, `…_errors` or `faults`, and those of a folder `errors`, only declare: they
+are read first, wherever they are. The few others that hold entries pull libraries and come in only
+when the code is in none of those, so that `backstay explain` starts as fast as the rest.
 """
 
 import importlib
@@ -19,7 +19,8 @@ HEAVY = ("backstay.core.breaker", "backstay.core.server")
 def declaring() -> tuple[str, ...]:
     """The modules that only declare, by dotted name."""
     root = Path(backstay.__file__).parent
-    files = sorted((*root.rglob("*errors.py"), *root.rglob("faults.py")))
+    parts = [each for each in root.rglob("errors/*.py") if each.stem != "__init__"]
+    files = sorted((*root.rglob("*errors.py"), *root.rglob("faults.py"), *parts))
     found = (
         ".".join(("backstay", *file.relative_to(root).with_suffix("").parts)) for file in files
     )

@@ -24,10 +24,11 @@ from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
 from backstay.app.ports import OutsideCall, OutsideResult
 from backstay.app.store.schema import relations, runtime_schema
+from backstay.app.store.session import Database, Session
+from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.clock import SystemClock, SystemDice, Uuid7
 from backstay.core.metrics import Registry
 from backstay.core.service import run
-from backstay.core.sqlite import Database
 from backstay.lang.program import Program
 
 STOCK = 1000
@@ -82,10 +83,10 @@ class Shop:
     async def _count(self, sql: str) -> int:
         return int(await self._database.read(lambda conn: conn.execute(sql).get))
 
-    def _unit(self, conn: apsw.Connection) -> Unit:
+    def _unit(self, conn: Session) -> Unit:
         return Unit(conn, 1, self._ids, {}, start=self._flow.starter(PROGRAM.hash))
 
-    def _product(self, conn: apsw.Connection) -> str:
+    def _product(self, conn: Session) -> str:
         found = conn.execute("SELECT id FROM products").get
         if found is not None:
             return str(found)
@@ -93,7 +94,7 @@ class Shop:
         compile_block(PROGRAM, ADD_PRODUCT)(self._unit(conn), scope)
         return str(scope["product"]["id"])  # type: ignore[index]
 
-    def _order(self, conn: apsw.Connection, product: str) -> str:
+    def _order(self, conn: Session, product: str) -> str:
         unit = self._unit(conn)
         scope: dict[str, object] = {"e": self._ids.new()}
         compile_block(PROGRAM, ADD_CUSTOMER)(unit, scope)
@@ -106,7 +107,7 @@ class Shop:
 async def main(folder: Path, url: str, wanted: int) -> None:
     clock = SystemClock()
     ids = Uuid7(clock)
-    database = Database(folder / "app.db", runtime_schema())
+    database = SqliteDatabase(folder / "app.db", runtime_schema())
     await database.open()
     if not await database.read(
         lambda c: c.execute("SELECT 1 FROM sqlite_master WHERE name='orders'").get
@@ -134,7 +135,7 @@ async def main(folder: Path, url: str, wanted: int) -> None:
     await database.close()
 
 
-def _tables(conn: apsw.Connection) -> None:
+def _tables(conn: Session) -> None:
     for relation in relations(PROGRAM):
         for statement in relation.create():
             conn.execute(statement)

@@ -15,10 +15,11 @@ from backstay.app.flow.engine import Flow
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
 from backstay.app.store.schema import relations, runtime_schema
+from backstay.app.store.session import Session
+from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Dice, Uuid7
 from backstay.core.metrics import Registry
-from backstay.core.sqlite import Database
 from backstay.core.virtual import FixedDice, VirtualClock
 from backstay.lang.program import Program
 
@@ -45,7 +46,7 @@ class Stage:
         self.program = program or p.orders()
         self.carrier = carrier or Carrier()
         self.dice = dice or FixedDice(0.5)
-        self.database = Database(path / "app.db", runtime_schema(), durability="process")
+        self.database = SqliteDatabase(path / "app.db", runtime_schema(), durability="process")
         self.registry = Registry((), self.clock)
         self.breakers: dict[str, Breaker] = {}
         self.env: dict[str, str | None] = {"PAYMENTS_URL": payments.url}
@@ -128,7 +129,7 @@ class Stage:
     # --- the shop ----------------------------------------------------------------------------
 
     async def product(self, stock: int = 100, price: str = "9.99") -> str:
-        def add(conn: apsw.Connection) -> str:
+        def add(conn: Session) -> str:
             scope: dict[str, object] = {
                 "sku": self.ids.new(),
                 "price": Decimal(price),
@@ -143,7 +144,7 @@ class Stage:
         """Place an order as the endpoint does: (order, execution)."""
         self._customers += 1
 
-        def place(conn: apsw.Connection) -> tuple[str, str]:
+        def place(conn: Session) -> tuple[str, str]:
             unit = self.unit(conn)
             scope: dict[str, object] = {"e": f"c{self.ids.new()}@example.org"}
             compile_block(self.program, ADD_CUSTOMER)(unit, scope)
@@ -165,7 +166,7 @@ class Stage:
         sql = "SELECT name FROM customers WHERE email LIKE '%:%' ORDER BY rowid"
         return [str(name) for (name,) in self.all(sql)]
 
-    def unit(self, conn: apsw.Connection) -> Unit:
+    def unit(self, conn: Session) -> Unit:
         now = round(self.clock.now() * 1_000_000)
         start = self.flow.starter(self.program.hash)
         return Unit(conn, now, self.ids, self.env, start=start)
@@ -194,7 +195,7 @@ class Stage:
         found = {str(key): str(status) for key, status, _ in self.executions()}
         return [found[key] for key in ids] if ids else list(found.values())
 
-    def _tables(self, conn: apsw.Connection) -> None:
+    def _tables(self, conn: Session) -> None:
         for relation in relations(self.program):
             for statement in relation.create():
                 conn.execute(statement)

@@ -6,14 +6,13 @@ app that no access rule guards here.
 
 from collections.abc import Callable
 
-import apsw
-
 from backstay.app.flow import service, views
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.errors import BAD_QUERY, NOT_OFFERED, UNKNOWN_EXECUTION, UNKNOWN_JOB
 from backstay.app.flow.jobs import run_now
 from backstay.app.flow.model import EXECUTION_NEXT, Command
 from backstay.app.flow.views import Window
+from backstay.app.store.session import Session
 from backstay.core.duration import format_duration, parse_duration
 from backstay.core.errors import Fault
 from backstay.core.web import Endpoint, Handler, Request, Response, json_response
@@ -119,7 +118,7 @@ class _Api:
             {"purged": purged, "status": status, "older_than": format_duration(age)}
         )
 
-    async def _page(self, look: Callable[[apsw.Connection], views.Json]) -> Response:
+    async def _page(self, look: Callable[[Session], views.Json]) -> Response:
         return json_response(await self._flow.database.read(look))
 
 

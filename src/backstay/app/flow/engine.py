@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-import apsw
 import structlog
 
 from backstay.app.flow import health, probes, service
@@ -23,13 +22,13 @@ from backstay.app.flow.sweeper import Sweeper
 from backstay.app.flow.turn import Ground
 from backstay.app.plan.unit import Emitter, Starter, Unit
 from backstay.app.ports import TaskQueue
+from backstay.app.store.session import Database, Session
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Clock, Dice, Ids
 from backstay.core.errors import Fault
 from backstay.core.health import Check
 from backstay.core.metrics import Registry
 from backstay.core.service import Loop
-from backstay.core.sqlite import Database
 from backstay.lang.program import Program
 
 _log = structlog.get_logger("app.flow")
@@ -131,7 +130,7 @@ class Flow:
         plan = self._catalog.add(program)
         now = self.clock.now()
 
-        def sync(conn: apsw.Connection) -> None:
+        def sync(conn: Session) -> None:
             service.sync_workflows(conn, plan, now)
             sync_jobs(conn, plan, now)
 
@@ -173,14 +172,17 @@ class Flow:
 
     def begin(self, unit: Unit, program: str, workflow: str, input: Mapping[str, object]) -> str:
         """Insert an execution inside any transaction of the database; its id. The runner is woken:
-        it looks through the writer's thread, so it cannot look before the commit."""
+        once that is committed."""
         plan = self._catalog.get(program)
         if plan is None:
             raise Fault(PROGRAM_MISSING, program=program, executions=1)
         made = service.start(unit, plan, workflow, input, self._steady.now())
+        unit.conn.after(self._wake)
+        return made
+
+    def _wake(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.runner.wake.set)
-        return made
 
     async def order(self, id: str, command: Command) -> None:
         """Cancel, retry or compensate an execution. Raises APP202, APP203, APP204."""

@@ -4,17 +4,15 @@ cannot do is everybody's."""
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import apsw
-
 from backstay.app.flow import rows
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Turn
+from backstay.app.store.session import RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 from backstay.lang.query.errors import QueryError
 
 T = TypeVar("T")
-_ROW_TROUBLE = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
 
 
 class Refused(Exception):  # noqa: N818 - an outcome on its way up, not an error of ours
@@ -28,15 +26,15 @@ class Refused(Exception):  # noqa: N818 - an outcome on its way up, not an error
 def inside(turn: Turn, work: Callable[[], T]) -> T:
     """Run a piece of the program in a savepoint. Raises Refused with the program's failure."""
     try:
-        with turn.conn:
+        with turn.conn.savepoint():
             made = work()
     except QueryError as refused:
         raise Refused(refused.said) from refused
     except Fault as refused:
         raise Refused(refused.message) from refused
-    except apsw.Error as trouble:
-        if not isinstance(trouble, _ROW_TROUBLE) or not turn.conn.in_transaction:
-            raise
+    except StoreTrouble:
+        raise
+    except RowTrouble as trouble:
         raise Refused(f"database: {trouble}") from trouble
     except Exception as bad:
         raise Refused(f"{type(bad).__name__}: {bad}") from bad

@@ -1,9 +1,7 @@
 """Whether executions need a person: what was given up stays visible until somebody mends it."""
 
-import apsw
-
+from backstay.app.store.session import Database, Session
 from backstay.core.health import Check, Finding
-from backstay.core.sqlite import Database
 
 _EVERY = 10.0
 
@@ -22,7 +20,7 @@ def check(database: Database) -> Check:
     return Check("workflows", False, 2.0, _EVERY, run)
 
 
-def _counts(conn: apsw.Connection) -> dict[str, int]:
+def _counts(conn: Session) -> dict[str, int]:
     sql = "SELECT count(*) FROM executions WHERE status = ?"
     shown = ("pending", "running", "compensating", "compensation_failed")
     return {status: int(conn.execute(sql, (status,)).get or 0) for status in shown}

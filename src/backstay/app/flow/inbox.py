@@ -6,7 +6,6 @@ An answer that comes twice finds its inbox row and changes nothing.
 
 import asyncio
 
-import apsw
 import msgspec
 import structlog
 
@@ -16,8 +15,8 @@ from backstay.app.flow.relay import PAUSES, CarrierDown, carried
 from backstay.app.flow.runner import Runner, settle_row
 from backstay.app.flow.turn import Turn
 from backstay.app.ports import OutsideResult, TaskQueue
+from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock, Dice
-from backstay.core.sqlite import Database
 
 WAIT = 20.0
 """Seconds of one long poll."""
@@ -80,7 +79,7 @@ class Inbox:
         return kept
 
 
-def _anything_outside(conn: apsw.Connection) -> bool:
+def _anything_outside(conn: Session) -> bool:
     return bool(conn.execute("SELECT exists (SELECT 1 FROM outbox)").get)
 
 

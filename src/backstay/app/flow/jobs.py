@@ -8,7 +8,6 @@ caught up, but only the latest one (decision 10).
 import asyncio
 from collections.abc import Mapping
 
-import apsw
 import structlog
 
 from backstay.app.flow.cron import last_fire, next_fire, schedule_of
@@ -16,8 +15,8 @@ from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.plans import JobPlan, ProgramPlan
 from backstay.app.flow.turn import Ground, Turn
+from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock, Ids
-from backstay.core.sqlite import Database
 
 LOOK_AGAIN = 60.0
 """Seconds between looks at the wall clock, so that its jumps are noticed."""
@@ -61,14 +60,14 @@ class Cron:
         if program is None or not program.jobs:
             return None
         now = self._clock.now()
-        ran = await self._database.write(lambda conn: self._fire(conn, program, now))
+        ran = await self._database.write(lambda conn: self._fire(conn, program, now), alone=True)
         for job, status in ran:
             self._metrics.job_ran(job, status)
         due = await self._database.read(_next_due)
         wait = LOOK_AGAIN if due is None else min(max(due - now, _BREATH), LOOK_AGAIN)
         return self._clock.tick() + wait
 
-    def _fire(self, conn: apsw.Connection, program: ProgramPlan, now: float) -> Ran:
+    def _fire(self, conn: Session, program: ProgramPlan, now: float) -> Ran:
         turn = Turn(self._ground, conn, now)
         ran: Ran = []
         for plan in program.jobs.values():
@@ -85,7 +84,7 @@ class Cron:
         return ran
 
 
-def run_now(conn: apsw.Connection, ids: Ids, job: str, now: float) -> str:
+def run_now(conn: Session, ids: Ids, job: str, now: float) -> str:
     """Store a run that a person asked for; the loop, once woken, runs it. Its id."""
     run = ids.new()
     conn.execute(
@@ -96,7 +95,7 @@ def run_now(conn: apsw.Connection, ids: Ids, job: str, now: float) -> str:
     return run
 
 
-def _free_time(conn: apsw.Connection, job: str, now: float) -> float:
+def _free_time(conn: Session, job: str, now: float) -> float:
     taken = "SELECT exists (SELECT 1 FROM job_runs WHERE job = ? AND fire_at = ?)"
     while conn.execute(taken, (job, now)).get:
         now -= 1e-6
@@ -160,14 +159,14 @@ def _begun(turn: Turn, program: ProgramPlan, plan: JobPlan, id: str) -> str:
     return unit.start(plan.workflow, {})
 
 
-def _next_due(conn: apsw.Connection) -> float | None:
+def _next_due(conn: Session) -> float | None:
     due: float | None = conn.execute(
         "SELECT min(fire_at) FROM job_runs WHERE status = 'pending'"
     ).get
     return due
 
 
-def sync_jobs(conn: apsw.Connection, program: ProgramPlan, now: float) -> None:
+def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
     """Store the jobs of the program being served. Plans of a schedule that changed are dropped;
     a new job looks back to now and no further. Raises APP210 for a schedule that never fires."""
     known = {row[0]: row[1:] for row in conn.execute("SELECT name, schedule, timezone FROM jobs")}
@@ -197,7 +196,7 @@ def sync_jobs(conn: apsw.Connection, program: ProgramPlan, now: float) -> None:
         )
 
 
-def _drop_plans(conn: apsw.Connection, job: str) -> None:
+def _drop_plans(conn: Session, job: str) -> None:
     conn.execute(
         "DELETE FROM job_runs WHERE job = ? AND status = 'pending' AND cause = 'cron'", (job,)
     )

@@ -2,11 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-import apsw
-
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.steady import Steady
-from backstay.core.sqlite import Database
+from backstay.app.store.session import Database, Session
 
 Probe = Callable[[], Awaitable[dict[str, object]]]
 
@@ -28,7 +26,7 @@ def of(database: Database, steady: Steady, integrations: Integrations) -> dict[s
     return {"app.steps": steps, "app.outside": outside, "app.integrations": targets}
 
 
-def _steps(conn: apsw.Connection, now: float) -> list[dict[str, object]]:
+def _steps(conn: Session, now: float) -> list[dict[str, object]]:
     """Living steps per workflow and step; `oldest` is how long, in seconds, one waits by now."""
     sql = (
         "SELECT workflow, name, phase, sum(state = 'pending'), sum(state = 'running'),"
@@ -52,7 +50,7 @@ def _steps(conn: apsw.Connection, now: float) -> list[dict[str, object]]:
     ]
 
 
-def _outside(conn: apsw.Connection, now: float) -> list[dict[str, object]]:
+def _outside(conn: Session, now: float) -> list[dict[str, object]]:
     """Calls per task command that no worker has answered; `unsent` are not with the queue yet."""
     sql = (
         "SELECT command, count(*), sum(state = 'new'), max(? - created_at), max(sends)"

@@ -7,7 +7,6 @@ an event that only an old program knows has that program's own listeners.
 import asyncio
 from collections.abc import Callable, Mapping
 
-import apsw
 import msgspec
 
 from backstay.app.flow import service
@@ -15,6 +14,7 @@ from backstay.app.flow.errors import PROGRAM_MISSING, UNKNOWN_EVENT
 from backstay.app.flow.plans import Catalog, EventPlan, ProgramPlan
 from backstay.app.flow.signals import heard
 from backstay.app.plan.unit import Emitter, Unit
+from backstay.app.store.session import Session
 from backstay.core.clock import Ids
 from backstay.core.errors import Fault
 
@@ -30,8 +30,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Publisher:
-    """Publishes inside any transaction of the database. `now` is the engine's steady time;
-    `woken` wakes the loops that go on with what was begun: they look after the commit."""
+    """Publishes inside any transaction of the database. `now` is the engine's steady time."""
 
     def __init__(self, catalog: Catalog, now: Callable[[], float]) -> None:
         self._catalog = catalog
@@ -40,7 +39,7 @@ class Publisher:
         self._wakers: list[Callable[[], None]] = []
 
     def started(self, loop: asyncio.AbstractEventLoop, *wakers: Callable[[], None]) -> None:
-        """From now on these are called, in their loop, for each event with a listener."""
+        """From now on these are called, in their loop, after each commit with an event that has a listener."""
         self._loop, self._wakers = loop, list(wakers)
 
     def emitter(self, program: str, origin: str = "") -> Emitter:
@@ -75,7 +74,7 @@ class Publisher:
             raise Fault(UNKNOWN_EVENT, name=told.event)
         for target in targets:
             self._deliver(unit, program, plan, told, target)
-        self._wake()
+        unit.conn.after(self._wake)
 
     def listeners(self, event: str) -> tuple[ProgramPlan, EventPlan] | None:
         """The program that says what this event starts, and what it says."""
@@ -95,7 +94,7 @@ class Publisher:
             for target in targets_of(unit, plan, told):
                 self._deliver(unit, program, plan, told, target)
         if heard(unit.conn, self._catalog, unit.ids, told.event, told.payload, told.now) or found:
-            self._wake()
+            unit.conn.after(self._wake)
 
     def _deliver(
         self, unit: Unit, program: ProgramPlan, plan: EventPlan, told: Told, target: str
@@ -105,7 +104,7 @@ class Publisher:
         if kind in ("workflow", "emit"):
             state = "done"
             try:
-                with unit.conn:
+                with unit.conn.savepoint():
                     made = self._inside(unit, program, plan, told, kind, name)
             except (Fault, ValueError) as refused:
                 # The listener's trouble is not the emitter's: it is kept beside the event.
@@ -150,7 +149,7 @@ def targets_of(unit: Unit, plan: EventPlan, told: Told) -> list[str]:
 
 
 def add_delivery(
-    conn: apsw.Connection, ids: Ids, told: Told, target: str, state: str, made: str, error: str
+    conn: Session, ids: Ids, told: Told, target: str, state: str, made: str, error: str
 ) -> None:
     """Keep where an event goes: once for each of its runs."""
     conn.execute(

@@ -8,7 +8,6 @@ after the commit. An outside task is a row of the outbox beside the step that wa
 
 from collections.abc import Mapping
 
-import apsw
 import msgspec
 import structlog
 
@@ -21,6 +20,7 @@ from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Claim, Turn
 from backstay.app.flow.work import WorkPlan
 from backstay.app.plan.operators import truth
+from backstay.app.store.session import RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
 _HERE: tuple[Kind, ...] = ("do", "task", "signal", "each")
@@ -64,13 +64,11 @@ def pump(turn: Turn, calls: int) -> None:
 def _safely(turn: Turn, step: Step) -> None:
     """A mistake of ours in one step must not stop the others: it is put off, and logged whole."""
     try:
-        with turn.conn:
+        with turn.conn.savepoint():
             _run(turn, step)
-    except apsw.Error:
+    except (StoreTrouble, RowTrouble):
         raise
-    except Exception as bug:
-        if not turn.conn.in_transaction:
-            raise
+    except Exception as bug:  # noqa: BLE001 - logged, and seen in the step's row
         _log.exception("a step could not be run", execution=step.execution, step=step.name)
         kept = rows.step(turn.conn, step.execution, step.phase, step.position, step.item)
         if kept is not None:

@@ -3,10 +3,10 @@ failure, said with its kind (C13)."""
 
 from collections.abc import Callable, Mapping
 
-import apsw
 import msgspec
 
 from backstay.app.plan.unit import Unit
+from backstay.app.store.session import RowTrouble
 from backstay.app.values import stamp_text
 from backstay.lang.program import Program, ScalarType
 from backstay.lang.query.compile import Compiled
@@ -33,9 +33,9 @@ def compile_query(program: Program, text: str) -> Answer:
 def _run(query: Compiled, unit: Unit, scope: Mapping[str, object]) -> object:
     values = query.bind({slot.parameter: _given(slot, scope) for slot in query.slots})
     try:
-        found = unit.conn.execute(query.sql, values).fetchall()
+        found = unit.conn.execute(query.sql, values)
         changed = unit.conn.changes()
-    except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError) as bad:
+    except RowTrouble as bad:
         raise QueryError(EXECUTION, reason=str(bad)) from bad
     if not query.writes:
         return [query.row(row) for row in found]

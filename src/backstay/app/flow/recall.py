@@ -6,7 +6,7 @@ import structlog
 
 from backstay.app.flow.engine import LoadProgram
 from backstay.app.store.programs import sources_of
-from backstay.core.sqlite import Database
+from backstay.app.store.session import Database
 from backstay.lang.api import check_files
 from backstay.lang.program import Program
 

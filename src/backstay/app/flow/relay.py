@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import apsw
 import structlog
 
 from backstay.app.flow.steady import Steady
 from backstay.app.ports import OutsideCall, TaskQueue
+from backstay.app.store.session import Database, Session
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
-from backstay.core.sqlite import Database
 
 T = TypeVar("T")
 BATCH = 200
@@ -81,7 +80,7 @@ class Relay:
         return bool(calls or dropped)
 
 
-def _unsent(conn: apsw.Connection) -> tuple[list[OutsideCall], list[str]]:
+def _unsent(conn: Session) -> tuple[list[OutsideCall], list[str]]:
     found = conn.execute(
         "SELECT key, command, payload, expires_at, state FROM outbox WHERE state <> 'sent'"
         " ORDER BY created_at LIMIT ?",
@@ -95,7 +94,7 @@ def _unsent(conn: apsw.Connection) -> tuple[list[OutsideCall], list[str]]:
     return calls, [str(row[0]) for row in found if row[4] == "cancel"]
 
 
-def _mark(conn: apsw.Connection, calls: list[OutsideCall], now: float) -> None:
+def _mark(conn: Session, calls: list[OutsideCall], now: float) -> None:
     # Only what is still wanted: it may have been cancelled or answered while it was sent.
     conn.executemany(
         "UPDATE outbox SET state = 'sent', sends = sends + 1,"
@@ -104,5 +103,5 @@ def _mark(conn: apsw.Connection, calls: list[OutsideCall], now: float) -> None:
     )
 
 
-def _forget(conn: apsw.Connection, keys: list[str]) -> None:
+def _forget(conn: Session, keys: list[str]) -> None:
     conn.executemany("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])

@@ -6,10 +6,10 @@ All functions take the connection of the running transaction. Times are epoch se
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import msgspec
 
 from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState
+from backstay.app.store.session import Session
 
 REFUSED = "refused"
 """The outcome of an attempt, in the history, that an open breaker kept from its target."""
@@ -73,37 +73,37 @@ _STEP = (
 )
 
 
-def execution(conn: apsw.Connection, id: str) -> Execution | None:
+def execution(conn: Session, id: str) -> Execution | None:
     """The execution, or None."""
     found = conn.execute(f"{_EXECUTION} WHERE id = ?", (id,)).fetchone()
     return Execution(*found) if found else None
 
 
-def executions(conn: apsw.Connection, where: str, values: tuple[Any, ...]) -> list[Execution]:
+def executions(conn: Session, where: str, values: tuple[Any, ...]) -> list[Execution]:
     """Those that match `where`, a clause of ours."""
     return [Execution(*row) for row in conn.execute(f"{_EXECUTION} {where}", values)]
 
 
-def steps(conn: apsw.Connection, where: str, values: tuple[Any, ...]) -> Iterator[Step]:
+def steps(conn: Session, where: str, values: tuple[Any, ...]) -> Iterator[Step]:
     """Those that match `where`, a clause of ours; read whole before it is changed."""
     return iter([Step(*row) for row in conn.execute(f"{_STEP} {where}", values)])
 
 
 def step(
-    conn: apsw.Connection, execution: str, phase: Phase, position: int, item: int = WHOLE
+    conn: Session, execution: str, phase: Phase, position: int, item: int = WHOLE
 ) -> Step | None:
     """The step, or None."""
     where = "WHERE execution = ? AND phase = ? AND position = ? AND item = ?"
     return next(steps(conn, where, (execution, phase, position, item)), None)
 
 
-def items(conn: apsw.Connection, execution: str, position: int) -> list[Step]:
+def items(conn: Session, execution: str, position: int) -> list[Step]:
     """The rows of a for_each's items, in the list's order."""
     where = "WHERE execution = ? AND phase = 'forward' AND position = ? AND item >= 0 ORDER BY item"
     return list(steps(conn, where, (execution, position)))
 
 
-def any_open(conn: apsw.Connection, execution: str, first: int, last: int) -> bool:
+def any_open(conn: Session, execution: str, first: int, last: int) -> bool:
     """Whether a step of these positions is still to end, going forward."""
     found = conn.execute(
         "SELECT 1 FROM steps WHERE execution = ? AND phase = 'forward' AND position BETWEEN ? AND ?"
@@ -113,13 +113,13 @@ def any_open(conn: apsw.Connection, execution: str, first: int, last: int) -> bo
     return found is not None
 
 
-def due(conn: apsw.Connection, kind: Kind, now: float, limit: int) -> list[Step]:
+def due(conn: Session, kind: Kind, now: float, limit: int) -> list[Step]:
     """Pending steps whose time has come, oldest first."""
     where = "WHERE state = 'pending' AND kind = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
     return list(steps(conn, where, (kind, now, limit)))
 
 
-def next_due(conn: apsw.Connection, kinds: tuple[Kind, ...]) -> float | None:
+def next_due(conn: Session, kinds: tuple[Kind, ...]) -> float | None:
     """When the next pending step of these kinds wants to run."""
     times = [
         conn.execute(
@@ -130,7 +130,7 @@ def next_due(conn: apsw.Connection, kinds: tuple[Kind, ...]) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def add_execution(conn: apsw.Connection, row: Execution) -> None:
+def add_execution(conn: Session, row: Execution) -> None:
     """Insert it."""
     conn.execute(
         "INSERT INTO executions (id, workflow_id, program, status, reason, run, input, error,"
@@ -139,7 +139,7 @@ def add_execution(conn: apsw.Connection, row: Execution) -> None:
     )
 
 
-def save_execution(conn: apsw.Connection, row: Execution) -> None:
+def save_execution(conn: Session, row: Execution) -> None:
     """Update what changes in it."""
     conn.execute(
         "UPDATE executions SET status = ?, reason = ?, run = ?, error = ?, updated_at = ?,"
@@ -148,7 +148,7 @@ def save_execution(conn: apsw.Connection, row: Execution) -> None:
     )
 
 
-def add_step(conn: apsw.Connection, row: Step) -> None:
+def add_step(conn: Session, row: Step) -> None:
     """Insert a step that waits for its turn."""
     conn.execute(
         "INSERT INTO steps (execution, phase, position, item, name, workflow, kind, state,"
@@ -170,7 +170,7 @@ def add_step(conn: apsw.Connection, row: Step) -> None:
     )
 
 
-def save_step(conn: apsw.Connection, row: Step) -> None:
+def save_step(conn: Session, row: Step) -> None:
     """Update what changes in it."""
     conn.execute(
         "UPDATE steps SET state = ?, attempt = ?, due_at = ?, unknown = ?, lease_token = ?,"
@@ -197,7 +197,7 @@ def save_step(conn: apsw.Connection, row: Step) -> None:
     )
 
 
-def drop_step(conn: apsw.Connection, row: Step) -> None:
+def drop_step(conn: Session, row: Step) -> None:
     """Remove it; its attempts stay."""
     conn.execute(
         "DELETE FROM steps WHERE execution = ? AND phase = ? AND position = ? AND item = ?",
@@ -205,7 +205,7 @@ def drop_step(conn: apsw.Connection, row: Step) -> None:
     )
 
 
-def archive(conn: apsw.Connection, row: Step, run: int, outcome: str) -> None:
+def archive(conn: Session, row: Step, run: int, outcome: str) -> None:
     """Keep the step's last attempt in the history. Twice is once."""
     conn.execute(
         "INSERT OR IGNORE INTO attempts (execution, phase, position, item, run, attempt, outcome,"
@@ -227,7 +227,7 @@ def archive(conn: apsw.Connection, row: Step, run: int, outcome: str) -> None:
     )
 
 
-def refusals(conn: apsw.Connection, row: Step, run: int) -> int:
+def refusals(conn: Session, row: Step, run: int) -> int:
     """How many attempts of the step an open breaker refused: they never left."""
     found = conn.execute(
         "SELECT count(*) FROM attempts WHERE execution = ? AND phase = ? AND position = ?"
@@ -237,7 +237,7 @@ def refusals(conn: apsw.Connection, row: Step, run: int) -> int:
     return int(found)
 
 
-def outputs(conn: apsw.Connection, execution: str) -> dict[str, object]:
+def outputs(conn: Session, execution: str) -> dict[str, object]:
     """What finished steps gave, by name."""
     found = conn.execute(
         "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"
@@ -247,7 +247,7 @@ def outputs(conn: apsw.Connection, execution: str) -> dict[str, object]:
     return {name: msgspec.json.decode(text) if text else None for name, text in found}
 
 
-def add_call(conn: apsw.Connection, key: str, row: Step, command: str, now: float) -> None:
+def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
         "INSERT OR IGNORE INTO outbox (key, execution, phase, position, item, attempt, command,"
@@ -267,7 +267,7 @@ def add_call(conn: apsw.Connection, key: str, row: Step, command: str, now: floa
     )
 
 
-def drop_calls(conn: apsw.Connection, row: Step) -> bool:
+def drop_calls(conn: Session, row: Step) -> bool:
     """Nobody waits for the calls of this step any more: the queue shall take them back. Returns
     whether there are any."""
     conn.execute(

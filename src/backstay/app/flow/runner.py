@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import apsw
 import structlog
 
 from backstay.app.flow import machine, rows
@@ -17,9 +16,9 @@ from backstay.app.flow.model import Outcome, Phase
 from backstay.app.flow.pump import pump
 from backstay.app.flow.steady import Steady
 from backstay.app.flow.turn import Claim, Ground, Notes, Turn
+from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
-from backstay.core.sqlite import Database
 
 _log = structlog.get_logger("app.flow")
 _STORE_PAUSE = 0.5
@@ -78,7 +77,7 @@ class Runner:
         """Apply `change` and turn the crank in one commit, then do what the notes say."""
         room = max(0, self._limit - len(self._flying)) if crank and not self._stopped else 0
 
-        def work(conn: apsw.Connection) -> Notes:
+        def work(conn: Session) -> Notes:
             turn = Turn(self._ground, conn, self._steady.now())
             change(turn)
             if crank and not self._stopped:
@@ -88,8 +87,8 @@ class Runner:
         # A cancelled caller does not take its work back: the claims in it must not be lost.
         return await asyncio.shield(asyncio.ensure_future(self._written(work)))
 
-    async def _written(self, work: Callable[[apsw.Connection], Notes]) -> Notes:
-        notes = await self._database.write(work)
+    async def _written(self, work: Callable[[Session], Notes]) -> Notes:
+        notes = await self._database.write(work, alone=True)
         self._metrics.note(notes)
         for claim in notes.claims:
             self._flying[claim.token] = asyncio.create_task(self._fly(claim), name=claim.key)

@@ -5,8 +5,6 @@ All run inside a write transaction of the app's database.
 
 from collections.abc import Callable, Mapping
 
-import apsw
-
 from backstay.app.flow import machine, model, rows, undoing
 from backstay.app.flow.errors import (
     JOB_RUN_ENDED,
@@ -19,6 +17,7 @@ from backstay.app.flow.model import Command
 from backstay.app.flow.plans import ProgramPlan, WorkflowPlan
 from backstay.app.flow.turn import Turn
 from backstay.app.plan.unit import Unit
+from backstay.app.store.session import Session
 from backstay.core.errors import Fault
 
 RUN_ENDS = ("done", "failed", "cancelled", "missed")
@@ -44,7 +43,7 @@ def start(
     return row.id
 
 
-def sync_workflows(conn: apsw.Connection, program: ProgramPlan, now: float) -> None:
+def sync_workflows(conn: Session, program: ProgramPlan, now: float) -> None:
     """Store the workflows of the program being served; those it no longer has are `retired`."""
     conn.execute(
         "UPDATE workflows SET status = 'retired', updated_at = ? WHERE status = 'active'", (now,)
@@ -61,13 +60,13 @@ def sync_workflows(conn: apsw.Connection, program: ProgramPlan, now: float) -> N
     )
 
 
-def pinned(conn: apsw.Connection, id: str) -> str | None:
+def pinned(conn: Session, id: str) -> str | None:
     """The hash of the program that an execution runs by; None when there is no execution."""
     found: str | None = conn.execute("SELECT program FROM executions WHERE id = ?", (id,)).get
     return found
 
 
-def programs_alive(conn: apsw.Connection) -> dict[str, int]:
+def programs_alive(conn: Session) -> dict[str, int]:
     """Hashes of the programs that living executions are pinned to, with how many there are."""
     found: dict[str, int] = {}
     for status in model.LIVE:
@@ -110,7 +109,7 @@ _ORDERS: Mapping[Command, Callable[[Turn, rows.Execution, WorkflowPlan], None]] 
 }
 
 
-def cancel_run(conn: apsw.Connection, id: str, now: float) -> None:
+def cancel_run(conn: Session, id: str, now: float) -> None:
     """A job run that has not begun never will. Raises APP206 or APP207."""
     found = conn.execute("SELECT job, status FROM job_runs WHERE id = ?", (id,)).fetchone()
     if found is None:
@@ -121,7 +120,7 @@ def cancel_run(conn: apsw.Connection, id: str, now: float) -> None:
     conn.execute("UPDATE job_runs SET status = 'cancelled', ended_at = ? WHERE id = ?", (now, id))
 
 
-def purge_runs(conn: apsw.Connection, status: str, before: float) -> int:
+def purge_runs(conn: Session, status: str, before: float) -> int:
     """Remove runs of `status` whose fire time and end lie before `before`; how many."""
     # A cancelled run of the future has to stay: its row is what keeps the job from firing.
     conn.execute(

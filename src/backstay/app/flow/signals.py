@@ -7,10 +7,10 @@ signal to each execution with whose input it agrees in every name they share.
 
 from collections.abc import Iterator, Mapping
 
-import apsw
 import msgspec
 
 from backstay.app.flow.plans import Catalog, WorkflowPlan
+from backstay.app.store.session import Session
 from backstay.core.clock import Ids
 
 
@@ -21,9 +21,7 @@ class Signal(msgspec.Struct, frozen=True):
     payload: str
 
 
-def bring(
-    conn: apsw.Connection, ids: Ids, execution: str, name: str, payload: str, now: float
-) -> None:
+def bring(conn: Session, ids: Ids, execution: str, name: str, payload: str, now: float) -> None:
     """Keep a signal for an execution, and let its waiting steps look again."""
     conn.execute(
         "INSERT INTO backstay_signals (id, execution, name, payload, created_at)"
@@ -37,7 +35,7 @@ def bring(
     )
 
 
-def take(conn: apsw.Connection, execution: str, name: str) -> Signal | None:
+def take(conn: Session, execution: str, name: str) -> Signal | None:
     """The oldest signal of this name that no step has used; it is used by this."""
     found = conn.execute(
         "SELECT id, payload FROM backstay_signals WHERE execution = ? AND name = ? AND used = 0"
@@ -50,9 +48,7 @@ def take(conn: apsw.Connection, execution: str, name: str) -> Signal | None:
     return Signal(str(found[0]), str(found[1]))
 
 
-def heard(
-    conn: apsw.Connection, catalog: Catalog, ids: Ids, event: str, payload: str, now: float
-) -> bool:
+def heard(conn: Session, catalog: Catalog, ids: Ids, event: str, payload: str, now: float) -> bool:
     """Bring an event to the executions that wait, or will wait, for it; whether there were any."""
     values: dict[str, object] = msgspec.json.decode(payload)
     found = [
@@ -65,9 +61,7 @@ def heard(
     return bool(found)
 
 
-def _living(
-    conn: apsw.Connection, workflows: frozenset[str]
-) -> Iterator[tuple[str, str, str, str]]:
+def _living(conn: Session, workflows: frozenset[str]) -> Iterator[tuple[str, str, str, str]]:
     if not workflows:
         return
     sql = (

@@ -5,16 +5,14 @@ out of time; it sends outside calls again that the queue may have lost, and prun
 import asyncio
 from collections.abc import Callable
 
-import apsw
-
 from backstay.app.flow import rows, undoing
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.runner import Runner, settle_row
 from backstay.app.flow.steady import Steady
 from backstay.app.flow.turn import Turn
+from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock
 from backstay.core.duration import format_duration
-from backstay.core.sqlite import Database
 
 PERIOD = 15.0
 """Seconds between sweeps when no timer asks for one earlier."""
@@ -104,14 +102,14 @@ class Sweeper:
         return dead
 
 
-def _leased(conn: apsw.Connection) -> list[tuple[str, str, float]]:
+def _leased(conn: Session) -> list[tuple[str, str, float]]:
     found = conn.execute(
         "SELECT lease_token, lease_owner, lease_seconds FROM steps WHERE state = 'running'"
     )
     return [(str(token), str(owner), float(seconds or 0)) for token, owner, seconds in found]
 
 
-def _expired(conn: apsw.Connection, now: float) -> bool:
+def _expired(conn: Session, now: float) -> bool:
     return bool(
         conn.execute(
             "SELECT exists (SELECT 1 FROM steps WHERE state = 'waiting' AND due_at <= ?) OR"
@@ -121,7 +119,7 @@ def _expired(conn: apsw.Connection, now: float) -> bool:
     )
 
 
-def _next_timer(conn: apsw.Connection) -> float | None:
+def _next_timer(conn: Session) -> float | None:
     found = conn.execute(
         "SELECT (SELECT min(due_at) FROM steps WHERE state = 'waiting'),"
         " (SELECT min(deadline) FROM executions WHERE status = 'running' AND deadline IS NOT NULL),"
@@ -152,7 +150,7 @@ def _sweep(turn: Turn, dead: list[str]) -> None:
         settle_row(turn, step, Outcome("unknown", error=f"no worker answered within {took}"))
 
 
-def _tidy(conn: apsw.Connection, now: float) -> bool:
+def _tidy(conn: Session, now: float) -> bool:
     """Whether calls are to be sent again: they may be lost, or only waiting; the key tells."""
     conn.execute("DELETE FROM inbox WHERE received_at < ?", (now - INBOX_KEEP,))
     conn.execute("UPDATE outbox SET state = 'new' WHERE state = 'sent' AND resend_at <= ?", (now,))

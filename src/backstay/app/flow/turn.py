@@ -8,12 +8,12 @@ away with its notes, so nothing is counted or called that did not happen.
 from collections.abc import Mapping
 from typing import Protocol
 
-import apsw
 import msgspec
 
 from backstay.app.flow.plans import Catalog, WorkflowPlan
 from backstay.app.flow.rows import Execution
 from backstay.app.plan.unit import Emitter, Starter, Unit
+from backstay.app.store.session import Session
 from backstay.core.clock import Dice, Ids
 
 
@@ -103,7 +103,7 @@ class Turn:
 
     __slots__ = ("conn", "ground", "notes", "now")
 
-    def __init__(self, ground: Ground, conn: apsw.Connection, now: float) -> None:
+    def __init__(self, ground: Ground, conn: Session, now: float) -> None:
         self.ground = ground
         self.conn = conn
         self.now = now

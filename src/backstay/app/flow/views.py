@@ -5,10 +5,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import apsw
 import msgspec
 
 from backstay.app.flow import rows
+from backstay.app.store.session import Session
 from backstay.core.clock import rfc3339
 from backstay.core.errors import Plain
 
@@ -22,7 +22,7 @@ class Window(msgspec.Struct, frozen=True):
     page: int
 
 
-def workflows(conn: apsw.Connection, window: Window) -> Json:
+def workflows(conn: Session, window: Window) -> Json:
     """Workflows with how many executions are in each status: two statements for any number."""
     counts: dict[str, dict[str, int]] = {}
     grouped = "SELECT workflow_id, status, count(*) FROM executions GROUP BY 1, 2"
@@ -37,7 +37,7 @@ def workflows(conn: apsw.Connection, window: Window) -> Json:
     return _page(data, window, conn.execute("SELECT count(*) FROM workflows").get)
 
 
-def executions(conn: apsw.Connection, window: Window, filters: Mapping[str, str]) -> Json:
+def executions(conn: Session, window: Window, filters: Mapping[str, str]) -> Json:
     """The newest first. `filters` are columns of ours and values of the caller."""
     where, values = _where(filters)
     found = rows.executions(
@@ -47,7 +47,7 @@ def executions(conn: apsw.Connection, window: Window, filters: Mapping[str, str]
     return _page([_execution(row) for row in found], window, total)
 
 
-def execution(conn: apsw.Connection, id: str) -> Json | None:
+def execution(conn: Session, id: str) -> Json | None:
     """One execution with its steps and each one's attempts, in the order they began."""
     row = rows.execution(conn, id)
     if row is None:
@@ -87,7 +87,7 @@ def execution(conn: apsw.Connection, id: str) -> Json | None:
     }
 
 
-def jobs(conn: apsw.Connection, window: Window) -> Json:
+def jobs(conn: Session, window: Window) -> Json:
     """Jobs with their last run and the next one to come."""
     sql = (
         "SELECT name, status, schedule, timezone, description,"
@@ -101,7 +101,7 @@ def jobs(conn: apsw.Connection, window: Window) -> Json:
     return _page(data, window, conn.execute("SELECT count(*) FROM jobs").get)
 
 
-def job_runs(conn: apsw.Connection, window: Window, filters: Mapping[str, str]) -> Json:
+def job_runs(conn: Session, window: Window, filters: Mapping[str, str]) -> Json:
     """Runs of jobs, those to come first."""
     where, values = _where(filters)
     columns = ("id", "job", "status", "cause", "fire_at", "started_at", "ended_at", "error")

@@ -1,16 +1,13 @@
 """What the database refuses, told as a Fault that names the field.
 
-SQLite says which constraint failed in its message: CHECKs carry our own names
-(`Order.total|at least 0`), UNIQUE and NOT NULL name table and column. A foreign key names nothing,
-so the references of the row are looked up, in the failing case only.
+A broken CHECK comes with the name we gave it (`Order.total|at least 0`), UNIQUE and NOT NULL with
+their columns. SQLite names no foreign key, so the references of the row are looked up, in the
+failing case only.
 """
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
-import re
 from collections.abc import Mapping, Sequence
-
-import apsw
 
 from backstay.app.errors import (
     DANGLING,
@@ -20,13 +17,12 @@ from backstay.app.errors import (
     STILL_REFERRED,
 )
 from backstay.app.plan.tables import Table, quote, table
+from backstay.app.store.session import RowTrouble, Session
 from backstay.app.values import SqlValue, as_text, plain
 from backstay.core.errors import Fault
 from backstay.lang.program import Program, RefType
 
 Touched = tuple[str, Sequence[SqlValue]]
-_NAMED = re.compile(r"constraint failed: (.+)")
-_COLUMN = re.compile(r"column \S+\.(\S+)$")
 
 
 class Refusals:
@@ -48,35 +44,33 @@ class Refusals:
 
     def fault(
         self,
-        refusal: apsw.ConstraintError,
-        conn: apsw.Connection,
+        refusal: RowTrouble,
+        conn: Session,
         stored: Mapping[str, SqlValue],
         touched: Touched = ("0", ()),
     ) -> Exception:
         """The Fault for `refusal`; `stored` are the values that were written, by field, `touched`
         is the condition (with its parameters) of the rows that were changed or deleted."""
-        code = getattr(refusal, "extendedresult", 0)
-        named = _NAMED.search(str(refusal))
-        name = named.group(1) if named else ""
-        entity = self._rows.entity.name
-        if code in (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY):
-            fields = [part.rsplit(".", 1)[-1] for part in name.split(", ")]
-            values = ", ".join(_shown(stored.get(field)) for field in fields)
-            return Fault(NOT_UNIQUE, entity=entity, field=", ".join(fields), value=values)
-        if code == apsw.SQLITE_CONSTRAINT_NOTNULL:
-            return Fault(NO_VALUE, entity=entity, field=name.rsplit(".", 1)[-1])
-        if code == apsw.SQLITE_CONSTRAINT_CHECK:
-            where, _, rule = name.partition("|")
-            return Fault(OUT_OF_RANGE, entity=entity, field=where.rsplit(".", 1)[-1], rule=rule)
-        if code == apsw.SQLITE_CONSTRAINT_DATATYPE:
-            place = _COLUMN.search(str(refusal))
-            field = place.group(1) if place else "?"
-            return Fault(OUT_OF_RANGE, entity=entity, field=field, rule="at most 64 bits")
-        if code == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return self._reference(conn, stored) or self._referred(conn, touched) or refusal
-        return refusal
+        entity, fields = self._rows.entity.name, refusal.columns
+        match refusal.rule:
+            case "unique":
+                values = ", ".join(_shown(stored.get(field)) for field in fields)
+                return Fault(NOT_UNIQUE, entity=entity, field=", ".join(fields), value=values)
+            case "not null":
+                return Fault(NO_VALUE, entity=entity, field=", ".join(fields))
+            case "check":
+                where, _, rule = refusal.constraint.partition("|")
+                field = where.rsplit(".", 1)[-1]
+                return Fault(OUT_OF_RANGE, entity=entity, field=field, rule=rule)
+            case "range":
+                field = ", ".join(fields) or "?"
+                return Fault(OUT_OF_RANGE, entity=entity, field=field, rule="at most 64 bits")
+            case "foreign key":
+                return self._reference(conn, stored) or self._referred(conn, touched) or refusal
+            case _:
+                return refusal
 
-    def _reference(self, conn: apsw.Connection, stored: Mapping[str, SqlValue]) -> Exception | None:
+    def _reference(self, conn: Session, stored: Mapping[str, SqlValue]) -> Exception | None:
         for name, target in self._targets.items():
             value = stored.get(name)
             if value is not None and missing(conn, target, [value]):
@@ -89,7 +83,7 @@ class Refusals:
                 )
         return None
 
-    def _referred(self, conn: apsw.Connection, touched: Touched) -> Exception | None:
+    def _referred(self, conn: Session, touched: Touched) -> Exception | None:
         rows, (condition, params) = self._rows, touched
         keys = f"SELECT {rows.name}.{quote(rows.key)} FROM {rows.name} WHERE {condition}"
         for other, field in self._referring:
@@ -101,7 +95,7 @@ class Refusals:
         return None
 
 
-def missing(conn: apsw.Connection, target: Table, keys: Sequence[SqlValue]) -> list[SqlValue]:
+def missing(conn: Session, target: Table, keys: Sequence[SqlValue]) -> list[SqlValue]:
     """Those of `keys` that no row of `target` has. One statement for up to 500 keys."""
     absent: list[SqlValue] = []
     key = quote(target.key)

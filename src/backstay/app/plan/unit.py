@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
-import apsw
-
+from backstay.app.store.session import Session
 from backstay.app.values import SqlValue
 from backstay.core.clock import Ids
 from backstay.core.context import SYSTEM, Principal
@@ -43,7 +42,7 @@ class Unit:
 
     def __init__(
         self,
-        conn: apsw.Connection,
+        conn: Session,
         now: int,
         ids: Ids,
         env: Mapping[str, str | None],

@@ -9,8 +9,6 @@ WHERE as its condition, so what is checked is what is changed.
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-import apsw
-
 from backstay.app.errors import BAD_VALUE, NO_VALUE, OUT_OF_RANGE
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.faults import Refusals
@@ -18,8 +16,9 @@ from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import Verb, forbidden, rule
 from backstay.app.plan.scales import Sql
 from backstay.app.plan.sql import SqlCompiler
-from backstay.app.plan.tables import Column, quote, table
+from backstay.app.plan.tables import Column, Table, quote, table
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
+from backstay.app.store.session import RowTrouble
 from backstay.app.values import SqlValue
 from backstay.core.errors import Fault
 from backstay.lang.program import (
@@ -49,10 +48,9 @@ class Writer:
     def insert(self) -> Insert:
         """Inserts one row of given Python values; defaults and automatic values are filled in.
         Raises Faults that name the field."""
-        rows, checked = self._rows, self._checked("create")
-        columns = ", ".join(quote(name) for name in rows.names)
-        marks = ", ".join("?" * len(rows.columns))
-        text = f"INSERT INTO {rows.name} ({columns}) VALUES ({marks})"
+        rows, checked, key = self._rows, self._checked("create"), quote(self._rows.key)
+        text = _insertion(rows, rows.names)
+        counted = f"{_insertion(rows, [n for n in rows.names if n != rows.key])} RETURNING {key}"
         fillers = [(column, self._missing(column.field)) for column in rows.columns]
 
         def run(unit: Unit, given: Mapping[str, object]) -> Row:
@@ -62,12 +60,15 @@ class Writer:
                 value = given[column.name] if column.name in given else fill(unit, {})
                 row[column.name] = fitted = self._fitted(column, value)
                 stored[column.name] = column.codec.store(fitted)
+            numbered = row[rows.key] is None
+            if numbered:
+                del stored[rows.key]
             try:
-                unit.conn.execute(text, tuple(stored.values()))
-            except apsw.ConstraintError as refusal:
+                made = unit.conn.execute(counted if numbered else text, tuple(stored.values()))
+            except RowTrouble as refusal:
                 raise self._refusals.fault(refusal, unit.conn, stored) from None
-            if row[rows.key] is None:
-                row[rows.key] = unit.conn.last_insert_rowid()
+            if numbered:
+                row[rows.key] = made.get
             unit.forget(rows.entity.name)
             checked(unit, row[rows.key])
             return row
@@ -154,7 +155,7 @@ class Writer:
                 params += guard.bind(unit, {})
             try:
                 unit.conn.execute(guarded_text if guarded else open_text, params)
-            except apsw.ConstraintError as refusal:
+            except RowTrouble as refusal:
                 touched = (condition.text, condition.bind(unit, scope))
                 raise self._refusals.fault(refusal, unit.conn, stored, touched) from None
             changed = unit.conn.changes()
@@ -181,6 +182,12 @@ class Writer:
                 raise forbidden(unit, rows, verb)
 
         return refuse
+
+
+def _insertion(rows: Table, names: Sequence[str]) -> str:
+    columns, marks = ", ".join(quote(name) for name in names), ", ".join("?" * len(names))
+    values = f"({columns}) VALUES ({marks})" if names else "DEFAULT VALUES"
+    return f"INSERT INTO {rows.name} {values}"
 
 
 def broken_bound(field: Field, value: object) -> str:

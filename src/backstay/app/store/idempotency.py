@@ -1,9 +1,9 @@
 """Answers kept under the client's Idempotency-Key, in the transaction that made them."""
 
-import apsw
 import msgspec
 
 from backstay.app.errors import KEY_REUSED
+from backstay.app.store.session import Session
 from backstay.core.errors import Fault
 
 KEPT = 24 * 3600 * 1_000_000
@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-def recall(conn: apsw.Connection, slot: Slot, now: int) -> Answer | None:
+def recall(conn: Session, slot: Slot, now: int) -> Answer | None:
     """The answer of the same request before. Raises APP024 when the key came with another one."""
     found = conn.execute(
         "SELECT fingerprint, status, body FROM backstay_idempotency"
@@ -42,7 +42,7 @@ def recall(conn: apsw.Connection, slot: Slot, now: int) -> Answer | None:
     return Answer(status, bytes(body), replayed=True)
 
 
-def keep(conn: apsw.Connection, slot: Slot, answer: Answer, now: int) -> None:
+def keep(conn: Session, slot: Slot, answer: Answer, now: int) -> None:
     """Keep an answer; those past their time go."""
     conn.execute("DELETE FROM backstay_idempotency WHERE created_at <= ?", (now - KEPT,))
     conn.execute(

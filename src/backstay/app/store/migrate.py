@@ -8,7 +8,6 @@ else (a changed or removed column, a narrower type) is refused with the SQL that
 
 from collections.abc import Mapping, Sequence
 
-import apsw
 import msgspec
 
 from backstay.app.errors import MIGRATION_REFUSED, TABLE_TAKEN
@@ -17,6 +16,8 @@ from backstay.app.plan.rows import Rows
 from backstay.app.plan.tables import quote, table
 from backstay.app.plan.unit import Unit
 from backstay.app.store.schema import Item, Relation, relations
+from backstay.app.store.session import Session
+from backstay.app.store.sqlite import literal
 from backstay.app.values import SqlValue
 from backstay.core.errors import Fault
 from backstay.lang.program import Program
@@ -33,7 +34,7 @@ class Migration(msgspec.Struct, frozen=True):
     refused: tuple[str, ...] = ()
 
 
-def stored_shape(conn: apsw.Connection) -> Shape:
+def stored_shape(conn: Session) -> Shape:
     """The tables as the last accepted program declared them."""
     shape: dict[str, dict[str, str]] = {}
     for relation, item, definition in conn.execute(
@@ -69,7 +70,7 @@ def compare(program: Program, shape: Shape, unit: Unit) -> Migration:
     return Migration(tuple(statements), tuple(differences), tuple(refused))
 
 
-def apply(conn: apsw.Connection, program: Program, unit: Unit, path: str) -> bool:
+def apply(conn: Session, program: Program, unit: Unit, path: str) -> bool:
     """Bring the tables up to the program inside the open transaction. Returns whether anything
     changed. Raises APP003 with the SQL of what is not done unasked, APP027 for a taken name."""
     shape = stored_shape(conn)
@@ -174,7 +175,7 @@ def _defaults(program: Program, relation: Relation, unit: Unit) -> Mapping[str, 
 
 
 def _literal(value: SqlValue) -> str:
-    return apsw.format_sql_value(value)
+    return literal(value)
 
 
 def _text(value: str) -> str:
@@ -190,7 +191,7 @@ def _forget(relation: str, label: str = "") -> str:
     return f"DELETE FROM backstay_shape WHERE relation = {_text(relation)}{more};"
 
 
-def _remember(conn: apsw.Connection, wanted: Sequence[Relation]) -> None:
+def _remember(conn: Session, wanted: Sequence[Relation]) -> None:
     conn.execute("DELETE FROM backstay_shape")
     for relation in wanted:
         for item in relation.items:
@@ -198,7 +199,7 @@ def _remember(conn: apsw.Connection, wanted: Sequence[Relation]) -> None:
             conn.execute("INSERT INTO backstay_shape VALUES (?, ?, ?)", row)
 
 
-def _check_free(conn: apsw.Connection, program: Program, shape: Shape) -> None:
+def _check_free(conn: Session, program: Program, shape: Shape) -> None:
     held = {row[0].lower() for row in conn.execute("SELECT name FROM sqlite_schema")}
     for entity in program.entities:
         if entity.table not in shape and entity.table.lower() in held:

@@ -1,12 +1,12 @@
 """The programs that were served from this database, so that what they began can be resumed."""
 
-import apsw
 import msgspec
 
+from backstay.app.store.session import Session
 from backstay.lang.program import Program
 
 
-def remember(conn: apsw.Connection, program: Program, now: int) -> None:
+def remember(conn: Session, program: Program, now: int) -> None:
     """Keep the sources of a program; the same program again changes nothing."""
     conn.execute(
         "INSERT OR IGNORE INTO backstay_programs (hash, name, version, sources, loaded_at)"
@@ -21,7 +21,7 @@ def remember(conn: apsw.Connection, program: Program, now: int) -> None:
     )
 
 
-def sources_of(conn: apsw.Connection, hash: str) -> "Sources | None":
+def sources_of(conn: Session, hash: str) -> "Sources | None":
     """What the program with this hash was made from; None when it was never served here."""
     text: str | None = conn.execute(
         "SELECT sources FROM backstay_programs WHERE hash = ?", (hash,)

@@ -1,14 +1,12 @@
 """The database as a Service: open, migrated and holding the program before anything else starts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 
-import apsw
 import structlog
 
 from backstay.app.plan.unit import Unit
 from backstay.app.store import migrate, programs
-from backstay.app.store.pool import Pool
+from backstay.app.store.session import Database, Session
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
 from backstay.lang.program import Program
@@ -24,14 +22,14 @@ class Store:
 
     def __init__(
         self,
-        pool: Pool,
+        database: Database,
         program: Program,
         clock: Clock,
         ids: Ids,
         env: Mapping[str, str | None],
         opened: Sequence[Opened] = (),
     ) -> None:
-        self._pool = pool
+        self._database = database
         self._program = program
         self._clock, self._ids, self._env = clock, ids, env
         self._opened = opened
@@ -39,15 +37,13 @@ class Store:
 
     async def start(self) -> None:
         """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003)."""
-        database = self._pool.database
-        database.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await database.open()
+        await self._database.open()
         try:
-            await self._migrate(database.path)
+            await self._migrate()
             for opened in self._opened:
                 await opened()
         except BaseException:
-            await database.close()
+            await self._database.close()
             raise
         self._ready = True
 
@@ -59,26 +55,26 @@ class Store:
 
     async def stop(self) -> None:
         self._ready = False
-        await self._pool.database.close()
+        await self._database.close()
 
-    async def _migrate(self, path: Path) -> None:
-        if await self._pool.read(self._touches_data):
-            copy = path.with_name(f"{path.name}.before-{self._program.hash[:12]}")
-            await self._pool.database.backup(copy)
-            _log.info("copied before a migration", copy=str(copy))
-        changed = await self._pool.write(self._bring_up)
-        if changed:
-            _log.info("tables made or changed", program=self._program.name, path=str(path))
+    async def _migrate(self) -> None:
+        if await self._database.read(self._touches_data):
+            copy = await self._database.copy_before(self._program.hash[:12])
+            _log.info("copied before a migration", copy=copy)
+        if await self._database.write(self._bring_up):
+            _log.info(
+                "tables made or changed", program=self._program.name, path=self._database.where
+            )
 
-    def _touches_data(self, conn: apsw.Connection) -> bool:
+    def _touches_data(self, conn: Session) -> bool:
         shape = migrate.stored_shape(conn)
         return bool(shape and migrate.compare(self._program, shape, self._unit(conn)).statements)
 
-    def _bring_up(self, conn: apsw.Connection) -> bool:
+    def _bring_up(self, conn: Session) -> bool:
         unit = self._unit(conn)
-        changed = migrate.apply(conn, self._program, unit, str(self._pool.database.path))
+        changed = migrate.apply(conn, self._program, unit, self._database.where)
         programs.remember(conn, self._program, unit.now)
         return changed
 
-    def _unit(self, conn: apsw.Connection) -> Unit:
+    def _unit(self, conn: Session) -> Unit:
         return Unit(conn, micros(self._clock.now()), self._ids, self._env)

@@ -20,11 +20,12 @@ from backstay.lang.check.declared import (
 )
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
+from backstay.lang.check.jobs import job
 from backstay.lang.check.models import models
 from backstay.lang.check.outside import config, declare_operations, integration
 from backstay.lang.check.scripts import declare_function, function, script
 from backstay.lang.check.unused import unused
-from backstay.lang.check.workflows import WorkflowCheck, declare_input, job
+from backstay.lang.check.workflows import WorkflowCheck, declare_input
 from backstay.lang.check.world import Checker, collect
 from backstay.lang.diagnostics import Related, Span
 from backstay.lang.reports import Reports

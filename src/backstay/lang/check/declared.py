@@ -9,6 +9,7 @@ from backstay.lang.check.actions import act, as_expr, headers, outside, settings
 from backstay.lang.check.blocks import Members, duration_of
 from backstay.lang.check.expressions import condition, typed
 from backstay.lang.check.fields import record_type
+from backstay.lang.check.retries import positive_backoff, retry_of, retry_rule
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING
 from backstay.lang.check.world import Checker, EventInfo
@@ -274,8 +275,6 @@ def scheme(k: Checker, node: s.Expr, value: p.Expr, what: str) -> None:
 
 
 def _webhook_retry(k: Checker, members: Members) -> p.Retry:
-    from backstay.lang.check.workflows import positive_backoff, retry_of, retry_rule
-
     block = members.block("retry")
     if block is not None:
         return retry_rule(k, block)

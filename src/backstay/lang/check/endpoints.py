@@ -10,23 +10,19 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.actions import act, check, rate, settings
+from backstay.lang.check.answers import Answer
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
-from backstay.lang.check.entities import column
-from backstay.lang.check.expressions import condition, typed
+from backstay.lang.check.expressions import typed
 from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.statements import Bodies
-from backstay.lang.check.types import STRING, UNKNOWN, assignable
-from backstay.lang.check.values import mismatch
-from backstay.lang.check.world import RESERVED_PATHS, Checker, EntityInfo
+from backstay.lang.check.types import STRING, UNKNOWN
+from backstay.lang.check.world import RESERVED_PATHS, Checker
 from backstay.lang.names import listed, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _AUTH = ("public", "optional", "required")
-_LIST_ONLY = ("filter", "sort", "where", "page_size", "page_limit")
-PAGE_SIZE, PAGE_LIMIT, PAGE_MOST = 20, 100, 1000
 _STATUS_FIRST, _STATUS_LAST = 100, 599
 
 
@@ -65,7 +61,7 @@ class EndpointCheck:
             method=method,
             path=path.text,
             auth=self._auth(roles),
-            does=self._does(path_fields),
+            does=Answer(self.k, self.node, self.members, self.scope).run(path_fields),
             roles=roles,
             path_fields=path_fields,
             query_fields=query_fields,
@@ -252,154 +248,6 @@ class EndpointCheck:
         # A config that could not be read may hold the auth that seems to be missing.
         if not self.k.world.incomplete:
             self.k.error(e.AUTH_CONFLICT, span, what=what, fix=fix)
-
-    # --- what is done ---
-
-    def _does(self, path_fields: tuple[p.Field, ...]) -> p.ListOf | p.OneOf | p.Action:
-        members = self.members
-        do, returns = members.value("do", s.Body), members.member("returns")
-        if do is not None:
-            if returns is not None:
-                what, fix = "an endpoint with do has no returns", "return a value inside do"
-                self.k.error(e.CONFLICT, returns.name.span, what=what, fix=fix)
-            self._list_members_only("do")
-            return self._action(do)
-        if returns is None and ("response" in members or "request" in members):
-            return p.Action(())
-        kind = returns.value if returns else None
-        if isinstance(kind, s.TypeName):
-            if kind.name.name == "void":
-                return p.Action(())
-            if kind.name.name in ("paginated", "list") or kind.args:
-                return self._list(kind)
-            self._list_members_only("one row")
-            return self._one(kind, path_fields)
-        if isinstance(kind, s.RecordFields):
-            record_type(self.k, kind)
-            self.k.note("endpoint.returns.record", kind.span)
-        elif "returns" not in members and "do" not in members:
-            example = "write returns: paginated(Entity), returns: Entity or do { … }"
-            name = self.node.method or self.node.keyword
-            members.missing("returns' or 'do", "an endpoint", name.span, example)
-        return p.Action(())
-
-    def _list_members_only(self, instead: str) -> None:
-        for name in _LIST_ONLY:
-            member = self.members.member(name)
-            if member is not None and not self.node.block.broken:
-                what = f"'{name}' belongs to returns: paginated(…), this endpoint answers {instead}"
-                self.k.error(e.CONFLICT, member.name.span, what=what, fix=f"remove '{name}'")
-
-    def _target(self, kind: s.TypeName) -> EntityInfo | None:
-        match kind.args:
-            case (s.TypeName(name=name, args=()),) if kind.name.name != "list":
-                if kind.name.name != "paginated":
-                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated",))
-                return self.k.entity(name)
-            case () if kind.name.name not in ("paginated", "list"):
-                return self.k.entity(kind.name)
-        what = "returns: list(…)" if kind.name.name == "list" else f"returns: {kind.name.name}(…)"
-        self.k.error(e.UNSUPPORTED, kind.span, what=what, instead="write paginated(Entity)")
-        return None
-
-    def _list(self, kind: s.TypeName) -> p.ListOf | p.Action:
-        info = self._target(kind)
-        if info is None:
-            return p.Action(())
-        members = self.members
-        where = members.expression("where")
-        test = None
-        if where is not None:
-            test = condition(self.k, where, Scope(self.scope, row=info), "where")
-        include = members.member("include")
-        if include is not None:
-            what, instead = "include on a list", "read one row with include, or list the others"
-            self.k.error(e.UNSUPPORTED, include.name.span, what=what, instead=instead)
-        limit = members.integer("page_limit", PAGE_LIMIT, 1, PAGE_MOST)
-        return p.ListOf(
-            entity=info.name,
-            filter=self._columns(info, "filter"),
-            sort=self._columns(info, "sort"),
-            where=test,
-            page_size=members.integer("page_size", min(PAGE_SIZE, limit), 1, limit),
-            page_limit=limit,
-        )
-
-    def _columns(self, info: EntityInfo, name: str) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        for ident in self.members.names(name):
-            if ident.name in found:
-                self.k.error(e.DUPLICATE_MEMBER, ident.span, name=ident.name)
-            elif column(self.k, info, ident, f"be used in {name}") is not None:
-                found[ident.name] = None
-        return tuple(found)
-
-    def _one(self, kind: s.TypeName, path_fields: tuple[p.Field, ...]) -> p.OneOf | p.Action:
-        info = self._target(kind)
-        if info is None:
-            return p.Action(())
-        holes = self.node.path.holes if self.node.path else ()
-        if len(holes) != 1:
-            self.k.error(e.ONE_KEY, kind.span, entity=info.name, count=len(holes))
-            return p.Action(())
-        if not path_fields or info.key is None:
-            return p.Action(())
-        field = path_fields[0]
-        if not assignable(self.k, info.key.type, field.type):
-            what = f"path parameter '{field.name}', the key of {info.name}"
-            mismatch(self.k, info.key.type, field.type, self._span_of(field.name), what)
-        record = self.scope.variables["path"]
-        key = p.Get(p.Name("path", record), field.name, field.type)
-        return p.OneOf(info.name, key, self._include(info))
-
-    def _span_of(self, name: str) -> s.Range:
-        node = self.members.value("path", s.RecordFields)
-        spans = [each.type.span for each in node.fields if each.name.name == name] if node else []
-        return spans[0] if spans else self.node.keyword.span
-
-    def _include(self, info: EntityInfo | None) -> tuple[str, ...]:
-        names = self.members.names("include")
-        if info is None:
-            return tuple(name.name for name in names)
-        related = [
-            name
-            for name, field in info.fields.items()
-            if isinstance(field.type, p.ManyType | p.RefType | p.UnknownType)
-        ]
-        for name in names:
-            field = info.fields.get(name.name)
-            if name.name not in related and not (field is None and info.broken):
-                self.k.unknown(
-                    e.UNKNOWN_FIELD, name, related, owner=f"the relations of '{info.name}'"
-                )
-        return tuple(name.name for name in names if name.name in related)
-
-    def _action(self, node: s.Body) -> p.Action:
-        old = self._is_old(node)
-        if old:
-            self.scope.variables.setdefault("request", UNKNOWN)
-        bodies = Bodies(self.k, may_return=True, mode="old" if old else "do")
-        body = bodies.body(node, self.scope, outermost=True)
-        info = None
-        include = self.members.member("include")
-        match bodies.returned:
-            case p.Name(type=p.RowType(entity=name)):
-                info = self.k.world.entities[name]
-            case p.Name(type=p.UnknownType()) | p.Constant(type=p.UnknownType()):
-                pass
-            case _ if include is not None and not node.broken:
-                what = "include needs a row that is returned"
-                fix = "return the variable of a create"
-                self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
-        return p.Action(body, bodies.returned, self._include(info))
-
-    def _is_old(self, node: s.Body) -> bool:
-        """Whether the statements are the steps of the oldest endpoints."""
-        members = self.members
-        if "request" in members or "response" in members or self.node.annotations:
-            return True
-        steps = s.DoNode | s.AssignNode
-        return bool(node.statements) and all(isinstance(each, steps) for each in node.statements)
 
 
 def route_of(endpoint: p.Endpoint) -> str:

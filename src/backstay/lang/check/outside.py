@@ -11,8 +11,8 @@ from backstay.lang.check.actions import as_expr, headers, outside, rate, secret,
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.endpoints import method_of
 from backstay.lang.check.expressions import typed
+from backstay.lang.check.retries import any_retry
 from backstay.lang.check.types import STRING, resolve
-from backstay.lang.check.workflows import any_retry
 from backstay.lang.check.world import Checker, IntegrationInfo
 from backstay.lang.reports import Reports
 

@@ -7,7 +7,7 @@ from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import number
 from backstay.lang.parser.members import block
-from backstay.lang.parser.readers import path
+from backstay.lang.parser.paths import path
 from backstay.lang.parser.statements import dotted, is_script, script, statement
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import (

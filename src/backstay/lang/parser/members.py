@@ -10,7 +10,8 @@ from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import separate
 from backstay.lang.parser.grammar import Slot
-from backstay.lang.parser.readers import READERS, setting
+from backstay.lang.parser.readers import READERS
+from backstay.lang.parser.settings import setting
 from backstay.lang.parser.tables import table_style
 from backstay.lang.parser.types import field
 from backstay.lang.syntax import Block, FieldNode, Ident, Labelled, Member, Value

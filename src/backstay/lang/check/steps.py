@@ -1,0 +1,231 @@
+"""Steps of a workflow or a job: their work, and what undoes it."""
+
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.check.actions import act, check, emitted
+from backstay.lang.check.blocks import Members
+from backstay.lang.check.expressions import condition, declare, lower, record
+from backstay.lang.check.retries import any_retry, retry_of
+from backstay.lang.check.scope import Scope
+from backstay.lang.check.statements import Bodies
+from backstay.lang.check.types import STRING, UNKNOWN, item_of, show
+from backstay.lang.check.world import Checker
+from backstay.lang.parser import grammar
+
+_WORK = ("do", "call", "task", "action", "send", "emit", "query", "activity")
+
+
+_OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "parallel")
+
+
+class Steps:
+    """The steps of a workflow or of a job."""
+
+    def __init__(self, k: Checker, scope: Scope) -> None:
+        self.k = k
+        self.scope = scope
+
+    def steps(self, block: s.Block, outputs: dict[str, bool]) -> tuple[p.Step, ...]:
+        """Steps in order. `outputs` are those of the steps before; it is added to."""
+        found: list[p.Step] = []
+        for member in block.members:
+            block_ = member.value
+            together = member.name.name == "parallel" and isinstance(block_, s.Block)
+            if together and isinstance(block_, s.Block) and not _is_step(block_):
+                found.append(self._parallel(member.name, block_, outputs))
+                continue
+            if member.name.name in outputs:
+                self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
+            if isinstance(member.value, s.Block):
+                self.scope.outputs = outputs
+                step = self._step(member.name, member.value)
+                if step is not None:
+                    found.append(step)
+            names = [each.name.name for each in getattr(member.value, "members", ())]
+            outputs[member.name.name] = "do" not in names
+        return tuple(found)
+
+    def _parallel(self, name: s.Ident, block: s.Block, outputs: dict[str, bool]) -> p.Step:
+        """Steps side by side do not see each other."""
+        before = dict(outputs)
+        found: list[p.Step] = []
+        for member in block.members:
+            alone = s.Block(block.span, (member,), block.broken)
+            mine = dict(before)
+            found += self.steps(alone, mine)
+            if member.name.name in outputs:
+                self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
+            outputs[member.name.name] = mine.get(member.name.name, False)
+        return p.Step(name.name, p.ParallelStep(tuple(found)))
+
+    def _step(self, name: s.Ident, block: s.Block) -> p.Step | None:
+        members = Members(self.k, block)
+        when = members.expression("when")
+        retry = members.value("retry", s.RetryNode)
+        each = self._for_each(members)
+        outer = self.scope
+        if each is not None:
+            self.scope = each[1]
+        checks = members.value("check", s.CheckNode)
+        checked = check(self.k, checks, self.scope) if checks else None
+        work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
+        undo = self._undo(members)
+        made = p.Step(
+            name=name.name,
+            work=work or p.DoStep(()),
+            when=condition(self.k, when, self.scope, "when") if when else None,
+            timeout=members.seconds("timeout", 0.0),
+            retry=any_retry(self.k, members) or retry_of(self.k, retry),
+            compensate=undo,
+            for_each=each[0] if each else None,
+            check=checked,
+            into=self._into(members, outer),
+            options=self._options(members),
+            on_success=self._act(members, "on_success"),
+            on_fail=self._act(members, "on_fail"),
+        )
+        self._says_something(name, made, members)
+        self.scope = outer
+        return made if work else None
+
+    def _for_each(self, members: Members) -> tuple[p.Expr, Scope] | None:
+        node = members.expression("for_each")
+        if node is None:
+            return None
+        items = lower(self.k, node, self.scope)
+        kind = item_of(items.type)
+        if kind is None:
+            self.k.error(e.NOT_ITERABLE, node.span, type=show(items.type))
+        inner = Scope(self.scope)
+        inner.variables["item"] = kind or UNKNOWN
+        name = members.value("as", s.Ident)
+        if name is not None:
+            inner.variables[name.name] = kind or UNKNOWN
+        return items, inner
+
+    def _into(self, members: Members, outer: Scope) -> str:
+        name = members.value("as", s.Ident)
+        if name is None:
+            return ""
+        if "for_each" not in members:
+            declare(self.k, outer, name, UNKNOWN)
+        return name.name
+
+    def _options(self, members: Members) -> tuple[tuple[str, p.Expr], ...]:
+        found = []
+        for name in _OPTIONS:
+            node = members.expression(name)
+            if isinstance(node, s.RecordExpr):
+                found += [(f"{name}.{n}", v) for n, v in self._inputs(node)]
+            elif isinstance(node, s.NameExpr) and self.scope.find(node.name) is None:
+                found.append((name, p.Constant(node.name, STRING)))
+            elif node is not None:
+                found.append((name, lower(self.k, node, self.scope)))
+        old = members.expression("if")
+        if old is not None:
+            found.append(("if", lower(self.k, old, self.scope)))
+        return tuple(found)
+
+    def _inputs(self, node: s.RecordExpr) -> list[tuple[str, p.Expr]]:
+        """Old inputs are paths in quotes; they are kept as they are written."""
+        return [(each.name.name, lower(self.k, each.value, self.scope)) for each in node.fields]
+
+    def _act(self, members: Members, name: str) -> p.Act | None:
+        node = members.value(name, s.ActionNode)
+        if node is not None:
+            return act(self.k, node, self.scope)
+        body = members.value(name, s.Body)
+        if body is not None:
+            what, instead = f"{name} of a step as a block", "name what is done: on_fail: rollback"
+            self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
+        return None
+
+    def _undo(self, members: Members) -> p.Work | None:
+        member = members.member("compensate")
+        match member.value if member else None:
+            case s.Block() as block if member is not None:
+                return self._work(Members(self.k, block), member.name.span, "compensate")
+            case s.ActionNode() as node:
+                return p.ActStep("action", act(self.k, node, self.scope))
+        return None
+
+    def _says_something(self, name: s.Ident, made: p.Step, members: Members) -> None:
+        """Steps that never run, and compensations with nothing behind them."""
+        if isinstance(made.when, p.Constant) and made.when.value is False:
+            self.k.error(e.UNREACHABLE, name.span, name=name.name)
+        if made.compensate is not None and isinstance(made.work, p.NoWork | p.QueryStep):
+            member = members.member("compensate")
+            span = member.name.span if member else name.span
+            self.k.error(e.USELESS_COMPENSATION, span, name=name.name)
+
+    def _work(
+        self, members: Members, span: s.Range, owner: str, *, checks: bool = False
+    ) -> p.Work | None:
+        given = [name for name in _WORK if name in members]
+        if not given and checks:
+            return p.NoWork()
+        if not given:
+            example = "write do { … }, call: Integration.operation { … } or task: COMMAND { … }"
+            members.missing("do', 'call' or 'task", owner, span, example)
+            return None
+        for name in given[1:]:
+            member = members.member(name)
+            if member is not None:
+                what = f"{owner} has both '{given[0]}' and '{name}'"
+                self.k.error(e.WORK_COUNT, member.name.span, what=what)
+        member = members.member(given[0])
+        return self._work_of(given[0], member.value) if member else None
+
+    def _work_of(self, verb: str, node: s.Value) -> p.Work | None:
+        match node:
+            case s.Body() as body:
+                return p.DoStep(Bodies(self.k).body(body, self.scope))
+            case s.CallNode() as call:
+                return self._call(call)
+            case s.TaskNode(command=command, payload=payload):
+                return p.TaskStep(command.name, record(self.k, payload, self.scope))
+            case s.ActionNode():
+                made = act(self.k, node, self.scope)
+                return p.ActStep("send" if verb == "send" else "action", made)
+            case s.EmitNode():
+                return p.EmitStep(emitted(self.k, node, self.scope))
+            case s.QueryNode(text=text):
+                return p.QueryStep(text)
+            case s.Literal_(value=value):
+                return p.ActStep("activity", p.Act(str(value)))
+        return None
+
+    def _call(self, node: s.CallNode) -> p.CallStep:
+        k = self.k
+        args: dict[str, p.Expr] = {}
+        for entry in node.args:
+            if entry.name.name in args:
+                k.error(e.DUPLICATE_MEMBER, entry.name.span, name=entry.name.name)
+            args[entry.name.name] = lower(k, entry.value, self.scope)
+        info = k.world.integrations.get(node.integration.name)
+        k.use("integration", node.integration.name)
+        if info is None:
+            if not k.world.incomplete:
+                k.unknown(e.UNKNOWN_INTEGRATION, node.integration, k.world.integrations)
+        elif node.operation.name not in info.operations:
+            if not info.broken:
+                k.unknown(
+                    e.UNKNOWN_OPERATION, node.operation, info.operations, integration=info.name
+                )
+        else:
+            for hole in holes(info.operations[node.operation.name].path):
+                if hole not in args:
+                    owner = f"call {info.name}.{node.operation.name}"
+                    k.error(e.MISSING_VALUE, node.operation.span, owner=owner, name=hole)
+        return p.CallStep(node.integration.name, node.operation.name, tuple(args.items()))
+
+
+def _is_step(block: s.Block) -> bool:
+    """Whether a block named `parallel` is a step of that name."""
+    return any(each.name.name in grammar.BLOCKS["step"] for each in block.members)
+
+
+def holes(path: str) -> list[str]:
+    """Names in braces of a path."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{") and part.endswith("}")]

@@ -1,0 +1,42 @@
+"""What stops a command before it has read a program, or after."""
+
+from backstay.core.errors import ErrorEntry, Exit
+
+FILE_UNREADABLE = ErrorEntry(
+    "LANG120",
+    "cannot read '{path}': {reason}",
+    "the file is missing, is no .cai file or folder of them, or is not readable for you",
+    "check the name and the permissions",
+    status=404,
+    exit=Exit.USAGE,
+)
+NO_SOURCES = ErrorEntry(
+    "LANG121",
+    "no .cai file in '{path}'",
+    "a folder is one program, made of its .cai files",
+    "name the folder that holds them",
+    status=404,
+    exit=Exit.USAGE,
+)
+FORMAT_CHANGES = ErrorEntry(
+    "LANG123",
+    "this file cannot be laid out without changing what it says, so it was left alone",
+    "a word of it would read differently with other spaces around it",
+    "format it by hand, and report the file: this is a fault of the formatter",
+    status=500,
+)
+CANNOT_WRITE = ErrorEntry(
+    "LANG124",
+    "cannot write '{path}': {reason}",
+    "the formatted text could not take the place of the file; the file is as it was",
+    "check the permissions of the file and its folder",
+    status=500,
+    exit=Exit.USAGE,
+)
+FOLDER_TAKEN = ErrorEntry(
+    "LANG125",
+    "'{path}' exists and is not empty",
+    "codeai new changes nothing that is there",
+    "name another folder",
+    exit=Exit.USAGE,
+)
