@@ -53,7 +53,8 @@ async def build(
     health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
-    runtime = Runtime(program, database, clock, process.ids, env, flow.starter(program.hash))
+    start, emit = flow.starter(program.hash), flow.emitter(program.hash)
+    runtime = Runtime(program, database, clock, process.ids, env, start, emit)
 
     async def opened() -> None:
         await flow.serve(program)

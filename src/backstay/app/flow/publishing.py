@@ -39,7 +39,8 @@ class Publisher:
         self._wakers: list[Callable[[], None]] = []
 
     def started(self, loop: asyncio.AbstractEventLoop, *wakers: Callable[[], None]) -> None:
-        """From now on these are called, in their loop, after each commit with an event that has a listener."""
+        """From now on these are called, in their loop, after each commit of an event that has a
+        listener."""
         self._loop, self._wakers = loop, list(wakers)
 
     def emitter(self, program: str, origin: str = "") -> Emitter:
