@@ -18,6 +18,7 @@ from backstay.lang.program.entities import (
     ModelField,
 )
 from backstay.lang.program.outside import (
+    WEBHOOK_RETRY,
     BreakerRule,
     Event,
     Handler,
@@ -96,6 +97,7 @@ from backstay.lang.program.workflows import (
     NoWork,
     ParallelStep,
     QueryStep,
+    SignalStep,
     Step,
     TaskStep,
     Trigger,
@@ -104,6 +106,7 @@ from backstay.lang.program.workflows import (
 )
 
 __all__ = [
+    "WEBHOOK_RETRY",
     "Access",
     "Act",
     "ActStep",
@@ -173,6 +176,7 @@ __all__ = [
     "ScalarName",
     "ScalarType",
     "Settings",
+    "SignalStep",
     "Start",
     "Statement",
     "Step",
