@@ -93,6 +93,7 @@ def _flow(
         load=recalled(database),
         queue=tasks,
         allow=process.loaded.settings.egress_allow,
+        keep=process.loaded.settings.history_keep,
     )
 
 

@@ -68,6 +68,10 @@ class Publisher:
         self._keep(unit, told, origin, "")
         return told.id
 
+    def now(self) -> float:
+        """The engine's steady time, in epoch seconds."""
+        return self._now()
+
     def replay(self, unit: Unit, program: ProgramPlan, told: Told, targets: list[str]) -> None:
         """Deliver a kept event once more to these targets."""
         plan = program.event(told.event)

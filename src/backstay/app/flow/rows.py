@@ -148,6 +148,14 @@ def save_execution(conn: Session, row: Execution) -> None:
     )
 
 
+def pin(conn: Session, row: Execution) -> None:
+    """Store the program that the execution goes on by."""
+    conn.execute(
+        "UPDATE executions SET program = ?, updated_at = ? WHERE id = ?",
+        (row.program, row.updated_at, row.id),
+    )
+
+
 def add_step(conn: Session, row: Step) -> None:
     """Insert a step that waits for its turn."""
     conn.execute(
@@ -208,8 +216,9 @@ def drop_step(conn: Session, row: Step) -> None:
 def archive(conn: Session, row: Step, run: int, outcome: str) -> None:
     """Keep the step's last attempt in the history. Twice is once."""
     conn.execute(
-        "INSERT OR IGNORE INTO attempts (execution, phase, position, item, run, attempt, outcome,"
-        " input, output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO attempts (execution, phase, position, item, run, attempt, name, outcome,"
+        " input, output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO NOTHING",
         (
             row.execution,
             row.phase,
@@ -217,6 +226,7 @@ def archive(conn: Session, row: Step, run: int, outcome: str) -> None:
             row.item,
             run,
             row.attempt,
+            row.name,
             outcome,
             row.input,
             row.output,
@@ -250,8 +260,8 @@ def outputs(conn: Session, execution: str) -> dict[str, object]:
 def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
-        "INSERT OR IGNORE INTO outbox (key, execution, phase, position, item, attempt, command,"
-        " payload, expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outbox (key, execution, phase, position, item, attempt, command,"
+        " payload, expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             key,
             row.execution,

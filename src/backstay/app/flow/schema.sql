@@ -81,6 +81,7 @@ CREATE TABLE attempts (
     item INTEGER NOT NULL DEFAULT -1,
     run INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
+    name TEXT NOT NULL,
     outcome TEXT NOT NULL,
     input TEXT,
     output TEXT,
@@ -161,6 +162,7 @@ CREATE TABLE events (
     cause TEXT NOT NULL DEFAULT '',
     created_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX events_origin ON events (origin) WHERE origin <> '';
 CREATE INDEX events_created ON events (created_at, id);
 CREATE INDEX events_event ON events (event, created_at, id);
 

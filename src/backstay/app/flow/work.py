@@ -29,6 +29,7 @@ from backstay.lang.program import (
     NoWork,
     Program,
     QueryStep,
+    SignalStep,
     Statement,
     TaskStep,
     Work,
@@ -82,6 +83,8 @@ def compile_work(program: Program, work: Work, offer: Offer, where: str) -> Work
             return WorkPlan("call", target, payload=arguments(program, args))
         case TaskStep(command=command, payload=payload):
             return WorkPlan("task", command, payload=_json(program, payload))
+        case SignalStep(signal=signal):
+            return WorkPlan("signal", signal)
         case ActStep(act=act):
             return as_work(program, act, offer, where)
         case _:
