@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from backstay.app.errors import UNFIT
+from backstay.app.flow import old
 from backstay.app.flow.listening import compile_events
 from backstay.app.flow.model import Tries
 from backstay.app.flow.plans import (
@@ -191,7 +192,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
         undo = compile_work(program, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
-        work=with_options(program, work, _said(step)),
+        work=with_options(program, work, _said(step), where),
         tries=tries_of(step.retry),
         timeout=step.timeout,
         stage=stage,
@@ -211,8 +212,12 @@ def _said(step: Step) -> tuple[tuple[str, Expr], ...]:
 
 def _when(program: Program, step: Step) -> Closure | None:
     """`when`, and `if`, which means the same."""
-    old = next((value for name, value in step.options if name == "if"), None)
-    found = [compile_expr(program, each) for each in (step.when, old) if each is not None]
+    also = next((value for name, value in step.options if name == "if"), None)
+    found = [compile_expr(program, step.when)] if step.when is not None else []
+    if isinstance(also, Constant) and isinstance(also.value, str):
+        found.append(old.condition(also.value, f"step {step.name}"))
+    elif also is not None:
+        found.append(compile_expr(program, also))
     if len(found) < 2:
         return found[0] if found else None
     return lambda unit, scope: found[0](unit, scope) and found[1](unit, scope)

@@ -27,6 +27,7 @@ from backstay.lang.program import Program, Retry
 _log = structlog.get_logger("app.events")
 _MARGIN = 15.0
 _PAUSE = 0.5
+_BREATH = 0.05
 _ONCE = Tries(1, tries_of(Retry()).backoff)
 
 
@@ -62,7 +63,6 @@ class Courier:
         self._tries: dict[str, Tries] = {}
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._stopped = False
-        self._begun = False
         self.wake = asyncio.Event()
 
     @property
@@ -81,28 +81,30 @@ class Courier:
     async def step(self) -> float | None:
         """Send what is due. Returns the tick of the next delivery."""
         while not self._stopped:
-            due = await self._database.read(deliveries.next_due)
-            now = self._steady.now()
-            if self._begun and (due is None or due > now):
-                return None if due is None else self._steady.tick_of(due)
             room = self._limit - len(self._flying)
             if room <= 0:
                 return None  # woken by the end of a call
-            if not await self._take(now, room) and self._begun:
-                return self._clock.tick() + _PAUSE
-            self._begun = True
+            now = self._steady.now()
+            found, due = await self._take(now, room)
+            if not found:
+                soonest = self._clock.tick() + _BREATH
+                return None if due is None else max(soonest, self._steady.tick_of(due))
         return None
 
-    async def _take(self, now: float, room: int) -> bool:
-        def work(conn: Session) -> list[Delivery]:
+    async def _take(self, now: float, room: int) -> tuple[bool, float | None]:
+        """Claim what is due; whether there was anything, and when the next one is. It looks through
+        the writer, which has every commit that somebody was woken by."""
+
+        def work(conn: Session) -> tuple[list[Delivery], float | None]:
             deliveries.reclaim(conn, self._owner, now, sole=self._sole)
             until = now + self._longest() + _MARGIN
-            return deliveries.claim(conn, self._owner, now, until, room)
+            found = deliveries.claim(conn, self._owner, now, until, room)
+            return found, deliveries.next_due(conn)
 
-        found = await self._database.write(work, alone=True)
+        found, due = await self._database.write(work, alone=True)
         for each in found:
             self._flying[each.id] = asyncio.create_task(self._fly(each), name=each.id)
-        return bool(found)
+        return bool(found), due
 
     def _longest(self) -> float:
         return max((SECONDS, *self._integrations.timeouts.values()))

@@ -19,7 +19,7 @@ PERIOD = 15.0
 
 INBOX_KEEP = 7 * 86400.0
 HISTORY_KEEP = 30 * 86400.0
-"""Seconds after which the history of what has ended is pruned, unless the settings say otherwise."""
+"""Seconds after which the history of what ended is pruned, unless the settings say otherwise."""
 
 _BATCH = 200
 _BREATH = 0.25

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from backstay.app.errors import DECLINED, NOT_SUPPORTED, UNFIT
+from backstay.app.flow import old
 from backstay.app.flow.model import Kind
 from backstay.app.flow.queries import Answer, compile_query
 from backstay.app.plan.acts import Deed, Offer, deed
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Scope, Unit
-from backstay.app.values import as_text, codec
+from backstay.app.values import as_text, codec, same
 from backstay.core.errors import Fault
 from backstay.lang.program import (
     Act,
@@ -85,6 +86,8 @@ def compile_work(program: Program, work: Work, offer: Offer, where: str) -> Work
             return WorkPlan("task", command, payload=_json(program, payload))
         case SignalStep(signal=signal):
             return WorkPlan("signal", signal)
+        case ActStep(verb="activity", act=act):
+            return WorkPlan("task", act.name, payload=arguments(program, act.options))
         case ActStep(act=act):
             return as_work(program, act, offer, where)
         case _:
@@ -137,7 +140,10 @@ def compile_body(
 def arguments(program: Program, args: tuple[tuple[str, Expr], ...]) -> Payload:
     """Named values as one JSON object."""
     compiled = [
-        (name, compile_expr(program, expr), codec(program, expr.type).shape) for name, expr in args
+        (name, path, same)
+        if (path := old.path(expr))
+        else (name, compile_expr(program, expr), codec(program, expr.type).shape)
+        for name, expr in args
     ]
 
     def payload(unit: Unit, scope: Mapping[str, object]) -> str:
@@ -180,11 +186,16 @@ def _spoken(
 
 
 def with_options(
-    program: Program, work: WorkPlan, options: tuple[tuple[str, Expr], ...]
+    program: Program, work: WorkPlan, options: tuple[tuple[str, Expr], ...], where: str
 ) -> WorkPlan:
-    """A task whose step says more about it: `template`, `data`, `subject`, `input`, …"""
-    if work.kind != "task" or work.payload is None or not options:
+    """A task whose step says more about it: `input`, `template`, `data`, `subject`, … Raises APP005
+    for other work, which has no use for that."""
+    if not options:
         return work
+    if work.kind != "task" or work.payload is None:
+        problem = f"'{options[0][0].partition('.')[0]}' says nothing to {work.says}"
+        instead = "give the values in the braces of call, task or emit"
+        raise Fault(UNFIT, where=where, problem=problem, instead=instead)
     own, more = work.payload, arguments(program, options)
 
     def payload(unit: Unit, scope: Mapping[str, object]) -> str:
