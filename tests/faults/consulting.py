@@ -14,10 +14,13 @@ HEALTHY, WRONG = 0, 1
 
 
 def consult(
-    data: Path, *words: str, env: Mapping[str, str] | None = None
+    data: Path,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    python: str | Path = sys.executable,
 ) -> tuple[int, dict[str, Any]]:
-    """Exit code and verdict of `backstay doctor`."""
-    command = [sys.executable, "-m", "backstay.cli.backstay", "doctor", *words]
+    """Exit code and verdict of `backstay doctor`, of the installation that `python` belongs to."""
+    command = [str(python), "-m", "backstay.cli.backstay", "doctor", *words]
     done = subprocess.run(
         [*command, "--data", str(data), "--output", "json"],
         env=clean_env() | dict(env or {}),
@@ -69,3 +72,32 @@ def path_without_codeq() -> str:
     """A PATH on which no codeq lies, though other programs do."""
     kept = [part for part in os.environ["PATH"].split(":") if not (Path(part) / "codeq").exists()]
     return ":".join(kept)
+
+
+def apply(finding: Mapping[str, Any], fix: str, **env: str) -> str:
+    """Type the command of this fix, as the doctor gave it; what it printed."""
+    (command,) = [one["command"] for one in finding["fixes"] if one["id"] == fix]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=clean_env() | {"PATH": path, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def assert_mended(server: Server, *words: str) -> None:
+    """The doctor comes to find nothing wrong any more, asked with the same words."""
+    last: list[Any] = []
+
+    def mended() -> bool:
+        last[:] = consult(server.data, *words, "--url", server.base_url)
+        return (last[0], causes(last[1]), last[1]["unclear"]) == (HEALTHY, [], [])
+
+    try:
+        until(mended, 25.0)
+    except AssertionError:
+        raise AssertionError(f"not mended: {json.dumps(last, indent=1)[:4000]}") from None

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.consulting import assert_named, assert_silent
+from tests.faults.consulting import assert_mended, assert_named, assert_silent
 from tests.queue.support import Server, serving
+from tests.servers.slowed import held_up as held_up_calls
 from tests.servers.valkey import RedisServer
 
 
@@ -40,13 +41,13 @@ def test_the_server_is_short_of_memory(tmp_path: Path, env: dict[str, str], caus
 
 @contextmanager
 def held_up(redis: RedisServer, milliseconds: int) -> Iterator[None]:
-    """Every write waits; reads do not."""
+    """Every write waits this long at most, and is made then; reads do not wait."""
     stopped = threading.Event()
 
     def hold() -> None:
         while not stopped.is_set():
             redis.ask("CLIENT", "PAUSE", str(milliseconds), "WRITE")
-            stopped.wait(milliseconds / 1000)
+            stopped.wait(milliseconds / 1000 + 0.1)
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
@@ -61,10 +62,25 @@ def held_up(redis: RedisServer, milliseconds: int) -> Iterator[None]:
 def test_redis_is_slow(tmp_path: Path, redis_server: RedisServer) -> None:
     with (
         serving(tmp_path / "data", env={"REDIS_ADDR": redis_server.address}) as server,
-        held_up(redis_server, 900),
+        # No divisor of the five seconds between two looks, which would always meet the same moment.
+        held_up(redis_server, 1700),
     ):
         found = assert_named(server, "redis-slow", "--only", "queue-slow")
         assert redis_server.address in found["says"]
+
+
+def test_the_disk_is_slow(tmp_path: Path) -> None:
+    late = held_up_calls(tmp_path / "trace", "fsync,fdatasync", 0.6)
+    with serving(tmp_path / "data", wrap=late) as server:
+        found = assert_named(server, "disk-slow")
+        assert str(tmp_path / "data" / "queue.db") in found["says"]
+        assert found["evidence"][0]["facts"]["seconds"] >= 0.6
+        assert found["fixes"][0]["command"] == "codeq-server --durability process"
+        server.stop()
+    # The same disk; its caches are trusted now.
+    with serving(tmp_path / "data", "--durability", "process", wrap=late) as server:
+        server.create("PRINT", delaySeconds=600)
+        assert_mended(server)
 
 
 def test_claims_that_wait_are_no_slowness(tmp_path: Path) -> None:

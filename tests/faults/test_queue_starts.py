@@ -2,14 +2,19 @@
 those lines (all that `kubectl logs --previous` gives) or from what lies in the data folder."""
 
 import contextlib
+import shutil
 import socket
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.faults.consulting import assert_named, assert_silent
 from tests.queue.support import Server, serving
+from tests.servers.require import absent
 from tests.servers.valkey import RedisServer
+
+from backstay.queue.store.redis_layout import SCHEMA, SCHEMA_VERSION
 
 _LAST = 12
 
@@ -79,6 +84,45 @@ def test_a_store_that_wants_a_password(tmp_path: Path, redis_server: RedisServer
             assert link.recv(100).startswith(b"+OK")
 
 
+def test_the_store_was_written_to_by_a_newer_version(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as server:
+        kept = server.create("PRINT", delaySeconds=600)
+        server.stop()
+    version = schema_version(tmp_path / "data", +1)
+    said, _ = last_words(Server(tmp_path / "data"))
+    assert f"schema version {version + 1}" in said
+    for words in ((said,), ()):  # from what it said, and from what lies in the folder
+        found = assert_named(tmp_path / "data", "store-is-newer", "--only", "queue-start", *words)
+        assert found["fixes"][0]["command"] == "pip install --upgrade backstay"
+    schema_version(tmp_path / "data", -1)
+    with serving(tmp_path / "data") as server:
+        assert_silent(server)
+        assert server.task(kept["id"])["status"] == "PENDING"
+
+
+def schema_version(data: Path, change: int) -> int:
+    """That of the file before it is changed by so much."""
+    with contextlib.closing(sqlite3.connect(data / "queue.db")) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute(f"PRAGMA user_version = {version + change}")
+        return int(version)
+
+
+def test_the_redis_was_written_to_by_a_newer_version(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    redis_server.ask("SET", SCHEMA, str(SCHEMA_VERSION + 1))
+    try:
+        said, _ = last_words(broken(tmp_path, {"REDIS_ADDR": redis_server.address}))
+        assert redis_server.address in said
+        for words in ((said,), ()):
+            assert_named(tmp_path / "data", "store-is-newer", "--only", "queue-start", *words)
+    finally:
+        redis_server.ask("SET", SCHEMA, str(SCHEMA_VERSION))
+    with serving(tmp_path / "data", env={"REDIS_ADDR": redis_server.address}) as server:
+        assert_silent(server)
+
+
 def test_the_data_folder_is_somebody_elses(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as first:
         said, _ = last_words(Server(first.data))
@@ -102,6 +146,21 @@ def test_without_its_words_the_data_folder_still_knows(tmp_path: Path) -> None:
     # Mended, it is history.
     with serving(tmp_path / "data") as server:
         assert_silent(server)
+
+
+def test_it_has_too_little_memory(tmp_path: Path) -> None:
+    if shutil.which("prlimit") is None:
+        absent("prlimit", "Debian: sudo apt-get install util-linux")
+    server = Server(tmp_path / "data", wrap=("prlimit", f"--data={40 << 20}"))
+    server.launch()
+    assert server.process is not None
+    assert server.process.wait(30) != 0
+    server.process = None
+    said = server.log_file.read_text()[-3000:]
+    found = assert_named(tmp_path / "data", "out-of-memory", "--only", "queue-start", said)
+    assert found["fixes"][0]["id"] == "raise-limit"
+    with serving(tmp_path / "data") as again:
+        assert_silent(again)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Tokens that a real server refuses; the doctor asks it with the token and names why."""
 
+import base64
+import hmac
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +51,34 @@ def test_a_token_for_somebody_else(strict: Server, jwks_issuer: JwksIssuer) -> N
 
 def test_a_token_that_is_none(strict: Server) -> None:
     named(strict, "token-broken", "not-a-token")
+
+
+def test_a_token_that_never_expires(strict: Server, jwks_issuer: JwksIssuer) -> None:
+    found = named(strict, "token-without-expiry", jwks_issuer.mint(exp=None))
+    assert "no exp" in found["evidence"][0]["facts"]["said"]
+    assert found["fixes"][0]["command"] == "codeq auth login"
+    assert_silent(strict, "--only", "queue-token", "--token", jwks_issuer.mint())
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none"])
+def test_an_algorithm_that_is_not_taken(
+    strict: Server, jwks_issuer: JwksIssuer, algorithm: str
+) -> None:
+    _, body, _ = jwks_issuer.mint().split(".")
+    head = base64url(json.dumps({"alg": algorithm, "kid": "key-1"}).encode())
+    # The attack: what everybody knows of the key, taken for a shared secret.
+    known = jwks_issuer.public_pem("key-1")
+    seal = hmac.digest(known, f"{head}.{body}".encode(), "sha256") if algorithm != "none" else b""
+    token = f"{head}.{body}.{base64url(seal)}"
+    found = named(strict, "bad-algorithm", token, "queue-keys")
+    assert f"signed with {algorithm}" in found["evidence"][0]["facts"]["said"]
+    # It is this guide's, and no other's.
+    assert_named(strict, "bad-algorithm", "--token", token)
+    assert_silent(strict, "--only", "queue-keys", "--token", jwks_issuer.mint())
+
+
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def test_a_signature_that_does_not_fit(strict: Server, jwks_issuer: JwksIssuer) -> None:

@@ -1,10 +1,11 @@
 """Faults of workers and tasks, made with real servers; the doctor names each of them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.consulting import assert_named, assert_silent
+from tests.faults.consulting import apply, assert_mended, assert_named, assert_silent
 from tests.queue.support import Server, serving, until
 
 
@@ -50,17 +51,34 @@ def test_a_queue_is_paused(server: Server) -> None:
     assert server.post("/admin/queues/PRINT/pause", {}).status == 200
     assert server.claim("PRINT") is None
     assert_named(server, "queue-paused", "my worker never claims anything of PRINT")
-    assert_named(server, "pause-delays", "tasks of PRINT are late")
+    late = "tasks of PRINT are late"
+    found = assert_named(server, "pause-delays", late)
+    apply(found, "resume", CODEQ_BASE_URL=server.base_url)
+    assert_mended(server, late)
 
 
-def test_a_queue_is_at_its_bound(server: Server) -> None:
+BOUNDS = [{"concurrency": 1}, {"rate": 0.001}, {"keyConcurrency": 1}, {"keyRate": 0.001}]
+
+
+@pytest.mark.parametrize("bound", BOUNDS, ids=str)
+def test_a_queue_is_at_its_bound(server: Server, bound: dict[str, float]) -> None:
     for _ in range(2):
-        server.create("PRINT")
-    bound = server.call("PUT", "/admin/queues/PRINT/policy", {"concurrency": 1})
-    assert bound.status == 200, bound.body
+        server.create("PRINT", key="one")
+    answer = server.call("PUT", "/admin/queues/PRINT/policy", bound)
+    assert answer.status == 200, answer.body
     assert server.claim("PRINT") is not None
     assert server.claim("PRINT") is None
     assert_named(server, "queue-bounded", "the worker gets nothing, PRINT is not claiming")
+    late = "tasks of PRINT are late"
+    found = assert_named(server, "bounds-delay", late)
+    assert "holds 1 tasks back" in found["says"]
+    where = {"CODEQ_BASE_URL": server.base_url}
+    for name, value in bound.items():
+        assert re.search(rf"{name}: +{value}\n", apply(found, "bounds", **where))
+    apply(found, "unbound", **where)
+    done(server)
+    done(server)
+    assert_mended(server, late)
 
 
 def test_the_tasks_are_not_due(server: Server) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.proofs.support import Serving
 from tests.patchgen.support import BIN, PATIENCE, patchgen, text_of
-from tests.servers.require import absent
+from tests.servers.slowed import held_up
 
 from backstay.core.clock import SystemClock
 from backstay.core.guide import Target
@@ -199,11 +198,7 @@ def supervised(serving: Serving) -> Path:
 
 
 def test_a_slow_disk_is_found_inside_the_process(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        absent("strace", "apt-get install strace")
-    slow = ("strace", "-f", "-o", str(tmp_path / "trace"), "-e", "trace=fsync",
-            "-e", "inject=fsync:delay_enter=300000")  # fmt: skip
-    with served(tmp_path, *slow) as serving:
+    with served(tmp_path, *held_up(tmp_path / "trace", "fsync", 0.3)) as serving:
         runtime = supervised(serving)
         assert ours(doctor("", tmp_path, runtime)) == []
         assert serving.ask("POST", "/intent", json.loads(text_of())).status == 200

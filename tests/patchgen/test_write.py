@@ -3,24 +3,25 @@
 import errno
 import fcntl
 import os
-import stat
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import pytest
 from tests.patchgen.support import intent, text_of, writer
 
 from backstay.core.errors import Fault
-from backstay.patchgen import flush, write
+from backstay.patchgen import flush, stage, write
 from backstay.patchgen.errors import Conflict, OutputDenied, OutputMissing, WriteFailed
 from backstay.patchgen.model import Placed
 from backstay.patchgen.render import FILES, render
-from backstay.patchgen.write import STAGE_PREFIX, Abandon
+from backstay.patchgen.stage import Abandon
+from backstay.patchgen.write import STAGE_PREFIX
 
 PACKAGE = render(intent())
 
@@ -43,10 +44,10 @@ def test_a_package_is_exactly_its_files_with_fixed_modes(tmp_path: Path) -> None
     assert placed.state == "written"
     assert files_of(placed.path) == PACKAGE.files
     assert sorted(PACKAGE.files) == sorted(FILES)
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in placed.path.rglob("*") if path.is_file()}
+    modes = {S_IMODE(path.stat().st_mode) for path in placed.path.rglob("*") if path.is_file()}
     assert modes == {0o644}
     for folder in (placed.path, placed.path / "component"):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+        assert S_IMODE(folder.stat().st_mode) == 0o755
     assert names_in(tmp_path) == [PACKAGE.name]
 
 
@@ -226,7 +227,7 @@ def test_a_failing_sync_of_many_places_none_of_them(
     def fails(_: int) -> bool:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(write, "flush_file_system", fails)
+    monkeypatch.setattr(stage, "flush_file_system", fails)
     with pytest.raises(WriteFailed, match="input/output error"):
         writer(tmp_path, durability="power").place([render(intent(replicas=n)) for n in range(3)])
     assert list(tmp_path.iterdir()) == []
@@ -273,6 +274,81 @@ def test_the_living_are_not_swept(tmp_path: Path) -> None:
     assert writer(tmp_path).sweep() == 1
     (tmp_path / f"{STAGE_PREFIX}c").symlink_to("/")
     assert writer(tmp_path).sweep() == 0
+
+
+def test_a_single_package_leaves_nothing_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every freed inode makes ext4 slower for some minutes, and a server frees none."""
+    removed: list[Any] = []
+    for call in ("rmdir", "unlink"):
+        monkeypatch.setattr(write.os, call, lambda *given, **_: removed.append(given))
+    one = writer(tmp_path)
+    states = [placed.state for n in range(3) for placed in one.place([render(intent(replicas=n))])]
+    assert states == ["written"] * 3
+    assert removed == []
+    assert [name for name in names_in(tmp_path) if name.startswith(STAGE_PREFIX)] == []
+
+
+@pytest.mark.parametrize("many", [1, 3])
+@pytest.mark.parametrize("moment", ["mkdir", "open"])
+def test_a_stage_that_was_swept_before_its_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, many: int
+) -> None:
+    """Another process that starts sweeps what nobody has locked, also what is one call old."""
+    real, swept = getattr(os, moment), []
+
+    def swept_after(path: Any, *args: Any, **options: Any) -> Any:
+        result = real(path, *args, **options)
+        if str(path).startswith(STAGE_PREFIX) and not swept:
+            monkeypatch.setattr(write.os, moment, real)
+            swept.append(writer(tmp_path).sweep())
+        return result
+
+    monkeypatch.setattr(write.os, moment, swept_after)
+    placed = writer(tmp_path).place([render(intent(replicas=n)) for n in range(many)])
+    assert swept == [1]
+    assert [one.state for one in placed if isinstance(one, Placed)] == ["written"] * many
+    assert len(names_in(tmp_path)) == many
+
+
+def test_a_package_that_gets_its_name_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweeper that had the folder open before it was renamed finds it locked by nobody after."""
+    real, swept = fcntl.flock, []
+
+    def published_before(descriptor: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            (tmp_path / f"{STAGE_PREFIX}x").rename(tmp_path / "named")
+        real(descriptor, how)
+
+    monkeypatch.setattr(stage.fcntl, "flock", published_before)
+    (tmp_path / f"{STAGE_PREFIX}x" / "component").mkdir(parents=True)
+    swept.append(writer(tmp_path).sweep())
+    assert swept == [0]
+    assert names_in(tmp_path) == ["named"]
+
+
+def test_an_output_link_that_is_turned_meanwhile_is_judged_by_the_folder_that_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other, link = tmp_path / "first", tmp_path / "other", tmp_path / "out"
+    for folder in (first, other):
+        folder.mkdir()
+        writer(folder).place([PACKAGE])
+    change_a_byte(other / PACKAGE.name)
+    link.symlink_to(first)
+    real = os.stat
+
+    def turned(*args: Any, **options: Any) -> Any:
+        if args[0] == PACKAGE.name:
+            link.unlink()
+            link.symlink_to(other)
+        return real(*args, **options)
+
+    monkeypatch.setattr(write.os, "stat", turned)
+    assert [one.state for one in writer(link).place([PACKAGE])] == ["unchanged"]
 
 
 def test_many_threads_make_the_same_and_different_packages_at_once(tmp_path: Path) -> None:

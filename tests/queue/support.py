@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ class Answer:
 
 
 class Server:
-    """One `codeq-server`; its log is a file beside the data folder."""
+    """One `codeq-server`; its log is a file beside the data folder. `wrap` are words to put before
+    its command."""
 
     def __init__(
         self,
@@ -41,12 +42,14 @@ class Server:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
+        wrap: Sequence[str] = (),
     ) -> None:
         self.data = data
         self.host, self.port = host, free_port()
         self.base_url = f"http://{host}:{self.port}"
         self.log_file = data.with_name(f"{data.name}.log")
         self._arguments = arguments
+        self._wrap = wrap
         self.env = clean_env() | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +60,14 @@ class Server:
 
     def launch(self) -> None:
         """Without waiting until it answers."""
-        command = (*SERVER, "--listen", f"{self.host}:{self.port}", "--data", str(self.data))
+        command = (
+            *self._wrap,
+            *SERVER,
+            "--listen",
+            f"{self.host}:{self.port}",
+            "--data",
+            str(self.data),
+        )
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 (*command, *self._arguments), env=self.env, stdout=log, stderr=log

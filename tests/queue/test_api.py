@@ -199,6 +199,18 @@ def test_higher_priority_first_and_first_in_first_out_inside_it(server: Server, 
     assert order == [2, 5, 1, 3, 0, 4]
 
 
+def test_a_priority_outside_0_to_9_counts_as_the_nearest_as_in_codeq(server: Server, command: str):
+    for n, priority in enumerate((-3, 0, 9, 10**20, 10)):
+        made = server.create(command, payload=n, priority=priority)
+        assert made.get("priority", 0) == (9 if n > 1 else 0)
+    order = []
+    while task := server.claim(command):
+        order.append(int(task["payload"]))
+    assert order == [2, 3, 4, 0, 1]
+    first = server.create(command, priority=10, idempotencyKey="once")
+    assert server.create(command, priority=9, idempotencyKey="once")["id"] == first["id"]
+
+
 @pytest.mark.seed("Q45")
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_delayed_task_comes_no_earlier_and_soon_after_its_time(
@@ -236,12 +248,12 @@ def test_batches_stand_and_fail_item_by_item(server: Server, command: str):
     bodies = [
         {"command": command, "payload": 1},
         {"command": "", "payload": 2},
-        {"command": command, "payload": 3, "priority": 12},
+        {"command": command, "payload": None},
         {"command": command, "payload": 4},
     ]
     results = server.post("/tasks/batch", {"tasks": bodies}).json["results"]
     assert ["task" in result for result in results] == [True, False, False, True]
-    assert [result.get("code") for result in results[1:3]] == ["QUEUE010", "QUEUE012"]
+    assert [result.get("code") for result in results[1:3]] == ["QUEUE010", "QUEUE011"]
     claimed = server.post("/tasks/claim/batch", {"count": 5, "commands": [command]}).json["tasks"]
     assert [task["payload"] for task in claimed] == ["1", "4"]
     answers = server.post(
@@ -312,7 +324,7 @@ BAD: list[tuple[str, object, int, str]] = [
     ("/tasks", {"command": "A", "payload": None}, 400, "QUEUE011"),
     ("/tasks", {"command": " ", "payload": 1}, 400, "QUEUE010"),
     ("/tasks", {"command": "*", "payload": 1}, 400, "QUEUE010"),
-    ("/tasks", {"command": "A", "payload": 1, "priority": 10}, 400, "QUEUE012"),
+    ("/tasks", {"command": "A", "payload": 1, "priority": 1.5}, 400, "CORE105"),
     ("/tasks", {"command": "A", "payload": 1, "runAt": "tomorrow"}, 400, "QUEUE013"),
     ("/tasks", {"command": "A", "payload": 1, "delaySeconds": -1}, 400, "QUEUE014"),
     ("/tasks", {"command": "A", "payload": 1, "webhook": "ftp://x"}, 400, "QUEUE022"),

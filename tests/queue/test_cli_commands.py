@@ -56,11 +56,12 @@ def test_a_task_is_created_with_all_that_can_be_said_and_found_by_it(
     payload.write_text('{"order": 7}')
     made = as_json(
         codeq,
-        *("task", "create", "--event", command, "--payload", f"@{payload}", "--priority", "9"),
+        *("task", "create", "--event", command, "--payload", f"@{payload}", "--priority", "12"),
         *("--tag", "night", "--tag", "eu", "--key", "customer-7", "--delay-seconds", "600"),
         *("--idempotency-key", command),
     )
     assert json.loads(made["payload"]) == {"order": 7}
+    assert made["priority"] == 9
     for option, value in (("--tag", "eu"), ("--key", "customer-7"), ("--status", "DELAYED")):
         found = as_json(codeq, "task", "search", "--event", command, option, value)
         assert [task["id"] for task in found["data"]] == [made["id"]]

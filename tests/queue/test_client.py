@@ -135,11 +135,11 @@ async def test_a_task_goes_all_the_way_with_all_that_can_be_said_of_it(
 async def test_batches_stand_and_fail_item_by_item(server: Server, command: str):
     async with client_of(server.base_url) as client:
         good, bad = await client.batch_create_tasks(
-            [new_task(command, 1), new_task(command, 2, priority=77)]
+            [new_task(command, 1), new_task("two words", 2)]
         )
         assert isinstance(good, TaskView)
         assert isinstance(bad, Refused)
-        assert "priority" in bad.reason
+        assert "two words" in bad.reason
         [task] = await client.batch_claim_tasks(10, [command], lease_seconds=30)
         beats = await client.batch_heartbeat([Beat(task.id, task.lease_token), Beat("none", "x")])
         assert beats[0] is None

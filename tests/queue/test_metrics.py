@@ -3,14 +3,20 @@
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.queue.support import Server, serving, until
 from tests.queue.test_auth import EVERYTHING, KEY, minted
 
+from backstay.core.errors import Fault
 from backstay.core.metrics import Registry
-from backstay.core.virtual import VirtualClock
+from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
+from backstay.queue.health import StoreHealth
+from backstay.queue.loops.gauges import Gauges
 from backstay.queue.metrics import MOST_NAMES, QueueMetrics
-from backstay.queue.model import QueueStats, Task
+from backstay.queue.model import Create, QueueStats, Rules, Task
+from backstay.queue.service import Queue
+from backstay.queue.store.sqlite import SqliteEngine
 
 REFERENCE = (
     "codeq_task_created_total",
@@ -95,6 +101,28 @@ def test_the_wait_for_a_worker_counts_from_when_the_task_was_due():
     times = {"created_at": 10.0, "updated_at": 10.0, "due_at": 70.0, "claimed_at": 72.0}
     scraped.metrics.claimed(Task("i", "t", "A", "1", "leased", **times))
     assert scraped.value("codeq_task_wait_seconds_sum", command="A") == 2.0
+
+
+async def test_the_store_is_not_up_while_writes_fail_though_it_can_be_read(tmp_path: Path):
+    """The store may not grow: health's tiny write goes through, that of a large task does not."""
+    scraped = Scraped()
+    engine = SqliteEngine(tmp_path / "q.db", Rules(), scraped.clock, FixedDice(), "process")
+    await engine.open()
+    health = StoreHealth(engine, scraped.clock)
+    queue = Queue(engine, scraped.clock, CountingIds(), scraped.metrics)
+    gauges = Gauges(engine, queue, scraped.metrics, health, scraped.clock)
+    await gauges.refresh()
+    assert scraped.value("codeq_store_up") == 1
+    await engine._db.write(lambda db: db.pragma("max_page_count", db.pragma("page_count")))
+    with pytest.raises(Fault, match="full"):
+        await engine.apply([Create("id", "t", "A", "x" * 500_000)], scraped.clock.now())
+    assert (await health.finding()).outcome == "pass"
+    await gauges.refresh()
+    assert scraped.value("codeq_store_up") == 0
+    await scraped.clock.advance(5.0)
+    await gauges.refresh()
+    assert scraped.value("codeq_store_up") == 1
+    await engine.close()
 
 
 def test_every_tenant_and_every_command_is_counted(tmp_path: Path):

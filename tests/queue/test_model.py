@@ -167,6 +167,12 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             known.state, known.due = "delayed", self.clock.now() + DELAY
 
+    def _expire(self, known: Known) -> None:
+        if known.attempts == 1 < known.limit:
+            known.state, known.due = "ready", self.clock.now()
+        else:
+            self._retry(known)
+
     @precondition(lambda self: self.table)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -186,7 +192,7 @@ class QueueMachine(RuleBasedStateMachine):
             if known.state == "delayed" and known.due <= now:
                 known.state = "ready"
             elif known.state == "leased" and known.lease_end <= tick:
-                self._retry(known)
+                self._expire(known)
 
     @rule()
     def restart(self) -> None:

@@ -325,6 +325,12 @@ def test_it_is_set_shown_paused_and_removed(server: Server, command: str):
     assert (gone.status, gone.json["code"]) == (404, "QUEUE061")
 
 
+def test_its_priority_is_read_like_a_tasks(server: Server, command: str):
+    for given, priority in ((10, 9), (-1, 0)):
+        assert put(server, "urgent", command=command, priority=given).json["priority"] == priority
+    server.call("DELETE", "/admin/periodic/urgent")
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "word"),
     [
@@ -333,7 +339,6 @@ def test_it_is_set_shown_paused_and_removed(server: Server, command: str):
         ({"timezone": "Europe/Berlni"}, "QUEUE060", "'timezone'"),
         ({"command": "a b"}, "QUEUE010", "command"),
         ({"payload": None}, "QUEUE011", "payload"),
-        ({"priority": 10}, "QUEUE012", "priority"),
         ({"webhook": "ftp://x/"}, "QUEUE022", "webhook"),
     ],
 )

@@ -108,16 +108,22 @@ async def test_a_waiting_claim_is_woken_when_a_delayed_task_becomes_due(house: H
     assert len(await asyncio.wait_for(claim, 10)) == 1
 
 
-async def test_a_waiting_claim_is_woken_when_a_lease_ends_and_its_retry_is_due(house: House):
+async def test_a_waiting_claim_is_woken_when_a_lease_ends_and_when_its_retry_is_due(house: House):
     await house.create()
     [held] = await house.queue.claim(WANT)
     claim = waiting(house, msgspec_replace(WANT, worker="other"), wait=60.0)
+    await house.advance(29.9)
+    assert not claim.done()
+    await house.advance(0.2)
+    [again] = await asyncio.wait_for(claim, 10)
+    assert (again.id, again.attempts, again.error) == (held.id, 2, "LEASE_EXPIRED")
+    claim = waiting(house, msgspec_replace(WANT, worker="third"), wait=60.0)
     await house.advance(30.1)
     assert not claim.done()
     await house.advance(10.1)
-    [again] = await asyncio.wait_for(claim, 10)
-    assert (again.id, again.attempts, again.error) == (held.id, 2, "LEASE_EXPIRED")
-    assert house.registry.counter("codeq_lease_expired_total").value("PACK") == 1
+    [third] = await asyncio.wait_for(claim, 10)
+    assert (third.id, third.attempts) == (held.id, 3)
+    assert house.registry.counter("codeq_lease_expired_total").value("PACK") == 2
 
 
 def msgspec_replace(want: Want, **changes: object) -> Want:

@@ -63,6 +63,13 @@ class RedisServer:
         """Again on the same port and folder; returns once it has read its file."""
         self.running = self._start()
 
+    def restart_slowly(self, seconds: float) -> None:
+        """As `restart`, but it takes this long for each key of its file, and says so meanwhile."""
+        delay = ("--key-load-delay", str(int(seconds * 1e6)))
+        often = ("--loading-process-events-interval-bytes", "1024")
+        self.running = Running([*self._command, *delay, *often], self._log)
+        self.running.wait_until(lambda: self.ask("PING").startswith("-LOADING"))
+
     @property
     def address(self) -> str:
         """As in REDIS_ADDR."""

@@ -58,7 +58,9 @@ def _members(block: str, names: str) -> set[str]:
 
 
 RUNS: frozenset[str] = frozenset(
+    # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
+    | _members("declaration", "test")
     | _members("config", "name version description auth")
     | _members("auth", "secret issuer audience")
     | _members("entity", "description index access")
@@ -97,6 +99,7 @@ NAMES: Mapping[str, str] = {
     "expression.modulo": "the operator %",
     "expression.index": "indexing with [ ]",
     "expression.list": "a list written out",
+    "function.random": "random()",
     "expression.env": "env() outside config and integration",
     "expression.function": "a call of a function of the program",
     "steps.parallel": "'parallel'",
@@ -169,6 +172,7 @@ INSTEAD: Mapping[str, str] = {
     "expression.modulo": "use * and /",
     "expression.index": "walk the list",
     "expression.list": "use it after in, as in status in [a, b]",
+    "function.random": "use uuid()",
     "expression.env": "put the value into a row",
     "expression.function": "write the expression where it is used",
 }

@@ -1,4 +1,4 @@
-"""`codeai fmt`: files in their canonical layout."""
+"""`codeai fmt`: files in their canonical spelling and layout."""
 
 import difflib
 from collections.abc import Sequence
@@ -19,7 +19,9 @@ from backstay.lang.format import format_text
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 when a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
 def fmt(paths: Sequence[str], check: bool, diff: bool) -> int:
-    """Lay out .cai files: indentation, spaces, blank lines. Comments and line breaks stay.
+    """Write .cai files in the canonical spelling and layout: colons, indentation, spaces.
+
+    Comments and line breaks stay, and so does the program.
 
     - reads standard input and writes standard output. A file with mistakes of form is left alone.
 

@@ -32,7 +32,7 @@ def validate(paths: Sequence[str], output: str, strict: bool) -> int:
 
     Exit code 0: valid, 1: mistakes were found, 2: a file could not be read.
     """
-    sources, unread = _sources(paths)
+    sources, unread = sources_of(paths)
     program: Program | None = None
     found = unread
     if not unread:
@@ -81,6 +81,8 @@ def _made_of(program: Program) -> str:
         ("workflow", "workflows", len(program.workflows)),
         ("job", "jobs", len(program.jobs)),
         ("integration", "integrations", len(program.integrations)),
+        ("function", "functions", len(program.functions)),
+        ("test", "tests", len(program.tests)),
     )
     said = [f"{count} {one if count == 1 else many}" for one, many, count in parts if count]
     return ", ".join(said) or "empty"
@@ -88,7 +90,7 @@ def _made_of(program: Program) -> str:
 
 def checked_program(paths: Sequence[str]) -> Program | None:
     """The program of files and folders; what is wrong with it goes to standard error."""
-    sources, found = _sources(paths)
+    sources, found = sources_of(paths)
     program: Program | None = None
     if not found:
         program, found = check_files(sources)
@@ -100,7 +102,7 @@ def checked_program(paths: Sequence[str]) -> Program | None:
 # --- reading -----------------------------------------------------------------------------------
 
 
-def _sources(paths: Sequence[str]) -> tuple[list[tuple[str, str]], list[Diagnostic]]:
+def sources_of(paths: Sequence[str]) -> tuple[list[tuple[str, str]], list[Diagnostic]]:
     """Name and text of each source; a file that is no text gives diagnostics."""
     sources: list[tuple[str, str]] = []
     unread: list[Diagnostic] = []

@@ -2,22 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from os import environ
-from pathlib import Path
 
 import click
 
+from backstay.cli.codeai_lang import sources_of
 from backstay.core.errors import Exit, Fault
-from backstay.lang.api import MAX_CHARACTERS, check_text, decode, parse_text
-from backstay.lang.errors import FILE_UNREADABLE
+from backstay.lang.api import check_files, parse_text
+from backstay.lang.library.values import Value
 from backstay.lang.program import Program
-from backstay.lang.script import Limits, Outside, run
+from backstay.lang.script import Limits, Outside, functions, run
 from backstay.lang.script.errors import EXEC_NOT_ALLOWED
-from backstay.lang.script.values import Value
+from backstay.lang.syntax import File
 
 
 @click.command("run")
-@click.argument("path", metavar="FILE|-")
+@click.argument("paths", metavar="FILE|FOLDER|-", nargs=-1, required=True)
 @click.option(
     "--allow-exec", is_flag=True, help="Let exec { … } run commands of this machine, as you."
 )
@@ -28,47 +29,52 @@ from backstay.lang.script.values import Value
     show_default=True,
     help="Statements and expressions before the script is ended.",
 )
-def run_script(path: str, allow_exec: bool, max_steps: int) -> int:
-    """Run the statements at the top level of a file: var, if, for, print, functions, exec.
+def run_script(paths: Sequence[str], allow_exec: bool, max_steps: int) -> int:
+    """Run the statements at the top level: var, if, for, print, functions, exec.
 
-    Exit code 0: it ran to its end, 1: mistakes were found or it failed, 2: the file could not be
+    Several files, or the .cai files of a folder, are one program; their statements run in the
+    order of the files' names. - is standard input.
+
+    Exit code 0: it ran to its end, 1: mistakes were found or it failed, 2: a file could not be
     read, or exec is not allowed.
     """
-    name = "<stdin>" if path == "-" else path
-    text, found = decode(name, _bytes(path))
-    program: Program | None = None
-    if not found:
-        program, found = check_text(name, text)
-    if found:
-        from backstay.lang.render import render
-
-        click.echo(render(found, {name: text}), err=True)
-    if program is None:
+    loaded = load(paths)
+    if loaded is None:
         return Exit.NEGATIVE
+    program, files = loaded
     if not allow_exec:
         _refuse_exec(program)
     if not program.script:
-        click.echo(f"{name}: nothing to run at the top level", err=True)
-    file, _ = parse_text(name, text)
+        click.echo(f"{', '.join(paths)}: nothing to run at the top level", err=True)
     execute = _execute if allow_exec else None
-    outside = Outside(execute=execute, functions={"now": _now, "uuid": _uuid}, env=dict(environ))
+    outside = Outside(execute=execute, functions=_world(), env=dict(environ))
     try:
-        run([file], sys.stdout.write, outside, Limits(steps=max_steps))
+        run(files, _print, outside, Limits(steps=max_steps))
     finally:
         sys.stdout.flush()
     return Exit.OK
 
 
-def _bytes(path: str) -> bytes:
-    # Bounded: the language refuses what is larger, so the rest need not be read.
-    most = 4 * MAX_CHARACTERS + 1
-    if path == "-":
-        return sys.stdin.buffer.read(most)
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(most)
-    except OSError as bad:
-        raise Fault(FILE_UNREADABLE, path=path, reason=bad.strerror or "?") from bad
+def load(paths: Sequence[str]) -> tuple[Program, list[File]] | None:
+    """The checked program of files and folders with its trees; None when it has mistakes, which
+    are on standard error then, as warnings are."""
+    sources, found = sources_of(paths)
+    program: Program | None = None
+    if not found:
+        program, found = check_files(sources)
+    if found:
+        from backstay.lang.render import render
+
+        click.echo(render(found, dict(sources)), err=True)
+    if program is None:
+        return None
+    return program, [parse_text(name, text)[0] for name, text in sorted(sources)]
+
+
+def _print(text: str) -> None:
+    """A text may hold what the terminal's encoding has no sign for."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def _refuse_exec(program: Program) -> None:
@@ -86,13 +92,8 @@ def _execute(command: str) -> int:
     return subprocess.run(["/bin/sh", "-c", command], check=False).returncode
 
 
-def _now() -> Value:
-    from backstay.core.clock import SystemClock, rfc3339
+def _world() -> Mapping[str, Callable[[], Value]]:
+    from backstay.core.clock import SystemClock, SystemDice, Uuid7
 
-    return rfc3339(SystemClock().now())
-
-
-def _uuid() -> Value:
-    from backstay.core.clock import SystemClock, Uuid7
-
-    return Uuid7(SystemClock()).new()
+    clock = SystemClock()
+    return functions(clock.now, Uuid7(clock).new, SystemDice().uniform)

@@ -175,7 +175,9 @@ def get_periodic(given: Given, name: str, tenant: str, output: str) -> None:
 @click.option("--cron", required=True, help="Five fields, e.g. '0 7 * * 1-5'.")
 @click.option("--timezone", default="UTC", show_default=True, help="A name like Europe/Berlin.")
 @click.option("--payload", default="{}", show_default=True, help="JSON; @FILE, or - for stdin.")
-@click.option("--priority", type=click.IntRange(0, 9), default=0, show_default=True)
+@click.option(
+    "--priority", type=click.IntRange(0, 9, clamp=True), default=0, help="9 is served first."
+)
 @click.option("--max-attempts", type=int, default=0, help="[the server's default]")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--key", default="", help="What it works on, for bounds per key.")

@@ -26,7 +26,9 @@ def task() -> None:
 @task.command("create")
 @event_option(required=True, help="The kind of work.")
 @click.option("--payload", required=True, help="JSON; @FILE reads it from a file, - from stdin.")
-@click.option("--priority", type=click.IntRange(0, 9), default=0, show_default=True)
+@click.option(
+    "--priority", type=click.IntRange(0, 9, clamp=True), default=0, help="9 is served first."
+)
 @click.option("--max-attempts", type=int, default=0, help="[the server's default]")
 @click.option("--idempotency-key", default="", help="The same key twice is one task.")
 @click.option("--run-at", default="", help="RFC 3339, e.g. 2026-03-01T12:00:00Z")

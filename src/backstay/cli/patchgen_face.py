@@ -16,9 +16,9 @@ from backstay.core.clock import SystemClock
 from backstay.core.duration import format_duration
 from backstay.core.errors import Fault, for_terminal
 from backstay.core.settings import Given, load
-from backstay.patchgen import errors
 from backstay.patchgen.command_settings import CommandSettings
 from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.model import SIZE_LIMIT, Diagnosis, Report
 from backstay.patchgen.paths import reason_of
 from backstay.patchgen.service import Quiet

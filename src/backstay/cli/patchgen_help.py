@@ -69,7 +69,7 @@ def support(ctx: click.Context) -> int:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def bundle(file: Path) -> int:
     """Diagnostic report, operator logs, system and versions in one FILE.tar.gz."""
-    from backstay.patchgen import errors as known
+    from backstay.patchgen.errors import disk as known
     from backstay.patchgen.paths import reason_of
     from backstay.patchgen.support import Contact, collect, write_bundle
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The valid name with the smallest edit distance, if it is small for the length of `name`."""
+def nearest(name: str, known: Iterable[str], most: int = 3) -> str | None:
+    """The valid name with the smallest edit distance, if it is small for the length of `name` and
+    at most `most`."""
     # Imported here: what is correct needs no suggestion and should not pay for one.
     from rapidfuzz.distance import OSA
 
-    allowed = 1 if len(name) < 4 else 2 if len(name) < 9 else 3
+    allowed = min(most, 1 if len(name) < 4 else 2 if len(name) < 9 else 3)
     best: tuple[int, str] | None = None
     folded = name.lower()
     for other in known:

@@ -16,6 +16,7 @@ from backstay.core.probing import (
     error_code,
     expected,
     last_exit,
+    lone_servers,
     look_inside,
     pid_life,
     process_state,
@@ -134,6 +135,7 @@ def exit_probe(name: str) -> Probe:
             "data": str(target.data),
         }
         runs = pid_life(known.get("pid")) == "alive" and known.get("state") == "ready"
+        runs = runs or name in lone_servers(target)
         # A process that runs again has an old reason: history, no evidence about now.
         if runs or reading in ("never", "asked"):
             return seen(ident, "asked" if reason else "never", "skip" if runs else "pass", **facts)

@@ -5,7 +5,6 @@ Probes only read. Helpers here raise what they meet; `core.guide` readings are c
 """
 
 import asyncio
-import contextlib
 import hashlib
 import http.client
 import os
@@ -123,13 +122,17 @@ def lone_servers(target: Target) -> list[str]:
     whose control sockets somebody listens to. Empty where a supervisor is or was."""
     if read_state(target):
         return []
-    found = []
-    for path in sorted(target.runtime.glob("*.ctl")):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+    return [path.stem for path in sorted(target.runtime.glob("*.ctl")) if _listened_to(path)]
+
+
+def _listened_to(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(0.3)
             asking.connect(str(path))
-            found.append(path.stem)
-    return found
+    except OSError:
+        return False
+    return True
 
 
 def expected(target: Target, name: str) -> bool:

@@ -39,10 +39,11 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMMAND = re.compile(r"""[^{}"'\\]+|\\[\s\S]|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\s\S]""")
-_PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
+PATH = re.compile(r"/(?:[^\s{},]|(?<=/)\{[^\s{}]*\}?)*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\s\S])")
 _PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "/": "/", "{": "{"}
 _PLAIN_ESCAPES |= {"}": "}", "'": "'"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _INSTEAD = {"&&": "and", "||": "or", "!": "not"}
 
 
@@ -94,7 +95,7 @@ class _Lexer:
             steps += 1
             group = match.lastgroup
             if match.group() == "/" and self._path_follows():
-                match = _PATH.match(self.text, position) or match
+                match = PATH.match(self.text, position) or match
                 self._add("path", match.group(), None, position)
                 position = match.end()
                 continue
@@ -127,12 +128,14 @@ class _Lexer:
             self._rare(group, text, start)
 
     def _path_follows(self) -> bool:
-        """After `endpoint GET` and after `path:` a slash begins a path, not a division."""
+        """After `endpoint GET`, `call GET` and `path:` a slash begins a path, not a division."""
         if len(self.tokens) < 2:
             return False
         before, last = self.tokens[-2], self.tokens[-1]
         if last.text == ":":
             return before.text == "path"
+        if before.text == "call":
+            return last.text in METHODS
         return before.text == "endpoint" and last.kind == "ident"
 
     def _command_follows(self) -> bool:
@@ -281,9 +284,9 @@ class _Lexer:
             return _unicode(name)
         plain = _PLAIN_ESCAPES.get(name)
         if plain is None:
-            self.reports.add(
-                e.BAD_ESCAPE, self._span(found.group(), start + found.start()), text=name
-            )
+            span = self._span(found.group(), start + found.start())
+            edit = Edit("write two backslashes", span, f"\\\\{name}")
+            self.reports.add(e.BAD_ESCAPE, span, edit=edit, text=name)
             return name
         return plain
 

@@ -14,13 +14,13 @@ from backstay.core.clock import Clock, Ids, rfc3339
 from backstay.core.errors import Fault, Plain
 from backstay.core.web import Endpoint, Request, Response, json_response
 from backstay.core.web_errors import BODY_TOO_LARGE
-from backstay.patchgen import errors
 from backstay.patchgen.errors import Conflict, InvalidIntent
+from backstay.patchgen.errors import faces as errors
 from backstay.patchgen.health import Health, probe_package
 from backstay.patchgen.metrics import PatchgenMetrics
 from backstay.patchgen.model import SIZE_LIMIT, Diagnosis
 from backstay.patchgen.service import Job, Made, Maker
-from backstay.patchgen.write import Abandon
+from backstay.patchgen.stage import Abandon
 
 SCOPE = "patchgen:generate"
 _REMEMBERED = 20

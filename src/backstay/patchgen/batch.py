@@ -15,8 +15,8 @@ from typing import BinaryIO
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
 from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.model import SIZE_LIMIT, Intent, Package, Placed, Writer
 from backstay.patchgen.paths import reason_of
 from backstay.patchgen.render import render

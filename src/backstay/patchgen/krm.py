@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
+from backstay.patchgen.errors.disk import MARSHAL
+from backstay.patchgen.errors.packages import (
+    BAD_ARGUMENT,
+    BAD_MANIFEST,
+    BAD_OBJECTS,
+    NO_SCHEMAS,
+    NO_TARGET,
+)
 from backstay.patchgen.model import Intent
 from backstay.patchgen.names import is_kubernetes_name
 from backstay.patchgen.paths import reason_of
@@ -33,7 +40,7 @@ def set_replicas(objects: Sequence[Object], intent: Intent) -> Objects:
     if not any(found):
         place = f"{intent.target_kind} {intent.namespace}/{intent.target}"
         known = ", ".join(map(identity, objects)) or "nothing"
-        raise Fault(errors.NO_TARGET, target=place, known=known[:400])
+        raise Fault(NO_TARGET, target=place, known=known[:400])
     return [
         _with_replicas(one, intent.replicas) if mine else copy.deepcopy(one)
         for one, mine in zip(objects, found, strict=True)
@@ -44,7 +51,7 @@ def set_namespace(objects: Sequence[Object], namespace: str) -> Objects:
     """The objects in another namespace; what belongs to the cluster stays as it is. Raises PATCH086
     for a name that is none."""
     if not is_kubernetes_name(namespace) or len(namespace) > 63:
-        raise Fault(errors.BAD_ARGUMENT, name="namespace", value=namespace[:80])
+        raise Fault(BAD_ARGUMENT, name="namespace", value=namespace[:80])
     changed = []
     for one in copy.deepcopy(list(objects)):
         if one.get("kind") not in _CLUSTER:
@@ -69,7 +76,7 @@ def validate_objects(objects: Sequence[Object], version: str = "1.33") -> Object
     try:
         import kubernetes_validate
     except ImportError as missing:
-        raise Fault(errors.NO_SCHEMAS) from missing
+        raise Fault(NO_SCHEMAS) from missing
     problems = []
     for one in objects:
         try:
@@ -78,7 +85,7 @@ def validate_objects(objects: Sequence[Object], version: str = "1.33") -> Object
             where = ".".join(map(str, bad.path))
             problems.append(f"{identity(one)}: {where}: {bad.message[:200]}")
     if problems:
-        raise Fault(errors.BAD_OBJECTS, problems="; ".join(problems), count=len(problems))
+        raise Fault(BAD_OBJECTS, problems="; ".join(problems), count=len(problems))
     return copy.deepcopy(list(objects))
 
 
@@ -131,7 +138,7 @@ def dump(one: object) -> str:
         yaml.safe_dump(one, out, sort_keys=False, allow_unicode=True)
     except yaml.YAMLError as bad:
         reason = str(bad).replace("\n", " ")[:200]
-        raise Fault(errors.MARSHAL, what="object", reason=reason) from bad
+        raise Fault(MARSHAL, what="object", reason=reason) from bad
     return out.getvalue()
 
 
@@ -160,10 +167,10 @@ def _objects(file: Path) -> Iterator[Object]:
         documents = list(yaml.load_all(file.read_bytes(), Loader=_loader()))
     except OSError as failed:
         reason = reason_of(failed)
-        raise Fault(errors.BAD_MANIFEST, path=str(file), reason=reason) from failed
+        raise Fault(BAD_MANIFEST, path=str(file), reason=reason) from failed
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as bad:
         reason = str(bad).replace("\n", " ")[:200]
-        raise Fault(errors.BAD_MANIFEST, path=str(file), reason=reason) from bad
+        raise Fault(BAD_MANIFEST, path=str(file), reason=reason) from bad
     for one in documents:
         if isinstance(one, dict) and one.get("kind") == "List":
             yield from (item for item in one.get("items") or [] if isinstance(item, dict))

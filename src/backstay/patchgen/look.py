@@ -12,11 +12,14 @@ from backstay.patchgen.paths import reason_of
 
 _LARGEST = 1_048_576
 _USUAL = 16_384
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def difference(folder: Path, files: Mapping[str, bytes]) -> str:
-    """How a folder differs from what it should hold, in words; "" when it does not."""
-    there = contents(folder)
+def difference(folder: str | Path, files: Mapping[str, bytes], root: int | None = None) -> str:
+    """How a folder (of the open folder `root`, if given) differs from what it should hold, in
+    words; "" when it does not."""
+    there = contents(folder, root)
     for name in sorted({*there, *files}):
         if name not in there:
             return f"{name} is missing"
@@ -29,50 +32,62 @@ def difference(folder: Path, files: Mapping[str, bytes]) -> str:
     return ""
 
 
-def contents(folder: Path) -> dict[str, bytes | None]:
+def contents(folder: str | Path, root: int | None = None) -> dict[str, bytes | None]:
     """Every file below a folder by its relative path; None for what is no plain file. No link is
-    followed and nothing larger than a package can be is read. An empty folder is `name/`.
+    followed and nothing larger than a package can be is read. An empty folder is `name/`. Raises
+    `WriteFailed` for what cannot be read.
 
     Texts, not `Path`s: a batch that is run again looks at every package that is there.
     """
+    try:
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        try:
+            return _below(top)
+        finally:
+            os.close(top)
+    except OSError as failed:
+        inner = failed.filename if isinstance(failed.filename, str) else ""
+        path = os.path.join(folder, inner)  # noqa: PTH118 - an absolute one stays as it is
+        raise WriteFailed(
+            reason=reason_of(failed), path=path, remedy="make it readable"
+        ) from failed
+
+
+def _below(top: int) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
-    waiting = [("", str(folder))]
+    waiting = [""]
     while waiting:
-        below, place = waiting.pop()
-        empty = True
-        for entry in _entries(place):
-            empty = False
-            name = below + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((f"{name}/", entry.path))
+        below = waiting.pop()
+        entries = _entries(top, below)
+        for name, is_folder in entries:
+            if is_folder:
+                waiting.append(f"{below}{name}/")
             else:
-                found[name] = _read(entry.path)
-        if empty and below:
+                found[below + name] = _read(top, below + name)
+        if below and not entries:
             found[below] = b""
     return found
 
 
-def _entries(place: str) -> "list[os.DirEntry[str]]":
+def _entries(top: int, below: str) -> list[tuple[str, bool]]:
+    """Names, and which of them are folders."""
+    place = os.open(below or ".", _FOLDER, dir_fd=top)
     try:
         with os.scandir(place) as entries:
-            return list(entries)
-    except OSError as failed:
-        raise _unreadable(place, failed) from failed
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    finally:
+        os.close(place)
 
 
-def _read(path: str) -> bytes | None:
+def _read(top: int, path: str) -> bytes | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _FILE, dir_fd=top)
     except OSError as failed:
         if failed.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
             return None
-        raise _unreadable(path, failed) from failed
+        raise
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return _whole(descriptor)
-    except OSError as failed:
-        raise _unreadable(path, failed) from failed
+        return _whole(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
 
@@ -84,7 +99,3 @@ def _whole(descriptor: int) -> bytes:
         return first
     with os.fdopen(os.dup(descriptor), "rb") as rest:
         return first + rest.read(_LARGEST + 1 - _USUAL)
-
-
-def _unreadable(path: str, failed: OSError) -> WriteFailed:
-    return WriteFailed(reason=reason_of(failed), path=path, remedy="make it readable")

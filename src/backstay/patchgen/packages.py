@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors, krm
+from backstay.patchgen import krm
+from backstay.patchgen.errors import packages as errors
 from backstay.patchgen.look import contents, difference
 from backstay.patchgen.model import Constraints, Intent, Provenance
 from backstay.patchgen.names import is_package_name

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
+from backstay.patchgen.errors import disk as errors
 
 SPACE_FLOOR = 1024 * 1024
 """Bytes that must be free before anything is written (P28)."""

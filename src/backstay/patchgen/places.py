@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from backstay.core.errors import ErrorEntry, Fault
-from backstay.patchgen.errors import shown
+from backstay.core.errors import ErrorEntry, Fault, Plain
 from backstay.patchgen.model import Diagnosis
 from backstay.patchgen.scan import Node, Sort
 
@@ -63,7 +62,7 @@ class Notes:
     ) -> Diagnosis:
         value = _value_of(node)
         pointer = str(values.get("pointer", node.pointer))
-        told = Fault(entry, **shown({"value": value, **values}))
+        told = Fault(entry, **_shown({"value": value, **values}))
         place = {} if self._made else self._place(node.start)
         return Diagnosis(
             code=entry.code,
@@ -141,3 +140,11 @@ def _columns(char: str) -> int:
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _shown(values: Mapping[str, object]) -> dict[str, Plain]:
+    """Values of a template, bounded, so that no message grows with its input."""
+    return {
+        name: value if isinstance(value, int) else str(value)[:200]
+        for name, value in values.items()
+    }

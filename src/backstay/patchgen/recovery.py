@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
 from backstay.patchgen.errors import InvalidIntent, OutputDenied, OutputMissing
+from backstay.patchgen.errors import faces as errors
 from backstay.patchgen.library import PatchPackage
 from backstay.patchgen.model import Placed
 from backstay.patchgen.paths import ensure_directory, fallback

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from backstay.core.nearest import nearest
-from backstay.patchgen import errors
+from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.errors import intent as errors
 from backstay.patchgen.model import (
     CORRELATION_LIMIT,
     KINDS,
@@ -102,7 +103,7 @@ def refuse_made(intent: Intent) -> None:
             del told[name]
     notes = Notes("", made=True)
     collect(node_of(told, ""), notes)
-    raise errors.InvalidIntent(Report(None, tuple(notes.errors)), made=True)
+    raise InvalidIntent(Report(None, tuple(notes.errors)), made=True)
 
 
 def _unknown(notes: Notes, node: Node, name: str, known: Iterable[str]) -> None:

@@ -7,14 +7,15 @@ import msgspec
 
 from backstay.core.clock import Clock, Ids
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
-from backstay.patchgen.errors import OutputDenied
+from backstay.patchgen.errors import InvalidIntent, OutputDenied
+from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.model import Intent, Placed, Report
 from backstay.patchgen.paths import ensure_directory, fallback, is_folder, require_space
 from backstay.patchgen.render import render
+from backstay.patchgen.stage import Abandon
 from backstay.patchgen.trace import Stages
 from backstay.patchgen.validate import validate
-from backstay.patchgen.write import Abandon, Durability, FolderWriter
+from backstay.patchgen.write import Durability, FolderWriter
 
 
 class Log(Protocol):
@@ -74,7 +75,7 @@ class Maker:
         """Validate and generate. Raises `InvalidIntent` and what the writer raises."""
         report = self.judge(data)
         if report.intent is None:
-            raise errors.InvalidIntent(report)
+            raise InvalidIntent(report)
         placed, instead = self._place(report.intent)
         return Made(report.intent, placed, report, instead)
 

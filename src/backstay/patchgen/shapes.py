@@ -7,7 +7,7 @@ is guessed.
 
 from collections.abc import Callable
 
-from backstay.patchgen import errors
+from backstay.patchgen.errors import intent as errors
 from backstay.patchgen.places import Notes
 from backstay.patchgen.scan import Node
 

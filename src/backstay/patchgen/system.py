@@ -20,7 +20,8 @@ from backstay.core.system import System
 from backstay.core.trust import Trust, require_auth_for
 from backstay.core.validators import Jwt
 from backstay.patchgen.api import Intents
-from backstay.patchgen.errors import ERRORS, NO_OUTPUT
+from backstay.patchgen.errors import ERRORS
+from backstay.patchgen.errors.disk import NO_OUTPUT
 from backstay.patchgen.health import Health
 from backstay.patchgen.metrics import METRICS, PatchgenMetrics
 from backstay.patchgen.probes import output_facts

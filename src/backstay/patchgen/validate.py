@@ -11,7 +11,8 @@ import hashlib
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.patchgen import errors
+from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.errors import intent as errors
 from backstay.patchgen.model import SIZE_LIMIT, Intent, Report
 from backstay.patchgen.names import LABEL_LIMIT
 from backstay.patchgen.places import Notes
@@ -35,7 +36,7 @@ def require(data: bytes, *, strict: bool = False) -> Intent:
     """The intent in `data`, or `InvalidIntent` with the whole report."""
     report = validate(data, strict=strict)
     if report.intent is None:
-        raise errors.InvalidIntent(report)
+        raise InvalidIntent(report)
     return report.intent
 
 

@@ -81,13 +81,7 @@ BAD_PAYLOAD = ErrorEntry(
     fix="send an object; {{}} when there is nothing to say",
     status=400,
 )
-BAD_PRIORITY = ErrorEntry(
-    code="QUEUE012",
-    message="invalid 'priority' {priority}: it must be from 0 to 9",
-    cause="9 is served first, 0 last",
-    fix="send a whole number from 0 to 9",
-    status=400,
-)
+# QUEUE012 refused priorities outside 0 to 9. They are now taken as the nearest of these.
 BAD_RUN_AT = ErrorEntry(
     code="QUEUE013",
     message="invalid '{field}' (use RFC3339): {value}",
@@ -201,7 +195,7 @@ STORE_PASSWORD = ErrorEntry(
 STORE_REFUSES = ErrorEntry(
     code="QUEUE033",
     message="the store at {address} refuses to write: {reason}",
-    cause="it is full, its disk is, or it may not be written to by this user",
+    cause="it or its disk is full, it has too many clients, or this user may not write to it",
     fix="make room, or let this user run scripts; accepted tasks are kept",
     status=503,
     retryable=True,

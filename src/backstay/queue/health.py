@@ -31,6 +31,11 @@ class StoreHealth:
     def check(self) -> Check:
         return Check("store", critical=True, deadline=_DEADLINE + 1, every=5.0, run=self.finding)
 
+    @property
+    def last(self) -> Finding:
+        """The last answer, without asking."""
+        return self._finding
+
     async def finding(self) -> Finding:
         """At most a second old; asked anew otherwise."""
         if self._clock.tick() - self._at < _FRESH:
@@ -50,11 +55,13 @@ class StoreHealth:
         except TimeoutError:
             found = Finding(
                 "fail",
-                facts,
+                {**facts, "mute": True},
                 f"{self._engine.where} gave no answer to a write within {_DEADLINE:g} s",
             )
         except Fault as fault:
-            found = Finding("fail", {**facts, "code": fault.entry.code}, fault.message)
+            facts |= {name: str(fault.values.get(name, "")) for name in ("reason", "address")}
+            facts["code"] = fault.entry.code
+            found = Finding("fail", facts, fault.message)
         except Exception as failure:  # noqa: BLE001 - a broken check is a finding
             found = Finding("fail", facts, f"{type(failure).__name__}: {failure}")
         self._finding, self._at = found, self._clock.tick()
@@ -105,6 +112,9 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
         "writable": not failed,
         "error": finding.error if failed else "",
         "code": finding.facts.get("code", ""),
+        "reason": finding.facts.get("reason", ""),
+        "address": finding.facts.get("address", ""),
+        "mute": finding.facts.get("mute", False),
         "doubts": finding.facts.get("doubts", []),
         "free_bytes": free,
         "folder_writable": os.access(folder, os.W_OK) if here else True,
@@ -112,13 +122,15 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
 
 
 async def policies_probe(engine: Engine) -> dict[str, Any]:
-    """Per command what bounds it, the tightest over all tenants: paused, concurrency, rate."""
+    """Per command what bounds it, the tightest over all tenants: paused, concurrency and rate, of
+    the queue and of one key."""
     found: dict[str, dict[str, Any]] = {}
     for policy in await engine.policies(None):
-        seen = found.setdefault(policy.command, {"paused": False, "concurrency": 0, "rate": 0.0})
+        seen = found.setdefault(policy.command, {"paused": False})
         seen["paused"] = seen["paused"] or policy.paused
-        for name, bound in (("concurrency", policy.concurrency), ("rate", policy.rate)):
-            seen[name] = min(filter(None, (seen[name], bound)), default=0)
+        for name in ("concurrency", "rate", "key_concurrency", "key_rate"):
+            bounds = (seen.get(name, 0), getattr(policy, name))
+            seen[name] = min(filter(None, bounds), default=0)
     return {"policies": found}
 
 

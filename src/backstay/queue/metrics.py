@@ -69,7 +69,7 @@ METRICS: Sequence[Metric] = (
         ("kind", "command", "outcome"),
     ),
     Metric("codeq_subscriptions_active", "gauge", "Living subscriptions", ("command",)),
-    Metric("codeq_store_up", "gauge", "1 while the store answers, 0 while it is away"),
+    Metric("codeq_store_up", "gauge", "1 while the store answers and takes writes, else 0"),
     Metric("codeq_store_commits_total", "counter", "Durable commits of the store"),
     Metric("codeq_store_commit_seconds_total", "counter", "Seconds spent committing"),
     Metric("codeq_store_wal_bytes", "gauge", "Size of the write-ahead log"),

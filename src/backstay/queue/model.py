@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from backstay.core.backoff import Backoff
+from backstay.core.clock import Dice
 from backstay.core.errors import Fault
 from backstay.queue.errors import NOT_IN_PROGRESS, NOT_OWNER, STALE_LEASE
 
@@ -520,3 +521,13 @@ def same_result(op: Finish, task: Task) -> bool:
 def tries_left(task: Task) -> bool:
     """`max_attempts` counts deliveries (decision 1)."""
     return task.attempts < task.max_attempts
+
+
+def expiry_delay(task: Task, backoff: Backoff, dice: Dice) -> float | None:
+    """Seconds until a task whose lease ended is ready again; None: at once. `lua/upkeep.lua` does
+    the same.
+
+    That a lease ended says nothing about the task, so its first delivery costs it no wait. From the
+    second on the backoff holds as after a failure: one that kills its workers must not spin.
+    """
+    return backoff.delay(task.attempts, dice) if task.attempts > 1 else None

@@ -106,7 +106,7 @@ async def build(process: Process[QueueSettings]) -> Sequence[Service | Loop]:
         settings.require_lease_token,
     )
     health = StoreHealth(engine, clock)
-    gauges = Gauges(engine, queue, metrics, clock)
+    gauges = Gauges(engine, queue, metrics, health, clock)
     bulk = Bulk(engine, clock)
     beside = Beside(process, engine, metrics)
     calls = [

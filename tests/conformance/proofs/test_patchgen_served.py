@@ -13,6 +13,7 @@ import pytest
 from tests.conformance.proofs.support import BIN, PATIENCE, Later, Serving, shell
 from tests.e2e.stack import Answer, until
 from tests.servers.require import absent
+from tests.servers.slowed import held_up
 
 SEED = {"intent_type": "scaling", "target": "test", "namespace": "default", "replicas": 3}
 LIMIT = 1_048_576
@@ -118,10 +119,7 @@ def test_a_generation_that_fails_is_500_and_the_log_has_the_cause(tmp_path: Path
 
 @pytest.mark.seed("P42")
 def test_a_late_generation_is_504_and_nothing_of_it_remains(tmp_path: Path) -> None:
-    if shutil.which("strace") is None:
-        absent("strace", "apt-get install strace")
-    slow = ("strace", "-f", "-o", str(tmp_path / "trace"), "-e", "trace=fsync",
-            "-e", "inject=fsync:delay_enter=1000000")  # fmt: skip
+    slow = held_up(tmp_path / "trace", "fsync", 1.0)
     with server(tmp_path, *slow, PATCHGEN_REQUEST_TIMEOUT="300ms") as serving:
         answer = serving.ask("POST", "/intent", SEED)
         assert (answer.status, answer.json["error"]) == (504, "Request timeout")

@@ -21,7 +21,7 @@ from backstay.queue.model import (
     Rules,
     Task,
 )
-from backstay.queue.store import Engine
+from backstay.queue.store import Engine, Expired, Happened
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.store.memory_world import World
 from backstay.queue.store.sqlite import SqliteEngine
@@ -94,6 +94,24 @@ class Bench:
     async def state(self, task: Task) -> str:
         found = await self.engine.task(task.tenant, task.id)
         return found.state if found else "gone"
+
+
+class Ears:
+    """What an engine tells those who wait."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._heard: list[Happened] = []
+        bench.engine.listen(self._heard.append)
+
+    def ready(self) -> set[tuple[str, str]]:
+        """Queues that got work since the last question."""
+        heard, self._heard[:] = list(self._heard), []
+        return {name for happened in heard for name, count in happened.ready.items() if count}
+
+    def expired(self) -> list[Expired]:
+        """Leases that ended since the last question of either kind."""
+        heard, self._heard[:] = list(self._heard), []
+        return [lost for happened in heard for lost in happened.expired]
 
 
 def _hold(task: Task) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """Who may act on a task, and until when (decisions 1 and 2)."""
 
 import pytest
-from tests.contract.queue.conftest import Bench
+from tests.contract.queue.conftest import Bench, Ears
 
 from backstay.core.errors import Fault
-from backstay.queue.model import ANY_TENANT, Task
+from backstay.queue.model import ANY_TENANT, Policy, SetPolicy, Task
+from backstay.queue.store import Expired
 
 ACTS = ("finish", "nack", "abandon", "extend")
 
@@ -76,9 +77,8 @@ async def test_after_the_task_moved_even_its_token_is_refused(bench: Bench, act:
     await bench.create()
     task = await bench.claim_one(lease_seconds=30)
     await bench.after(31)
-    assert await bench.state(task) == "delayed"
+    assert await bench.state(task) == "ready"
     assert code(await getattr(bench, act)(task)) == "QUEUE003"
-    await bench.after(10)
     again = await bench.claim_one()
     assert again.id == task.id
     assert code(await getattr(bench, act)(task)) == "QUEUE004"
@@ -90,8 +90,77 @@ async def test_a_living_lease_is_never_given_away_and_an_ended_one_is(bench: Ben
     await bench.after(29.9)
     assert await bench.claim("bob") == []
     assert await bench.after(0.2) == 1
-    await bench.after(10)
     assert [task.id for task in await bench.claim("bob")] == [first.id]
+
+
+async def test_a_first_lease_that_ends_puts_its_task_back_at_once(bench: Bench):
+    """A worker that died says nothing about the task."""
+    made = await bench.create()
+    await bench.claim_one("anna", lease_seconds=30)
+    ears = Ears(bench)
+    await bench.after(30)
+    found = await bench.engine.task("default", made.id)
+    assert found is not None
+    assert (found.state, found.due_at, found.worker) == ("ready", bench.clock.now(), "")
+    assert (found.attempts, found.error) == (1, "LEASE_EXPIRED")
+    assert ears.ready() == {("default", "PACK")}
+    assert (await bench.claim_one("bob")).attempts == 2
+
+
+async def test_each_lease_that_ends_alone_is_told_with_what_its_task_became(bench: Bench):
+    made = await bench.create(max_attempts=3)
+    ears = Ears(bench)
+    for state in ("ready", "delayed", "dead"):
+        task = await bench.claim_one("anna", lease_seconds=30)
+        await bench.after(30)
+        assert ears.expired() == [Expired(made.id, "PACK", "anna", task.attempts, state)]
+        await bench.after(10)
+
+
+async def test_from_the_second_lease_that_ends_the_policys_delay_is_waited_for(bench: Bench):
+    """A task that kills its workers does not spin."""
+    made = await bench.create()
+    await bench.claim_one(lease_seconds=30)
+    await bench.after(30)
+    await bench.claim_one(lease_seconds=30)
+    await bench.after(30)
+    found = await bench.engine.task("default", made.id)
+    assert found is not None
+    assert (found.state, found.due_at) == ("delayed", bench.clock.now() + 10)
+    await bench.after(9.9)
+    assert await bench.claim() == []
+    await bench.after(0.2)
+    assert (await bench.claim_one()).attempts == 3
+
+
+async def test_what_was_handed_back_unworked_was_no_delivery_to_lose(bench: Bench):
+    made = await bench.create()
+    await bench.abandon(await bench.claim_one())
+    await bench.after(1)
+    await bench.claim_one(lease_seconds=30)
+    await bench.after(30)
+    assert await bench.state(made) == "ready"
+
+
+async def test_a_lease_that_ends_after_a_failure_waits_like_one(bench: Bench):
+    made = await bench.create()
+    await bench.nack(await bench.claim_one(), delay=1.0)
+    await bench.after(1)
+    await bench.claim_one(lease_seconds=30)
+    await bench.after(30)
+    assert await bench.state(made) == "delayed"
+
+
+async def test_a_key_that_a_dead_worker_held_is_free_for_one_task_again(bench: Bench):
+    await bench.one(SetPolicy(Policy("default", "PACK", key_concurrency=1)))
+    made = {(await bench.create(key="a")).id for _ in range(2)}
+    await bench.claim_one(lease_seconds=30)
+    assert await bench.claim() == []
+    await bench.after(30)
+    [held] = await bench.claim(count=2)
+    await bench.finish(held)
+    [other] = await bench.claim(count=2)
+    assert {held.id, other.id} == made
 
 
 async def test_a_heartbeat_moves_the_end_of_the_lease(bench: Bench):
@@ -102,7 +171,7 @@ async def test_a_heartbeat_moves_the_end_of_the_lease(bench: Bench):
     await bench.after(20)
     assert await bench.state(task) == "leased"
     await bench.after(10.1)
-    assert await bench.state(task) == "delayed"
+    assert await bench.state(task) == "ready"
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
@@ -123,7 +192,7 @@ async def test_what_is_left_of_a_lease_is_recomputed_at_the_next_start(bench: Be
     await bench.after(19)
     assert await bench.state(task) == "leased"
     await bench.after(1.1)
-    assert await bench.state(task) == "delayed"
+    assert await bench.state(task) == "ready"
 
 
 async def test_a_jump_while_it_was_down_gives_a_lease_its_length_at_most(bench: Bench):
@@ -132,7 +201,7 @@ async def test_a_jump_while_it_was_down_gives_a_lease_its_length_at_most(bench: 
     bench.clock.jump(-86_400)
     await bench.reopen()
     await bench.after(30.1)
-    assert await bench.state(task) == "delayed"
+    assert await bench.state(task) == "ready"
 
 
 async def test_due_tells_when_time_has_work_next(bench: Bench):

@@ -28,12 +28,18 @@ def test_a_full_disk_is_said_by_name_and_forgotten_when_it_is_freed(tmp_path: Pa
         assert answer["retryable"] is True
         assert server.task(kept["id"])["status"] == "PENDING", "what is there can be read"
         until(lambda: server.get("/healthz", prefix="").status != 200, 20)
+        until(lambda: b"codeq_store_up 0" in _scraped(server), 20)
         big.unlink()
         until(lambda: server.get("/healthz", prefix="").status == 200, 20)
+        until(lambda: b"codeq_store_up 1" in _scraped(server), 20)
         assert server.create(idempotencyKey="kept")["id"] == kept["id"]
         claimed = server.claim()
         assert claimed is not None
         assert claimed["id"] == kept["id"]
+
+
+def _scraped(server: Server) -> bytes:
+    return server.get("/metrics", prefix="").body
 
 
 def _refused(server: Server) -> object:

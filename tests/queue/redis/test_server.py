@@ -134,6 +134,18 @@ def test_a_store_that_goes_away_is_named_and_comes_back(tmp_path: Path, mortal: 
         assert claimed["id"] == kept["id"]
 
 
+def test_a_store_that_can_be_read_but_takes_no_writes_is_not_up(
+    tmp_path: Path, mortal: RedisServer
+):
+    with serving(tmp_path / "data", env={"REDIS_ADDR": mortal.address}) as server:
+        kept = server.create("PACK")
+        mortal.ask("CONFIG", "SET", "maxmemory", "1")
+        until(lambda: b"codeq_store_up 0" in server.get("/metrics", prefix="").body, 20)
+        assert server.task(kept["id"])["status"] == "PENDING"
+        mortal.ask("CONFIG", "SET", "maxmemory", "0")
+        until(lambda: b"codeq_store_up 1" in server.get("/metrics", prefix="").body, 20)
+
+
 # --- the pool --------------------------------------------------------------------------------
 
 

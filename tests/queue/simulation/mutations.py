@@ -91,7 +91,7 @@ def a_purge_takes_what_runs(patch: pytest.MonkeyPatch) -> None:
 
 @mutation("fate")
 def a_late_task_is_put_where_nobody_looks(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, "put_off", "state = 1", "state = 2")
+    rewrite(patch, "put_off", "state = :state", "state = 2")
     rewrite(patch, "put_off", "lease_tick = 0", "lease_tick = 1e12")
 
 

@@ -26,6 +26,7 @@ from backstay.lang.program import (
     Expr,
     Get,
     ItemAt,
+    Lambda,
     Listed,
     ManyType,
     Map,
@@ -91,6 +92,8 @@ class Evaluator:
                 return self.loads.aggregate(expr)
             case Env(name=name):
                 return lambda unit, _: unit.env[name]
+            case Lambda(variable=variable, value=value):
+                return self._lambda(variable, value)
             case Choose() | ItemAt() | Listed():
                 # `app.unsupported` keeps programs with these from being served.
                 what = type(expr).__name__.lower()
@@ -222,6 +225,10 @@ class Evaluator:
             return result
 
         return total
+
+    def _lambda(self, variable: str, value: Expr) -> Closure:
+        body = self.closure(value)
+        return lambda unit, scope: lambda item: body(unit, {**scope, variable: item})
 
     def _record(self, fields: tuple[tuple[str, Expr], ...]) -> Closure:
         members = [(name, self.closure(expr)) for name, expr in fields]

@@ -1,14 +1,15 @@
-"""The functions a program may call, as plain functions of Python values.
+"""The functions a program may call: those of the language's library, as the runtime calls them.
 
-`now()`, `today()`, `uuid()` and `user.has()` need the transaction and are made in evaluate.py.
+`now()`, `today()`, `uuid()`, `random()` and `user.has()` need the transaction and are made in
+evaluate.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Callable, Mapping
 
 from backstay.app.errors import CANNOT_COMPUTE
-from backstay.app.values import EXACT, describe
 from backstay.core.errors import Fault
+from backstay.lang import library
+from backstay.lang.library.values import Unfit
 
 Function = Callable[..., object]
 
@@ -16,102 +17,26 @@ TEXT_JOINS = frozenset({"concat", "format", "interpolate", "text"})
 """Names under which a text with holes comes: its parts, in order."""
 
 
-def _text(name: str, change: Callable[[str], object]) -> Function:
-    def function(value: object) -> object:
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            raise _unfit(name, value)
-        return change(value)
+def _told(known: library.Function) -> Function:
+    """A refusal of the library is a fault of the request."""
 
-    return function
-
-
-def _pair(name: str, change: Callable[[str, str], object]) -> Function:
-    def function(value: object, other: object) -> object:
-        if value is None or other is None:
-            return None
-        if not isinstance(value, str) or not isinstance(other, str):
-            raise _unfit(name, value)
-        return change(value, other)
-
-    return function
-
-
-def _length(value: object) -> object:
-    if value is None:
-        return None
-    if isinstance(value, str | Sequence | Mapping):
-        return len(value)
-    raise _unfit("len", value)
-
-
-def _round(value: object, places: object = 0) -> object:
-    if value is None:
-        return None
-    if isinstance(value, Decimal):
-        return value.quantize(Decimal(1).scaleb(-_places(places)), context=EXACT)
-    if isinstance(value, float):
-        unit = Decimal(1).scaleb(-_places(places))
-        return float(Decimal(repr(value)).quantize(unit, ROUND_HALF_UP, EXACT))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise _unfit("round", value)
-
-
-def _places(value: object) -> int:
-    if isinstance(value, int) and 0 <= value <= 18:
-        return value
-    raise _unfit("round", value)
-
-
-def _absolute(value: object) -> object:
-    if value is None:
-        return None
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return abs(value)
-    raise _unfit("abs", value)
-
-
-def _extreme(name: str, pick: Callable[[Sequence[object]], object]) -> Function:
-    def function(*values: object) -> object:
-        given = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-        known = [value for value in given if value is not None]
+    def function(*args: object) -> object:
         try:
-            return pick(known) if known else None
-        except TypeError:
-            raise _unfit(name, known[0]) from None
+            return _bare(library.call(known, args))  # type: ignore[arg-type]
+        except Unfit as bad:
+            raise Fault(CANNOT_COMPUTE, what=f"{known.name}()", reason=str(bad)) from None
 
     return function
 
 
-def _end(name: str, index: int) -> Function:
-    def function(value: object) -> object:
-        if not isinstance(value, list | tuple):
-            raise _unfit(name, value)
-        return value[index] if value else None
-
-    return function
-
-
-def _unfit(name: str, value: object) -> Fault:
-    return Fault(CANNOT_COMPUTE, what=f"{name}({describe(value)})", reason="it takes another type")
+def _bare(value: object) -> object:
+    """Where types are known, moments are plain numbers (values.py): JSON and SQL take no other."""
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "len": _length,
-    "length": _length,
-    "count": _length,
-    "lower": _text("lower", str.lower),
-    "upper": _text("upper", str.upper),
-    "trim": _text("trim", str.strip),
-    "contains": _pair("contains", lambda text, part: part in text),
-    "starts_with": _pair("starts_with", lambda text, part: text.startswith(part)),
-    "ends_with": _pair("ends_with", lambda text, part: text.endswith(part)),
-    "abs": _absolute,
-    "round": _round,
-    "min": _extreme("min", min),  # type: ignore[arg-type]
-    "max": _extreme("max", max),  # type: ignore[arg-type]
-    "first": _end("first", 0),
-    "last": _end("last", -1),
+    name: _told(known) for name, known in library.LIBRARY.items() if not known.world
 }

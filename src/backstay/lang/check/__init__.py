@@ -23,7 +23,9 @@ from backstay.lang.check.entities import declare_fields, entity, find_ways_back
 from backstay.lang.check.jobs import job
 from backstay.lang.check.models import models
 from backstay.lang.check.outside import config, declare_operations, integration
+from backstay.lang.check.scope import Scope
 from backstay.lang.check.scripts import declare_function, function, script
+from backstay.lang.check.tests import Tests
 from backstay.lang.check.unused import unused
 from backstay.lang.check.workflows import WorkflowCheck, declare_input
 from backstay.lang.check.world import Checker, collect
@@ -72,6 +74,7 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         webhooks=tuple(_each(k, files, "webhook", webhook)),
         models=tuple(_models(k, files)),
         script=statements,
+        tests=tuple(_tests(k, files, scope)),
         settings=settings.settings,
     )
     databases(k, files)
@@ -143,6 +146,21 @@ def _endpoints(k: Checker, files: Sequence[tuple[s.File, Reports]]) -> Iterator[
             name = f"{made.method} {made.path}"
             reports.add(e.DUPLICATE_ROUTE, span, related=related, name=name)
         yield made
+
+
+def _tests(
+    k: Checker, files: Sequence[tuple[s.File, Reports]], globals_: Scope
+) -> Iterator[p.Test]:
+    routes = [
+        (node.method.name, node.path.text)
+        for _, node in _of_kind(files, "endpoint")
+        if node.method and node.path
+    ]
+    tests = Tests(k, routes, globals_)
+    for reports, node in _of_kind(files, "test"):
+        k.turn_to(reports, node)
+        if isinstance(node.statement, s.TestNode):
+            yield tests.one(node.statement)
 
 
 def _jobs(k: Checker, files: Sequence[tuple[s.File, Reports]]) -> Iterator[p.Job]:

@@ -160,7 +160,7 @@ def as_expr(node: s.Value | None) -> s.Expr | None:
     """The value if it is an expression."""
     expressions = s.Literal_ | s.Text | s.NameExpr | s.Dot | s.CallExpr | s.BinaryExpr
     more = s.UnaryExpr | s.RecordExpr | s.ListExpr | s.Each | s.Where | s.Choice | s.Item
-    return node if isinstance(node, expressions | more) else None
+    return node if isinstance(node, expressions | more | s.Lambda) else None
 
 
 def setting_value(k: Checker, node: s.Expr) -> p.Expr:

@@ -23,6 +23,7 @@ _EXPRESSIONS = (
     | s.Where
     | s.Choice
     | s.Item
+    | s.Lambda
 )
 
 

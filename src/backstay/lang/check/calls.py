@@ -1,57 +1,24 @@
-"""Calls: the standard library, `env`, and the aggregates with a shape of their own."""
+"""Calls: the standard library, `env`, and the aggregates that ask the database."""
 
-from collections.abc import Mapping
 from typing import Literal
-
-import msgspec
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
-from backstay.lang.check.expressions import NOTHING, condition, lower, typed, walk
+from backstay.lang.check.expressions import NOTHING, condition, lower, typed
+from backstay.lang.check.library import of_library
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import (
     BOOL,
     FLOAT,
     INT,
     STRING,
-    TIMESTAMP,
     UNKNOWN,
-    UUID,
     is_number,
-    is_text,
     show,
 )
 from backstay.lang.check.world import Checker
-
-Takes = Literal["text", "number", "list", "any"]
-
-
-class Function(msgspec.Struct, frozen=True):
-    """`gives` None is the type of the first argument; the last `optional` arguments may be
-    missing."""
-
-    takes: tuple[Takes, ...]
-    gives: p.Type | None
-    optional: int = 0
-
-
-FUNCTIONS: Mapping[str, Function] = {
-    "now": Function((), TIMESTAMP),
-    "today": Function((), p.ScalarType("date")),
-    "uuid": Function((), UUID),
-    "len": Function(("list",), INT),
-    "lower": Function(("text",), STRING),
-    "upper": Function(("text",), STRING),
-    "trim": Function(("text",), STRING),
-    "contains": Function(("text", "text"), BOOL),
-    "starts_with": Function(("text", "text"), BOOL),
-    "ends_with": Function(("text", "text"), BOOL),
-    "abs": Function(("number",), None),
-    "round": Function(("number", "number"), None, optional=1),
-    "text": Function(("any",), STRING),
-}
-"""What an expression may call; `program.Call` lists them for the runtime."""
+from backstay.lang.library import LIBRARY
 
 AGGREGATES: tuple[str, ...] = ("count", "sum", "avg", "min", "max")
 _SPECIAL = ("env", "user.has", *AGGREGATES)
@@ -77,15 +44,15 @@ def _of_library(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     match node.callee:
         case s.NameExpr(name="env"):
             return _env(k, node, scope)
-        case s.NameExpr(name=name) if name in AGGREGATES:
+        case s.NameExpr(name=name) if name in AGGREGATES and _of_rows(k, node, scope):
             return _aggregate(k, node, name, scope)
-        case s.NameExpr(name=name) if name in FUNCTIONS:
-            return _function(k, node, name, scope)
+        case s.NameExpr(name=name) if name in LIBRARY:
+            return of_library(k, node, LIBRARY[name], scope)
         case s.NameExpr(name=name) as callee:
             if scope.find(name) is not None or (scope.row and name in scope.row.fields):
                 k.error(e.NOT_A_FUNCTION, callee.span, name=name)
             else:
-                k.unknown(e.UNDEFINED_FUNCTION, callee, (*FUNCTIONS, *_SPECIAL, *k.world.functions))
+                k.unknown(e.UNDEFINED_FUNCTION, callee, (*LIBRARY, *_SPECIAL, *k.world.functions))
             return NOTHING
         case s.Dot(of=s.NameExpr(name="user"), field=field) if scope.find("user") is not None:
             if field.name == "has":
@@ -137,33 +104,6 @@ def _own(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
     return p.Call(name, tuple(args), info.result)
 
 
-def _function(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
-    function = FUNCTIONS[name]
-    most = len(function.takes)
-    if not most - function.optional <= len(node.args) <= most:
-        _count(k, node, name, most - function.optional)
-        return p.Constant(None, function.gives or UNKNOWN)
-    args: list[p.Expr] = []
-    for takes, arg in zip(function.takes, node.args, strict=False):
-        value = lower(k, arg, scope)
-        if not _accepts(takes, value.type):
-            words = {"text": "string", "list": "list or string", "number": "a number"}
-            wanted, got = words.get(takes, takes), show(value.type)
-            k.error(e.MISMATCH, arg.span, what=f"'{name}'", wanted=wanted, got=got)
-        args.append(value)
-    return p.Call(name, tuple(args), function.gives or args[0].type)
-
-
-def _accepts(takes: Takes, kind: p.Type) -> bool:
-    if takes == "any" or isinstance(kind, p.UnknownType):
-        return True
-    if takes == "text":
-        return is_text(kind)
-    if takes == "number":
-        return is_number(kind)
-    return isinstance(kind, p.ListType | p.ManyType) or is_text(kind)
-
-
 def _has(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     if not _count(k, node, "user.has", 1):
         return p.Constant(False, BOOL)
@@ -193,12 +133,21 @@ def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
 # --- aggregates --------------------------------------------------------------------------------
 
 
+def _of_rows(k: Checker, node: s.CallExpr, scope: Scope) -> bool:
+    """Whether the call asks the database, and not for something about a list."""
+    match node.args:
+        case (s.Where(),):
+            return True
+        case (s.NameExpr(name=name),) | (s.Dot(of=s.NameExpr(name=name)),):
+            looks = name in k.world.entities or name[:1].isupper()
+            return looks and scope.find(name) is None
+    return False
+
+
 def _aggregate(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
     if not _count(k, node, name, 1):
         return NOTHING
     arg = node.args[0]
-    if isinstance(arg, s.Each):
-        return _each(k, arg, name, scope)
     target, where = (arg.target, arg.condition) if isinstance(arg, s.Where) else (arg, None)
     if scope.row is not None:
         what = f"'{name}' inside a condition on rows"
@@ -248,15 +197,3 @@ def _rows(
         kind = FLOAT
     op: Literal["count", "sum", "avg", "min", "max"] = name  # type: ignore[assignment]
     return p.Aggregate(op, info.name, field.name if field else "", test, kind)
-
-
-def _each(k: Checker, node: s.Each, name: str, scope: Scope) -> p.Expr:
-    if name != "sum":
-        what = f"'{name}' over a list"
-        k.error(e.UNSUPPORTED, node.span, what=what, instead="use sum, or len for the number")
-        return NOTHING
-    items, inner = walk(k, node.variable, node.items, scope)
-    value = lower(k, node.value, inner)
-    if not (is_number(value.type) or isinstance(value.type, p.UnknownType)):
-        k.error(e.MISMATCH, node.value.span, what="'sum'", wanted="a number", got=show(value.type))
-    return p.Sum(node.variable.name, items, value, value.type)

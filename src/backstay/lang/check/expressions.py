@@ -55,7 +55,7 @@ def lower(k: Checker, node: s.Expr, scope: Scope) -> p.Expr:
 
 def _shaped(
     k: Checker,
-    node: s.Text | s.RecordExpr | s.Each | s.CallExpr | s.ListExpr | s.Where,
+    node: s.Text | s.RecordExpr | s.Each | s.CallExpr | s.ListExpr | s.Where | s.Lambda,
     scope: Scope,
 ) -> p.Expr:
     match node:
@@ -74,6 +74,8 @@ def _shaped(
             return listed_values(k, node, scope)
         case s.Where():
             what, instead = "where at this place", "use count or sum"
+        case s.Lambda():
+            what, instead = "a lambda at this place", "give it to map, filter or another function"
     k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
     return NOTHING
 

@@ -17,6 +17,7 @@ from backstay.lang.check.types import (
     TIMESTAMP,
     UNKNOWN,
     comparable,
+    has_order,
     is_number,
     is_text,
     item_of,
@@ -94,16 +95,10 @@ def _compare(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> p.E
     ordered = node.op not in ("==", "!=")
     fine = comparable(k, left.type, right.type)
     if ordered and fine:
-        fine = all(_has_order(kind) for kind in (left.type, right.type))
+        fine = all(has_order(kind) for kind in (left.type, right.type))
     if not fine:
         _bad_operands(k, node, left, right)
     return p.Binary(node.op, left, right, BOOL)
-
-
-def _has_order(kind: p.Type) -> bool:
-    if isinstance(kind, p.ScalarType):
-        return kind.name not in ("bool", "json")
-    return is_number(kind) or is_text(kind) or isinstance(kind, p.UnknownType)
 
 
 def _like(k: Checker, value: p.Expr, other: p.Expr, node: s.Expr) -> p.Expr:
@@ -174,6 +169,17 @@ def _number(op: str, left: p.Type, right: p.Type) -> p.Type | None:
     scale = {"*": ls + rs, "/": max(6, ls)}.get(op, max(ls, rs))
     whole = {"*": lp - ls + rp - rs, "/": lp - ls + rs}.get(op, max(lp - ls, rp - rs) + 1)
     return p.DecimalType(min(whole + scale, MAX_PRECISION), min(scale, MAX_PRECISION))
+
+
+def number_with(left: p.Type, right: p.Type) -> p.Type:
+    """The type of a value that is one or the other number."""
+    if FLOAT in (left, right):
+        return FLOAT
+    if left == right == INT:
+        return INT
+    (lp, ls), (rp, rs) = _digits(left), _digits(right)
+    scale = max(ls, rs)
+    return p.DecimalType(min(max(lp - ls, rp - rs) + scale, MAX_PRECISION), scale)
 
 
 def _digits(kind: p.Type) -> tuple[int, int]:

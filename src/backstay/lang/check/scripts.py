@@ -39,7 +39,7 @@ def script(
     found: list[p.Statement] = []
     for reports, node in nodes:
         statement = node.statement
-        if statement is None or isinstance(statement, s.HandlerNode | s.FunctionNode):
+        if statement is None or isinstance(statement, s.HandlerNode | s.FunctionNode | s.TestNode):
             continue
         k.turn_to(reports, node)
         made = bodies.one(statement, scope)

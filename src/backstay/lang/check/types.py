@@ -63,6 +63,13 @@ def is_number(kind: p.Type) -> bool:
     return isinstance(kind, p.DecimalType) or kind in (INT, FLOAT)
 
 
+def has_order(kind: p.Type) -> bool:
+    """Whether values of this type can be put in an order."""
+    if isinstance(kind, p.ScalarType):
+        return kind.name not in ("bool", "json")
+    return is_number(kind) or is_text(kind) or isinstance(kind, p.UnknownType)
+
+
 def item_of(kind: p.Type) -> p.Type | None:
     """What a loop variable over a value of this type is; None when it cannot be walked."""
     match kind:

@@ -107,6 +107,8 @@ class Checker:
     def __init__(self, world: World, reports: Reports) -> None:
         self.world = world
         self.reports = reports
+        self.quiet = False
+        """What is looked at is not served, so nobody has to know what it uses."""
         self._unknowns: dict[tuple[str, str, str], tuple[Reports, int]] = {}
 
     def use(self, kind: str, name: str) -> None:
@@ -124,7 +126,8 @@ class Checker:
 
     def note(self, construct: str, span: s.Range) -> None:
         """Remember that the program uses a construct, for whoever has to run it."""
-        self.reports.note(construct, self.reports.at(span))
+        if not self.quiet:
+            self.reports.note(construct, self.reports.at(span))
 
     def turn_to(self, reports: Reports, declaration: s.Declaration) -> None:
         """From now on ranges are those of `declaration`."""

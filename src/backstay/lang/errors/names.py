@@ -100,3 +100,10 @@ DUPLICATE_PARAMETER = rule(
     "a request, a workflow or a record takes each name once",
     "rename one of the two",
 )
+UNKNOWN_ROUTE = rule(
+    "SemanticError",
+    46,
+    "no endpoint {name}",
+    "a test calls what the program serves; the path is that of the endpoint, without /api/v1",
+    "there are: {known}",
+)

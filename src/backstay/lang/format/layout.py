@@ -1,6 +1,6 @@
 """Lines of tokens, indented and spaced.
 
-The formatter works on tokens, not on the tree: whatever the parser learns to read, it can lay out,
+The layout works on tokens, not on the tree: whatever the parser learns to read, it can lay out,
 and it keeps every line break, because a new line ends a member. What it decides is indentation,
 the spaces inside a line, blank lines and the end of the file. Linear.
 """
@@ -12,7 +12,9 @@ import msgspec
 from backstay.core.errors import Fault
 from backstay.lang import syntax
 from backstay.lang.errors import FORMAT_CHANGES
+from backstay.lang.format.meaning import nodes
 from backstay.lang.format.spacing import Spacing, continues
+from backstay.lang.format.spelling import respelled
 from backstay.lang.lexer import Token, lex
 from backstay.lang.parser import parse
 from backstay.lang.reports import Reports
@@ -42,10 +44,11 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 def format_text(text: str) -> str:
-    """The canonical layout of a source without mistakes of form.
+    """The canonical spelling and layout of a source without mistakes of form.
 
     Raises LANG123 rather than give back another program.
     """
+    text = respelled(text)
     before = lex(text, Reports(""))
     kept = list(_verbatim(text))
     made = _Layout(_pieces(text, before.tokens, before.comments, kept)).run()
@@ -69,23 +72,12 @@ def _said(comments: Sequence[Comment]) -> list[list[str]]:
 def _verbatim(text: str) -> Iterator[syntax.Range]:
     """Where queries stand that are written out: another language, with spaces of its own."""
     for declaration in parse(text, Reports("")).declarations:
-        for node in _nodes(declaration):
+        for node in nodes(declaration):
             if isinstance(node, syntax.QueryNode):
                 base, span = declaration.line, node.span
                 yield syntax.Range(
                     base + span.line, span.column, base + span.end_line, span.end_column
                 )
-
-
-def _nodes(node: syntax.Node) -> Iterator[syntax.Node]:
-    waiting: list[object] = [node]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, tuple):
-            waiting += one
-        elif isinstance(one, syntax.Node):
-            yield one
-            waiting += [getattr(one, name) for name in one.__struct_fields__]
 
 
 def _pieces(

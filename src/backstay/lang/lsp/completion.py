@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from backstay.lang import syntax as s
-from backstay.lang.check.calls import AGGREGATES, FUNCTIONS
 from backstay.lang.lexer import Token, lex
+from backstay.lang.library import LIBRARY
 from backstay.lang.lsp.index import Index, Place, written
 from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, title
 from backstay.lang.program import Program
@@ -164,7 +164,9 @@ def _values(index: Index, around: _Around) -> Iterator[Choice]:
     for place in index.places:
         if place.symbol.kind == "variable" and place.defines:
             yield Choice(place.symbol.name, "variable", place.detail)
-    yield from (Choice(name, "function") for name in (*FUNCTIONS, *AGGREGATES, "env"))
+    for function in LIBRARY.values():
+        yield Choice(function.name, "function", function.signatures()[0])
+    yield Choice("env", "function")
     yield from _named(index, "entity")
     if "where" in around.line:
         for entity in (word for word in around.line if word in index.fields):
@@ -239,11 +241,12 @@ def word_at(lines: Sequence[str], line: int, column: int) -> str:
 
 def explain_word(word: str) -> str:
     """A word of the language in Markdown, or nothing."""
-    if word in DECLARATIONS:
+    if word in DECLARATIONS and word in BLOCKS:
         return f"`{word}` may hold: {', '.join(BLOCKS[word])}"
-    function = FUNCTIONS.get(word)
+    function = LIBRARY.get(word)
     if function is not None:
-        return f"```cai\n{word}({', '.join(function.takes)})\n```"
+        forms = "\n".join(function.signatures())
+        return f"```cai\n{forms}\n```\n{function.says}"
     return ""
 
 

@@ -1,7 +1,7 @@
 """A place in the token list, with expectations: what the parser asks for and what it says when
 something else is there."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from backstay.core.errors import Plain
 from backstay.core.nearest import nearest
@@ -10,7 +10,7 @@ from backstay.lang.diagnostics import Edit, Span
 from backstay.lang.lexer import Token
 from backstay.lang.names import suggestion
 from backstay.lang.reports import MOST_PLACES, Reports
-from backstay.lang.syntax import Ident, Range
+from backstay.lang.syntax import Ident, Range, StatementNode
 
 MAX_DEPTH = 40
 """Blocks, brackets and records inside each other."""
@@ -34,6 +34,8 @@ class Cursor:
         self.depth = 0
         self.height = 0
         self.steps = 0
+        self.extra: Mapping[str, Callable[[Cursor], StatementNode]] = {}
+        """Statements that the declaration has beside the usual ones; a test has."""
 
     # --- looking ---
 
@@ -189,7 +191,10 @@ class Cursor:
         return edit.text if edit else None
 
     def note(self, construct: str, token: Token) -> None:
-        """Remember that the program uses a construct, for whoever has to run it."""
+        """Remember that the program uses a construct, for whoever has to serve it: a test is
+        not served."""
+        if self.extra:
+            return
         places = self.reports.uses.get(construct)
         if places is None or len(places) < MOST_PLACES:
             self.reports.note(construct, token.span(self.reports.file))

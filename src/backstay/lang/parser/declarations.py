@@ -2,13 +2,14 @@
 
 from backstay.lang import errors as e
 from backstay.lang.brackets import balance
-from backstay.lang.lexer import Token, lex
+from backstay.lang.lexer import METHODS, Token, lex
 from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import number
 from backstay.lang.parser.members import block
 from backstay.lang.parser.paths import path
 from backstay.lang.parser.statements import dotted, is_script, script, statement
+from backstay.lang.parser.tests import test
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import (
     Annotation,
@@ -21,6 +22,7 @@ from backstay.lang.syntax import (
     Literal_,
     Range,
     StatementNode,
+    TestNode,
     VarNode,
 )
 
@@ -69,6 +71,8 @@ def _declaration(c: Cursor) -> Declaration:
         name = found.name if isinstance(found, FunctionNode | VarNode) else None
         return _without_block(c, word, kind, found, name)
     c.take()
+    if kind == "test":
+        return _test(c, word)
     keyword = Ident(c.range(word), kind)
     if kind == "on":
         handler = _handler(c)
@@ -87,7 +91,6 @@ def _declaration(c: Cursor) -> Declaration:
     return Declaration(span, line, keyword, name, inside, method, where, annotations)
 
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _STATEMENTS = frozenset({"var", "if", "for", "exec", "function"})
 _NAMED = {"database": "postgres or mongodb"}
 
@@ -96,7 +99,7 @@ def _without_block(
     c: Cursor,
     word: Token,
     kind: str,
-    made: StatementNode | HandlerNode,
+    made: StatementNode | HandlerNode | TestNode,
     name: Ident | None = None,
 ) -> Declaration:
     """A statement at the top level, as a declaration whose block is empty."""
@@ -105,6 +108,16 @@ def _without_block(
     keyword = Ident(Range(0, word.column, 0, word.column + len(word.text)), kind)
     nothing = Block(start, ())
     return Declaration(span, word.line, keyword, name, nothing, statement=made)
+
+
+def _test(c: Cursor, word: Token) -> Declaration:
+    """`"name" { … }`."""
+    try:
+        made = test(c)
+    finally:
+        c.extra = {}
+    name = Ident(made.name.span, str(made.name.value))
+    return _without_block(c, word, "test", made, name)
 
 
 def _annotations(c: Cursor) -> tuple[Annotation, ...]:

@@ -20,6 +20,7 @@ from backstay.lang.syntax import (
     Expr,
     Ident,
     Item,
+    Lambda,
     ListExpr,
     Literal_,
     NameExpr,
@@ -150,6 +151,8 @@ def _primary(c: Cursor) -> Expr:
         raise c.expected("a value")
     if token.kind == "ident":
         c.take()
+        if c.at("=>") and not c.token.first:
+            return _lambda(c, token)
         if token.text in _CONSTANTS:
             value = _CONSTANTS[token.text]
             return Literal_(c.range(token), "null" if value is None else "bool", value)
@@ -166,6 +169,15 @@ def _primary(c: Cursor) -> Expr:
     if c.at("{"):
         return record(c)
     raise c.expected("a value")
+
+
+def _lambda(c: Cursor, word: Token) -> Lambda:
+    """`x => EXPR`; the name is taken."""
+    variable = Ident(c.range(word), word.text)
+    c.take()
+    value = expression(c)
+    c.grow(c.height)
+    return Lambda(c.range(word), variable, value)
 
 
 def number(c: Cursor) -> Literal_:
@@ -192,7 +204,7 @@ def text(c: Cursor, token: Token) -> Expr:
     parts: list[str | Expr] = []
     for piece in pieces(token):
         if piece.hole:
-            parts.append(_hole(c, token, piece.text, piece.offset))
+            parts.append(hole(c, token, piece.text, piece.offset))
         elif parts and isinstance(parts[-1], str):
             parts[-1] += piece.text
         else:
@@ -203,7 +215,8 @@ def text(c: Cursor, token: Token) -> Expr:
     return Text(span, tuple(parts))
 
 
-def _hole(c: Cursor, token: Token, inside: str, offset: int) -> Expr:
+def hole(c: Cursor, token: Token, inside: str, offset: int) -> Expr:
+    """The path inside the braces of a token's text, which begins at `offset` of it."""
     match = _HOLE.fullmatch(inside.strip())
     if match is None:
         line, column = _within(token, offset)

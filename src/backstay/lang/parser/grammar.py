@@ -36,7 +36,7 @@ _WORK = {
 BLOCKS: Mapping[str, Mapping[str, Slot]] = {
     "config": {
         "name": _TEXT,
-        "version": _TEXT,
+        "version": Slot("version"),
         "description": _TEXT,
         "auth": Slot("labelled", "auth"),
         "database": _SETTING,
@@ -314,6 +314,7 @@ DECLARATIONS = (
     "if",
     "for",
     "exec",
+    "test",
 )
 
 DECLARED_AS: Mapping[str, str] = {"auth": "provider"}
@@ -323,7 +324,6 @@ REFUSED_DECLARATIONS: Mapping[str, str] = {
     "model": "write it inside database postgres { … }, or as an entity",
     "collection": "write it inside database mongodb { … }, or as an entity",
     "else": "it follows the closing brace of an if",
-    "test": "leave it out",
     "import": "a folder is one program; no import is needed",
     "type": "write the record where it is used",
     "enum": "write enum(a, b) as the type of the field",

@@ -8,6 +8,7 @@ from backstay.lang.diagnostics import Edit
 from backstay.lang.lexer import Token
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
 from backstay.lang.syntax import (
     AssignNode,
@@ -23,15 +24,18 @@ from backstay.lang.syntax import (
     FailNode,
     ForNode,
     FunctionNode,
+    GivenNode,
     Ident,
     IfNode,
     LetNode,
     ParamNode,
     ReturnNode,
+    RunNode,
     StartNode,
     StatementNode,
     UpdateNode,
     VarNode,
+    VisitNode,
 )
 
 UNSUPPORTED = {
@@ -41,6 +45,7 @@ UNSUPPORTED = {
     "send": ("send", "make it a step of a workflow, or emit an event"),
     "query": ("query", "use for over a list, or count and sum"),
     "parallel": ("parallel", "write the steps one after the other"),
+    "assert": ("assert outside of a test", "write if and fail"),
 }
 HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var", "return", "fail"})
 """Words that never begin an assignment or a call."""
@@ -59,8 +64,13 @@ def body(c: Cursor) -> Body:
 
 def statement(c: Cursor) -> StatementNode:
     word = c.token
+    if is_declaration(c) and not is_script(c):
+        raise misplaced(c)
     if word.kind != "ident":
-        raise c.expected("a statement", words=tuple(_STATEMENTS), starts=True)
+        raise c.expected("a statement", words=(*c.extra, *_STATEMENTS), starts=True)
+    if word.text in c.extra and _is_extra(c):
+        c.take()
+        return c.extra[word.text](c)
     if is_script(c):
         return script(c)
     parse = _STATEMENTS.get(word.text)
@@ -69,6 +79,12 @@ def statement(c: Cursor) -> StatementNode:
     c.note(f"statement.{word.text}", word)
     c.take()
     return parse(c)
+
+
+def _is_extra(c: Cursor) -> bool:
+    """Whether the word is meant as the test's own, and not as a name of the program."""
+    after = c.ahead()
+    return after.text != "=" and (after.text != "(" or c.token.text == "assert")
 
 
 def is_script(c: Cursor) -> bool:
@@ -118,11 +134,12 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
     if unsupported:
         what, instead = unsupported
         raise c.snag(e.UNSUPPORTED, span, what=what, instead=instead)
-    meant = nearest(word.text, _STATEMENTS)
-    _not_a_statement(c, meant, tuple(_STATEMENTS))
+    known = (*c.extra, *_STATEMENTS)
+    meant = nearest(word.text, known)
+    _not_a_statement(c, meant, known)
     if meant is None:
         raise Snag
-    return _STATEMENTS[meant]
+    return c.extra.get(meant) or _STATEMENTS[meant]
 
 
 def _not_a_statement(c: Cursor, meant: str | None, words: tuple[str, ...]) -> None:
@@ -136,8 +153,10 @@ def _let(c: Cursor) -> LetNode:
     start = c.last
     name = c.name("a name for the value")
     c.expect("=")
-    value: Expr | CreateNode | StartNode
-    if c.at("create") and c.ahead().kind == "ident":
+    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
+    if c.token.text in c.extra and c.ahead().kind == "ident" and not c.ahead().first:
+        value = _extra_value(c)
+    elif c.at("create") and c.ahead().kind == "ident":
         c.take()
         value = _create(c)
     elif c.at("start") and c.ahead().kind == "ident":
@@ -152,6 +171,17 @@ def _let(c: Cursor) -> LetNode:
     else:
         value = expression(c)
     return LetNode(c.range(start), name, value)
+
+
+def _extra_value(c: Cursor) -> GivenNode | RunNode | VisitNode:
+    """What a test may give a name: a row, an answer, an execution."""
+    word = c.token
+    c.take()
+    made = c.extra[word.text](c)
+    if not isinstance(made, GivenNode | RunNode | VisitNode):
+        what, instead = f"let with {word.text}", f"write {word.text} as a statement"
+        raise c.snag(e.UNSUPPORTED, word.span(c.reports.file), what=what, instead=instead)
+    return made
 
 
 def _is_misspelt_write(c: Cursor) -> bool:

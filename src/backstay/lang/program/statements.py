@@ -1,5 +1,14 @@
 """What `do { … }`, a function or a script does, one after the other."""
 
+from backstay.lang.program.tests import (
+    Advance,
+    Assert,
+    Expect,
+    Given,
+    RunWorkflow,
+    Stub,
+    Visit,
+)
 from backstay.lang.program.values import Expr, Frozen
 
 
@@ -99,5 +108,24 @@ class Return(Frozen, frozen=True, tag="return"):
 
 
 Statement = (
-    Create | Update | Delete | Let | For | If | Fail | Start | Emit | Assign | Act | Exec | Return
+    Create
+    | Update
+    | Delete
+    | Let
+    | For
+    | If
+    | Fail
+    | Start
+    | Emit
+    | Assign
+    | Act
+    | Exec
+    | Return
+    | Assert
+    | Given
+    | Stub
+    | Visit
+    | RunWorkflow
+    | Advance
+    | Expect
 )

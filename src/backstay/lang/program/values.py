@@ -221,6 +221,15 @@ class Listed(Frozen, frozen=True, tag="listed"):
     type: Type
 
 
+class Lambda(Frozen, frozen=True, tag="lambda"):
+    """`x => EXPR` as an argument of a function; `type` is that of `value`. `map(xs, x => …)` and
+    `sum(xs, x => …)` arrive as `Map` and `Sum`."""
+
+    variable: str
+    value: "Expr"
+    type: Type
+
+
 Expr = (
     Constant
     | Name
@@ -237,6 +246,7 @@ Expr = (
     | Choose
     | ItemAt
     | Listed
+    | Lambda
 )
 
 

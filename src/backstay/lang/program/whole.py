@@ -47,6 +47,14 @@ class Place(Frozen, frozen=True):
     column: int
 
 
+class Test(Frozen, frozen=True):
+    """`test "name" { … }`; `place` is that of its name."""
+
+    name: str
+    place: Place
+    body: tuple[Statement, ...]
+
+
 class Auth(Frozen, frozen=True):
     """`config { auth: jwt {…} }`: HS256 with `secret`, or keys from `jwks_url` (next version)."""
 
@@ -81,6 +89,7 @@ class Program(Frozen, frozen=True):
     webhooks: tuple[Webhook, ...] = ()
     models: tuple[Model, ...] = ()
     script: tuple[Statement, ...] = ()
+    tests: tuple[Test, ...] = ()
     settings: tuple[tuple[str, Settings], ...] = ()
     uses: tuple[tuple[str, tuple[Place, ...]], ...] = ()
 

@@ -1,86 +1,23 @@
-"""The conditions of a query and of a list of filters, over a list of tokens."""
+"""The conditions of a query and of a list of filters.
 
-from collections.abc import Callable, Sequence
+Weakest first: `or`, `and`, `not`, then a test of two values.
+"""
+
+from collections.abc import Callable
 from typing import Literal
 
-from backstay.lang.query import errors as e
-from backstay.lang.query.tokens import Token
-from backstay.lang.query.tree import Both, Condition, Not, Place, Ref, Search, Test, Value
+from backstay.lang.query.cursor import place
+from backstay.lang.query.operands import Operands
+from backstay.lang.query.tree import Both, Condition, Not, Operand, Path, Ref, Search, Test, Value
 
-_DEEPEST = 10
 _SIGNS = {"==": "=", "<>": "!=", ":": "="}
 _COMPARE = ("=", "==", "!=", "<>", "<", "<=", ">", ">=")
 _WORDS = ("contains", "startswith", "endswith", "like", "ilike", "in")
+_TESTS = (*_WORDS, "between", "is")
 
 
-class Conditions:
-    """A place in the tokens, and what reads conditions from there."""
-
-    def __init__(self, found: Sequence[Token]) -> None:
-        self._tokens = found
-        self._at = 0
-        self._depth = 0
-
-    # --- the tokens ---
-
-    @property
-    def token(self) -> Token:
-        return self._tokens[self._at]
-
-    @property
-    def last(self) -> Token:
-        return self._tokens[max(self._at - 1, 0)]
-
-    def ahead(self) -> Token:
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-
-    def ended(self) -> bool:
-        return self.token.kind == "end"
-
-    def take(self) -> Token:
-        token = self.token
-        self._at += token.kind != "end"
-        return token
-
-    def accept(self, sign: str) -> bool:
-        found = self.token.kind == "op" and self.token.text == sign
-        if found:
-            self.take()
-        return found
-
-    def need(self, sign: str) -> None:
-        if not self.accept(sign):
-            raise self.expected(f"'{sign}'")
-
-    def word(self, word: str) -> bool:
-        return self.token.lower == word
-
-    def accept_word(self, word: str) -> bool:
-        found = self.word(word)
-        if found:
-            self.take()
-        return found
-
-    def need_word(self, word: str) -> None:
-        if not self.accept_word(word):
-            raise self.expected(word)
-
-    def expected(self, wanted: str, token: Token | None = None) -> e.QueryError:
-        """The error for a token that does not belong; the end of the text has one of its own."""
-        token = token or self.token
-        if token.kind == "end":
-            return e.QueryError(e.END, line=token.line, column=token.column)
-        return e.QueryError(
-            e.EXPECTED, line=token.line, column=token.column, wanted=wanted, got=token.text
-        )
-
-    def name(self) -> Ref:
-        if self.token.kind != "word":
-            raise self.expected("identifier")
-        token = self.take()
-        return Ref(token.text, _place(token))
-
-    # --- conditions of `where` and `having` ---
+class Conditions(Operands):
+    """What reads conditions from a place in the tokens."""
 
     def condition(self) -> Condition:
         return self._chain("or", lambda: self._chain("and", self._negated))
@@ -93,81 +30,66 @@ class Conditions:
 
     def _negated(self) -> Condition:
         negative = False
-        while self.word("not") and self.ahead().text not in _COMPARE:
+        while self.word("not") and not self._names_a_field():
             self.take()
             negative = not negative
-        found = self._parenthesis(self.condition) if self._open() else self._test()
+        found = self.parenthesis(self.condition) if self._opens_condition() else self._test()
         return Not(found) if negative else found
 
-    def _open(self) -> bool:
-        return self.token.kind == "op" and self.token.text == "("
+    def _names_a_field(self) -> bool:
+        """Whether the word here is followed by what only a field has."""
+        return self.ahead().text in _COMPARE
 
-    def _parenthesis(self, read: Callable[[], Condition]) -> Condition:
-        token = self.take()
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise e.QueryError(e.TOO_DEEP, line=token.line, column=token.column, limit=_DEEPEST)
-        inner = read()
-        self.need(")")
-        self._depth -= 1
-        return inner
+    def _opens_condition(self) -> bool:
+        """Whether the parenthesis here is around a condition, not around a value."""
+        if not self.sign("("):
+            return False
+        after = self.behind_parenthesis()
+        counts = after.kind in ("int", "float") and after.text.startswith("-")
+        return not (counts or after.text in (*_COMPARE, *"+-*/") or after.lower in (*_TESTS, "not"))
 
     def _test(self) -> Condition:
-        field = self.name()
+        if self.token.kind == "op" and not self.sign("(", "-"):
+            raise self.expected("identifier")
+        left = _field(self.operand())
         if self.accept_word("is"):
             negative = self.accept_word("not")
             self.need_word("null")
-            return _maybe_not(negative, Test(field, "null", ()))
+            return _maybe_not(negative, Test(left, "null", ()))
         negative = self.accept_word("not")
         if self.accept_word("between"):
-            low = self.value()
+            low = self.right()
             self.need_word("and")
-            return _maybe_not(negative, Test(field, "between", (low, self.value())))
+            return _maybe_not(negative, Test(left, "between", (low, self.right())))
         op = self._operator(signs=not negative)
         if op == "in":
-            return _maybe_not(negative, self._member(field))
-        return _maybe_not(negative, Test(field, op, (self.value(),)))
+            return _maybe_not(negative, self._member(left))
+        return _maybe_not(negative, Test(left, op, (self.right(),)))
 
     def _operator(self, *, signs: bool) -> str:
         token = self.token
-        if signs and token.kind == "op" and token.text in _COMPARE:
+        if signs and self.sign(*_COMPARE):
             self.take()
             return _SIGNS.get(token.text, token.text)
         if token.lower in _WORDS:
             return self.take().lower
         raise self.expected("an operator")
 
-    def _member(self, field: Ref) -> Test:
+    def _member(self, left: Operand) -> Test:
         """`in [a, b]`, `in (a, b)`, `in a, b`, `in @list`."""
         close = {"[": "]", "(": ")"}.get(self.token.text if self.token.kind == "op" else "")
         if close is None:
-            values = [self.value()]
-            while self.accept(","):
-                values.append(self.value())
-            return Test(field, "in", tuple(values), is_list=len(values) > 1)
+            found = self.listed(self.right)
+            return Test(left, "in", found, is_list=len(found) > 1)
         self.take()
-        values = []
+        values: list[Operand] = []
         while not self.accept(close):
             if values:
                 self.need(",")
                 if self.accept(close):
                     break
-            values.append(self.value())
-        return Test(field, "in", tuple(values), is_list=True)
-
-    def value(self) -> Value:
-        token = self.token
-        if token.kind in ("op", "end"):
-            raise self.expected("a value")
-        self.take()
-        at = _place(token)
-        if token.kind != "word":
-            return Value(token.kind, token.value, at)  # type: ignore[arg-type]
-        if self._open():
-            raise self.expected("a value that is no function", token)
-        if token.lower in ("true", "false"):
-            return Value("bool", token.lower, at)
-        return Value("null" if token.lower == "null" else "string", token.text, at, bare=True)
+            values.append(self.right())
+        return Test(left, "in", tuple(values), is_list=True)
 
     # --- filters: what a search box takes ---
 
@@ -190,27 +112,30 @@ class Conditions:
         while self.word("not") and self.ahead().text not in (":", *_COMPARE):
             self.take()
             negative = not negative
-        found = self._parenthesis(self.filters) if self._open() else self._plain_filter()
+        found = self.parenthesis(self.filters) if self.sign("(") else self._plain_filter()
         return Not(found) if negative else found
 
     def _plain_filter(self) -> Condition:
         token = self.token
         if token.kind == "string":
             self.take()
-            return Search(token.value, False, _place(token))
+            return Search(token.value, False, place(token))
         if self.accept("~"):
             word = self.name()
             return Search(word.name, True, word.at)
-        field = self.name()
+        field = self.path()
         sign = self.token
-        if sign.kind == "op" and sign.text in (":", *_COMPARE):
+        if self.sign(":", *_COMPARE):
             self.take()
             return Test(field, _SIGNS.get(sign.text, sign.text), (self.value(),))
         return Test(field, "is true", ())
 
 
-def _place(token: Token) -> Place:
-    return Place(token.line, token.column)
+def _field(left: Operand) -> Operand:
+    """On the left of an operator `null` and `true` are fields of that name."""
+    if isinstance(left, Value) and left.kind in ("bool", "null"):
+        return Path((Ref(left.text, left.at),))
+    return left
 
 
 def _maybe_not(negative: bool, test: Test) -> Condition:

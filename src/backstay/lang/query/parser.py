@@ -1,21 +1,28 @@
 """Text to a `Query`, by recursive descent.
 
-Weakest first: `or`, `and`, `not`, comparison. Keywords are case-insensitive, and stay usable as
-names of fields, because each is asked for only where it can stand.
+Weakest first: `or`, `and`, `not`, comparison, `+ -`, `* /`. Keywords are case-insensitive, and stay
+usable as names of fields, because each is asked for only where it can stand.
 """
-
-from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
 
 from backstay.lang.query import errors as e
 from backstay.lang.query.conditions import Conditions
+from backstay.lang.query.cursor import place
 from backstay.lang.query.tokens import tokens
-from backstay.lang.query.tree import Assign, Order, Query, Ref
+from backstay.lang.query.tree import (
+    Assign,
+    Column,
+    Func,
+    Operand,
+    Order,
+    Path,
+    Query,
+    Ref,
+    Value,
+)
 
-T = TypeVar("T")
-_AGGREGATES = ("count", "sum", "avg", "min", "max")
+AGGREGATES = ("count", "sum", "avg", "min", "max")
 _CLAUSES = ("with", "include", "where", "order", "group", "having", "limit", "offset")
 _TESTS = (":", "=", "==", "!=", "<>", "<", "<=", ">", ">=")
 
@@ -30,7 +37,7 @@ class _Parser(Conditions):
         if self.ended():
             raise e.QueryError(e.EMPTY, line=1, column=1)
         verb = self.token.lower
-        statement = verb in ("select", "update", "delete", *_AGGREGATES)
+        statement = verb in ("select", "update", "delete", *AGGREGATES)
         if not statement or self.ahead().text in _TESTS:
             made = Query("filters", None, where=self.filters())
         else:
@@ -41,51 +48,64 @@ class _Parser(Conditions):
         return made
 
     def _select(self, _verb: str) -> Query:
-        fields: list[Ref] = []
+        columns: tuple[Column, ...] = ()
         if self.accept("*"):
             self.need_word("from")
         elif not self._from_follows():
-            fields.append(self.name())
-            while self.accept(","):
-                fields.append(self.name())
-            if not self.word("from") and (self.token.kind == "end" or self._clause()):
+            columns = self.listed(self._column)
+            if not self.word("from") and (self.ended() or self._clause()):
                 # `select Product where …`: the only name is the entity's.
-                if len(fields) == 1 and fields[0].name.lower() != "from":
-                    return self._clauses(Query("select", fields[0]))
+                only = _name(columns[0]) if len(columns) == 1 else None
+                if only is not None and only.name.lower() != "from":
+                    return self._clauses(Query("select", only))
                 raise self.expected("from")
         self.accept_word("from")
-        return self._clauses(Query("select", self.name(), tuple(fields)))
+        return self._clauses(Query("select", self.name(), columns))
+
+    def _column(self) -> Column:
+        if self.token.kind != "word" and not self.sign("(", "-"):
+            raise self.expected("identifier")
+        # `select from` stops too early; nobody means a field of that name at its end.
+        value = self.operand()
+        return Column(value, self.name() if self.accept_word("as") else None)
 
     def _aggregate(self, verb: str) -> Query:
-        fields: tuple[Ref, ...] = ()
-        if verb == "count":
-            if self.accept("("):
+        at = place(self.last)
+        args: tuple[Operand, ...] = ()
+        if self.sign("("):
+            inside = self.parenthesis(lambda: self._inside(verb))
+            if verb == "count" and inside and not self.word("from"):
                 # `count(Product)` and `count(*) from Product` ask for the same number.
-                entity = None if self.accept("*") else self.name()
-                self.need(")")
-                if entity is not None and not self.word("from"):
-                    return self._clauses(Query(verb, entity))
-                if entity is not None:
-                    fields = (entity,)
-        elif self.accept("("):
-            fields = (self.name(),)
-            self.need(")")
-        elif not self._from_follows():
-            fields = (self.name(),)
-        else:
-            raise self.expected("'('")
+                only = _name(Column(inside[0]))
+                if only is None:
+                    raise self.expected("from")
+                return self._counted(verb, Query(verb, only), Func(verb, (), at))
+            args = inside
+        elif verb != "count":
+            if self._from_follows():
+                raise self.expected("'('")
+            args = (self.operand(),)
         self.accept_word("from")
-        return self._clauses(Query(verb, self.name(), fields))
+        return self._counted(verb, Query(verb, self.name()), Func(verb, args, at))
+
+    def _inside(self, verb: str) -> tuple[Operand, ...]:
+        if verb == "count" and self.accept("*"):
+            return ()
+        return (self.operand(),)
+
+    def _counted(self, verb: str, made: Query, value: Func) -> Query:
+        column = Column(value, Ref(verb, value.at))
+        return msgspec.structs.replace(self._clauses(made), columns=(column,))
 
     def _update(self, verb: str) -> Query:
         entity = self.name()
         self.need_word("set")
-        return self._clauses(Query(verb, entity, assigned=self._listed(self._assign)))
+        return self._clauses(Query(verb, entity, assigned=self.listed(self._assign)))
 
     def _assign(self) -> Assign:
         field = self.name()
         self.need("=")
-        return Assign(field, self.value())
+        return Assign(field, self.right())
 
     def _delete(self, verb: str) -> Query:
         if self._from_follows():
@@ -111,29 +131,34 @@ class _Parser(Conditions):
 
     def _one(self, word: str) -> tuple[str, object]:
         if word in ("with", "include"):
-            return "include", self._listed(self.name)
+            return "include", self.listed(self.name)
         if word in ("where", "having"):
             return word, self.condition()
         if word in ("limit", "offset"):
             return word, self._whole()
         self.accept_word("by")
-        return word, self._listed(self._ordered if word == "order" else self.name)
+        return word, self.listed(self._ordered if word == "order" else self.operand)
 
     def _ordered(self) -> Order:
-        field = self.name()
+        value = self.operand()
         descending = self.accept_word("desc")
         if not descending:
             self.accept_word("asc")
-        return Order(field, descending)
+        return Order(value, descending)
 
-    def _whole(self) -> int:
+    def _whole(self) -> Value:
         token = self.token
+        if token.kind == "param":
+            self.take()
+            return Value("param", token.value, place(token))
         if token.kind != "int" or token.text.startswith("-") or len(token.text) > 18:
             raise self.expected("a whole number")
-        return int(self.take().text)
+        return Value("int", self.take().text, place(token))
 
-    def _listed(self, read: Callable[[], T]) -> tuple[T, ...]:
-        found = [read()]
-        while self.accept(","):
-            found.append(read())
-        return tuple(found)
+
+def _name(column: Column) -> Ref | None:
+    """The only name of what seemed to be a column."""
+    value = column.value
+    if column.name is None and isinstance(value, Path) and len(value.names) == 1:
+        return value.names[0]
+    return None

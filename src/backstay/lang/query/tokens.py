@@ -7,18 +7,19 @@ import msgspec
 
 from backstay.lang.query import errors as e
 
-Kind = Literal["word", "int", "float", "string", "param", "op", "end"]
+Kind = Literal["word", "int", "float", "duration", "string", "param", "op", "end"]
 
 _TOKEN = re.compile(
     r"""
       (?P<space>\s+)
     | (?P<float>-?\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?![A-Za-z0-9_]))
     | (?P<int>-?\d+(?![A-Za-z0-9_.]))
-    | (?P<param>[@$][A-Za-z_][A-Za-z0-9_]*)
+    | (?P<duration>(?:\d+(?:\.\d+)?(?:ms|us|ns|[smhd]))+(?![A-Za-z0-9_.]))
+    | (?P<param>[@$][A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*)
     | (?P<string>'[^'\\]*(?:\\[\s\S][^'\\]*)*'|"[^"\\]*(?:\\[\s\S][^"\\]*)*")
     | (?P<open>['"])
-    | (?P<op>==|!=|<>|<=|>=|[=<>(),:~*.\[\]])
+    | (?P<op>==|!=|<>|<=|>=|[=<>(),:~*/+.\[\]-])
     | (?P<bad>[\s\S])
     """,
     re.VERBOSE,
@@ -27,13 +28,15 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
-    """`text` is as written; `value` is a string's content or a parameter's name."""
+    """`text` is as written; `value` is a string's content or a parameter's name. `at` counts the
+    characters before it."""
 
     kind: Kind
     text: str
     value: str
     line: int
     column: int
+    at: int = 0
 
     @property
     def lower(self) -> str:
@@ -52,11 +55,12 @@ def tokens(text: str) -> list[Token]:
         if group == "bad":
             raise e.QueryError(e.UNEXPECTED_CHARACTER, line=line, column=column, text=said)
         if group != "space":
-            found.append(Token(group, said, _value(group, said), line, column))  # type: ignore[arg-type]
+            kind: Kind = group  # type: ignore[assignment]
+            found.append(Token(kind, said, _value(group, said), line, column, match.start()))
         if "\n" in said:
             line += said.count("\n")
             start = match.start() + said.rfind("\n") + 1
-    found.append(Token("end", "", "", line, len(text) - start + 1))
+    found.append(Token("end", "", "", line, len(text) - start + 1, len(text)))
     return found
 
 

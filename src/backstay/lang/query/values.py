@@ -1,44 +1,26 @@
-"""Values of a query in the form that a database stores them in.
-
-| type      | SQLite                    | PostgreSQL                         |
-|-----------|---------------------------|------------------------------------|
-| decimal   | INTEGER, scaled           | numeric                            |
-| timestamp | INTEGER, UTC microseconds | timestamptz, given as text         |
-| bool      | 0 and 1                   | boolean                            |
-| uuid, ref | TEXT, lower case          | uuid, given as text                |
+"""Values of a query in the form that a database stores them in (`lang/columns.py` has the table).
 
 Every function raises `Unfit` for a value that is not one of the type; nothing is guessed.
 """
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from backstay.core.duration import parse_duration
-from backstay.lang.program import DecimalType, EnumType, ScalarType, Type
+import msgspec
+
+from backstay.core.duration import format_duration, parse_duration
+from backstay.lang.columns import Dialect
+from backstay.lang.program import DecimalType, EnumType, ListType, Type
+from backstay.lang.query.stored import type_word
 
 T = TypeVar("T")
-Dialect = Literal["sqlite", "postgres"]
 SqlValue = str | int | float | bool | Decimal | None
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MICROSECOND = timedelta(microseconds=1)
 _INT64 = 2**63
-
-POSTGRES_TYPES: Mapping[str, str] = {
-    "string": "text",
-    "text": "text",
-    "enum": "text",
-    "int": "bigint",
-    "float": "double precision",
-    "duration": "double precision",
-    "bool": "boolean",
-    "uuid": "uuid",
-    "timestamp": "timestamptz",
-    "date": "date",
-    "decimal": "numeric",
-}
 
 
 class Unfit(ValueError):  # noqa: N818 - says "does not fit"
@@ -48,15 +30,6 @@ class Unfit(ValueError):  # noqa: N818 - says "does not fit"
         super().__init__(expected, got)
         self.expected = expected
         self.got = got
-
-
-def type_word(kind: Type) -> str:
-    """The name of a column's type, as `POSTGRES_TYPES` has it; others by their own name."""
-    if isinstance(kind, ScalarType):
-        return kind.name
-    if isinstance(kind, DecimalType):
-        return "decimal"
-    return "enum" if isinstance(kind, EnumType) else "json"
 
 
 def spelled(kind: Type) -> str:
@@ -77,6 +50,12 @@ def store(kind: Type, value: object, dialect: Dialect) -> SqlValue:
         if isinstance(value, str) and value in kind.members:
             return value
         raise Unfit(spelled(kind), f"'{value}'" if isinstance(value, str) else name_of(value))
+    if word == "json":
+        return msgspec.json.encode(value).decode()
+    return _scalar(word, value, dialect)
+
+
+def _scalar(word: str, value: object, dialect: Dialect) -> SqlValue:
     if word in ("string", "text"):
         return _typed(value, str, word)
     if word == "int":
@@ -95,18 +74,63 @@ def store(kind: Type, value: object, dialect: Dialect) -> SqlValue:
 
 
 def load(kind: Type, value: object) -> object:
-    """What SQLite stores of the type, as JSON would say it."""
+    """What a driver gave for a column of the type, as JSON would say it.
+
+    SQLite gives texts and numbers, PostgreSQL's drivers also Decimal, datetime, date, time, UUID.
+    """
     if value is None:
         return None
     word = type_word(kind)
     if isinstance(kind, DecimalType):
-        return format(Decimal(int(str(value))).scaleb(-kind.scale), "f")
+        number = value if isinstance(value, Decimal) else Decimal(str(value)).scaleb(-kind.scale)
+        return format(number, f".{kind.scale}f")
     if word == "bool":
         return bool(value)
+    if word == "int":
+        return int(str(value))
+    if word == "duration":
+        return format_duration(float(str(value)))
     if word == "timestamp":
-        moment = _EPOCH + timedelta(microseconds=int(str(value)))
-        return moment.isoformat().replace("+00:00", "Z")
-    return value
+        return _stamp(value)
+    if word == "json":
+        return msgspec.json.decode(value) if isinstance(value, str | bytes) else value
+    return value.isoformat() if isinstance(value, date | time) else _plain(value)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _stamp(value: object) -> str:
+    at = value
+    if not isinstance(at, datetime):
+        at = _EPOCH + timedelta(microseconds=int(str(value)))
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def moment(word: str, now: float, dialect: Dialect) -> SqlValue:
+    """`now` in seconds of the epoch as a `timestamp` or a `date` in storage form."""
+    at = _EPOCH + timedelta(microseconds=round(now * 1e6))
+    if word == "date":
+        return at.date().isoformat()
+    return (at - _EPOCH) // _MICROSECOND if dialect == "sqlite" else at.isoformat()
+
+
+def json_item(kind: Type, value: object) -> object:
+    """A value as an entry of a list of this type stands in json; any plain value where the type is
+    not known. Raises Unfit."""
+    if not isinstance(kind, ListType):
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, Decimal):
+            return float(value)
+        raise Unfit("a plain value", name_of(value))
+    stored = store(kind.item, value, "postgres")
+    if type_word(kind.item) == "timestamp":
+        return _stamp(datetime.fromisoformat(str(stored)))
+    if isinstance(kind.item, DecimalType):
+        return format(Decimal(str(stored)), f".{kind.item.scale}f")
+    return stored
 
 
 def name_of(value: object) -> str:
@@ -158,12 +182,13 @@ def _by_text(word: str, value: object, dialect: Dialect) -> SqlValue:
             return text.lower()
         if word == "date":
             return date.fromisoformat(text).isoformat()
+        if word == "time":
+            return time.fromisoformat(text).replace(tzinfo=None).isoformat()
         if word == "timestamp":
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is not None:
-                moment = moment.astimezone(UTC)
-                micros = (moment - _EPOCH) // timedelta(microseconds=1)
-                return micros if dialect == "sqlite" else moment.isoformat()
+            stamp = datetime.fromisoformat(text)
+            if stamp.tzinfo is not None:
+                micros = (stamp - _EPOCH) // _MICROSECOND
+                return micros if dialect == "sqlite" else stamp.astimezone(UTC).isoformat()
     except (ValueError, OverflowError):
         pass
     raise Unfit(word, f"'{text}'")

@@ -1,18 +1,18 @@
-"""Names and conditions of a query against an entity, as SQL with placeholders."""
+"""Conditions of a query as SQL with placeholders."""
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
-import re
 from collections.abc import Mapping
 
-from backstay.core.nearest import nearest
-from backstay.lang.program import Entity, Field, ManyType, Program, RefType, ScalarType, Type
-from backstay.lang.query import errors as e
-from backstay.lang.query.slots import Form, Slot, loose, slot
-from backstay.lang.query.tree import Both, Condition, Not, Place, Ref, Search, Test, Value
-from backstay.lang.query.values import POSTGRES_TYPES, Dialect, type_word
+from backstay.lang.program import ListType, ScalarType, Type
+from backstay.lang.query.compute import Compute, sorted_by
+from backstay.lang.query.numbers import TEXTS
+from backstay.lang.query.scope import Many, cannot
+from backstay.lang.query.search import search
+from backstay.lang.query.slots import Form, Typed
+from backstay.lang.query.stored import cast, type_word
+from backstay.lang.query.tree import Both, Condition, Not, Operand, Path, Search, Test, Value
 
-_TEXTS = ("string", "text", "enum")
 _TEXT = ScalarType("string")
 _UNORDERED = ("bool", "json")
 _FORMS: Mapping[str, Form] = {
@@ -24,107 +24,15 @@ _FORMS: Mapping[str, Form] = {
 }
 
 
-def cannot(what: str, where: Ref | Place | None, fix: str) -> e.QueryError:
-    """CompilerError for what reads well and has no SQL."""
-    at = where.at if isinstance(where, Ref) else where or Place(0, 0)
-    return e.QueryError(e.CANNOT_COMPILE, line=at.line, column=at.column, what=what, fix=fix)
+class Where:
+    """Conditions to SQL. `left` names the left sides of tests, `right` the right ones: they differ
+    inside a list of rows, whose fields only the left side means."""
 
-
-class Scope:
-    """What names mean: the fields of an entity, or after `group by` only the grouped ones and the
-    aggregate."""
-
-    def __init__(
-        self,
-        program: Program,
-        entity: Entity,
-        prefix: str,
-        grouped: tuple[Field, ...] | None = None,
-        made: Mapping[str, tuple[str, Type]] | None = None,
-    ) -> None:
-        self.entity = entity
-        self.made = made or {}
-        self._program = program
-        self._prefix = prefix
-        self._grouped = grouped
-
-    @property
-    def columns(self) -> list[Field]:
-        return [each for each in self.entity.fields if not isinstance(each.type, ManyType)]
-
-    def any_field(self, ref: Ref) -> Field:
-        """A field or relation: by its name, or by that name in camelCase."""
-        snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", ref.name).lower()
-        for name in (ref.name, snake):
-            for each in self.entity.fields:
-                if each.name == name:
-                    return each
-        close = nearest(ref.name, [each.name for each in self.entity.fields])
-        raise e.QueryError(
-            e.UNKNOWN_FIELD,
-            line=ref.at.line,
-            column=ref.at.column,
-            name=ref.name,
-            entity=self.entity.name,
-            hint=f"did you mean '{close}'?" if close else "name one that the entity declares",
-        )
-
-    def field(self, ref: Ref) -> Field:
-        """A field that is a column."""
-        found = self.any_field(ref)
-        if isinstance(found.type, ManyType):
-            raise cannot(f"'{ref.name}' is a list of rows, not a value", ref, "name a column")
-        if self._grouped is not None and found not in self._grouped:
-            raise cannot(f"'{ref.name}' is not grouped by", ref, "add it to group by")
-        return found
-
-    def type(self, field: Field) -> Type:
-        """The type of the column: a reference holds its target's key."""
-        kind = field.type
-        while isinstance(kind, RefType):
-            target = self._program.entity(kind.entity)
-            kind = next(each.type for each in target.fields if each.primary)
-        return kind
-
-    def column(self, field: Field) -> str:
-        name = field.name.replace('"', '""')
-        return f'{self._prefix}."{name}"'
-
-    def named(self, ref: Ref) -> tuple[str, Type]:
-        """The SQL and the type behind a name."""
-        if ref.name.lower() in self.made:
-            return self.made[ref.name.lower()]
-        field = self.field(ref)
-        return self.column(field), self.type(field)
-
-    def sorted_by(self, field: Field, dialect: Dialect) -> str:
-        """The column in an order that both databases share."""
-        return by_code_point(self.column(field), self.type(field), dialect)
-
-    def sorted_name(self, ref: Ref, dialect: Dialect) -> str:
-        """As `sorted_by`, for a written name. Raises CompilerError for what has no order."""
-        text, kind = self.named(ref)
-        if type_word(kind) == "json":
-            raise cannot(f"'{ref.name}' has no order", ref, "order by another field")
-        return by_code_point(text, kind, dialect)
-
-
-def by_code_point(text: str, kind: Type, dialect: Dialect) -> str:
-    """PostgreSQL compares texts by the rules of a language unless told otherwise."""
-    textual = dialect == "postgres" and type_word(kind) in _TEXTS
-    return f'{text} COLLATE "C"' if textual else text
-
-
-class WhereCompiler:
-    """Conditions to SQL; slots are added in the order of their placeholders."""
-
-    def __init__(
-        self, scope: Scope, dialect: Dialect, slots: list[Slot], *, loosely: bool = False
-    ) -> None:
-        self._scope = scope
-        self._dialect = dialect
-        self._slots = slots
-        self._loosely = loosely
+    def __init__(self, left: Compute, right: Compute | None = None) -> None:
+        self._left = left
+        self._right = right or left
+        self._dialect = left.dialect
+        self._postgres = left.dialect == "postgres"
 
     def condition(self, condition: Condition) -> str:
         """SQL whose operators need no parentheses around it."""
@@ -133,92 +41,160 @@ class WhereCompiler:
                 return "(" + f" {op.upper()} ".join(self.condition(each) for each in parts) + ")"
             case Not(condition=inner):
                 return f"(NOT {self.condition(inner)})"
-            case Search(at=at):
-                what = f"no text search column configured for entity '{self._scope.entity.name}'"
-                raise cannot(what, at, "look in a field: name contains 'word'")
+            case Search():
+                return search(condition, self._left)
             case Test():
                 return self._test(condition)
 
-    def placeholder(self, kind: Type) -> str:
-        """The mark of the slot that was added last."""
-        if self._dialect == "sqlite":
-            return "?"
-        name = POSTGRES_TYPES.get(type_word(kind), "text")
-        mark = f"${len(self._slots)}"
-        # Through text, so that a driver need not know the type.
-        return (
-            f"{mark}::text::{name}"
-            if name in ("uuid", "timestamptz", "date")
-            else (f"{mark}::{name}")
-        )
-
     def _test(self, test: Test) -> str:
-        text, kind = self._scope.named(test.field)
-        word, op = type_word(kind), test.op
-        if op == "null":
-            return f"({text} IS NULL)"
-        if op == "is true":
-            if word != "bool":
-                what = f"'{test.field.name}' alone is a condition only for a field of type bool"
-                raise cannot(what, test.field, "write field:value")
-            return f"({text} = {'TRUE' if self._dialect == 'postgres' else '1'})"
-        self._refuse_unfit(test, word)
-        if op in _FORMS:
-            return self._pattern(text, test)
-        if op == "in":
-            return self._member(text, kind, test)
-        if op in ("=", "!=") and test.values[0].kind == "null":
-            return f"({text} IS {'NOT ' if op == '!=' else ''}NULL)"
-        sorted_text = text if op in ("=", "!=") else by_code_point(text, kind, self._dialect)
-        marks = [self._add(test, kind, "value", each) for each in test.values]
-        if op == "between":
-            return f"({sorted_text} BETWEEN {marks[0]} AND {marks[1]})"
-        return f"({sorted_text} {'<>' if op == '!=' else op} {marks[0]})"
+        if isinstance(test.left, Path):
+            many = self._left.scope.many(test.left)
+            if many is not None:
+                return self._some(test, many)
+        if test.op == "null":
+            return f"({self._left.value(test.left).text} IS NULL)"
+        if test.op == "is true":
+            return self._is_true(test)
+        right = test.values[0] if test.values else None
+        if test.op in ("=", "!=") and isinstance(right, Value) and right.kind == "null":
+            left = self._left.value(test.left)
+            return f"({left.text} IS {'NOT ' if test.op == '!=' else ''}NULL)"
+        if test.op in _FORMS or test.op == "in" or self._is_json(test.left):
+            return self._typed(test, self._left.value(test.left))
+        return self._between(test) if test.op == "between" else self._compare(test)
 
-    def _refuse_unfit(self, test: Test, word: str) -> None:
-        fits = (
-            word != "json"
-            and (test.op not in _FORMS or word in _TEXTS)
-            and (word not in _UNORDERED or test.op in ("=", "!=", "in"))
-        )
+    def _some(self, test: Test, many: Many) -> str:
+        """A path through a list holds when it holds for some row of it."""
+        inner, tie, rest = many.rows, many.tie, many.rest
+        if rest is None:
+            if test.op != "null":
+                what = f"'{many.name}' is a list of rows, not a value"
+                raise cannot(what, test.left.at, "name a field of its rows, or write: is null")
+            return f"(NOT EXISTS (SELECT 1 FROM {inner.source()} WHERE {tie}))"
+        left = Compute(inner, self._left.slots)
+        held = Where(left, self._right).condition(Test(rest, test.op, test.values, test.is_list))
+        return f"(EXISTS (SELECT 1 FROM {inner.source()} WHERE {tie} AND {held}))"
+
+    def _is_true(self, test: Test) -> str:
+        left = self._left.value(test.left)
+        if type_word(left.kind) != "bool":
+            what = f"'{left.name}' alone is a condition only for a field of type bool"
+            raise cannot(what, left.at, "write field:value")
+        return f"({left.text} = {'TRUE' if self._postgres else '1'})"
+
+    def _is_json(self, operand: Operand) -> bool:
+        return isinstance(operand, Path) and type_word(self._left.value(operand).kind) == "json"
+
+    # --- comparisons ---
+
+    def _compare(self, test: Test) -> str:
+        one, two = self._both(test.left, test.values[0])
+        op = "<>" if test.op == "!=" else test.op
+        if op not in ("=", "<>"):
+            self._refuse(test.op, one, type_word(one.kind) not in _UNORDERED)
+            return f"({sorted_by(one, self._dialect)} {op} {two.text})"
+        return f"({one.text} {op} {two.text})"
+
+    def _both(self, left: Operand, right: Operand) -> tuple[Typed, Typed]:
+        if self._left is self._right:
+            return self._left.compared(left, right)
+        one = self._left.value(left)
+        want = one.kind if self._right.needs_type(right) else None
+        return self._right.fitted(one, self._right.value(right, want, one.name))
+
+    def _between(self, test: Test) -> str:
+        """Two comparisons: each bound fits itself to the value."""
+        low = Test(test.left, ">=", test.values[:1])
+        high = Test(test.left, "<=", test.values[1:])
+        return f"({self._compare(low)} AND {self._compare(high)})"
+
+    def _typed(self, test: Test, left: Typed) -> str:
+        word = type_word(left.kind)
+        if word == "json":
+            return self._in_json(test, left)
+        if test.op in _FORMS:
+            self._refuse(test.op, left, word in TEXTS)
+            return self._pattern(left, test)
+        return self._member(left, test)
+
+    def _refuse(self, op: str, left: Typed, fits: bool) -> None:
         if not fits:
-            what = f"the operator '{test.op}' does not fit field '{test.field.name}' of type {word}"
-            raise cannot(what, test.field, "use one that fits, such as 'is null'")
+            word = type_word(left.kind)
+            what = f"the operator '{op}' does not fit field '{left.name}' of type {word}"
+            raise cannot(what, left.at, "use one that fits, such as 'is null'")
 
-    def _pattern(self, text: str, test: Test) -> str:
+    def _pattern(self, left: Typed, test: Test) -> str:
+        value = test.values[0]
+        if not isinstance(value, Value):
+            what = f"what follows '{test.op}' is written out or a parameter"
+            raise cannot(what, value.at, "compare fields with = and <")
         # A part of an enum's member is no member: the slot is that of a text.
-        mark = self._add(test, _TEXT, _FORMS[test.op], test.values[0])
+        mark = self._left.slots.add(left.name, _TEXT, _FORMS[test.op], value)
         if test.op == "like":
-            if self._dialect == "sqlite":
-                return f"({text} GLOB {mark})"
-            return f"({text} LIKE {mark})"
-        if self._dialect == "sqlite":
-            return f"({text} LIKE {mark} ESCAPE '\\')"
-        return f'(lower({text} COLLATE "C") LIKE lower({mark} COLLATE "C"))'
+            return f"({left.text} {'LIKE' if self._postgres else 'GLOB'} {mark})"
+        if not self._postgres:
+            return f"({left.text} LIKE {mark} ESCAPE '\\')"
+        return f'(lower({left.text} COLLATE "C") LIKE lower({mark} COLLATE "C"))'
 
-    def _member(self, text: str, kind: Type, test: Test) -> str:
+    # --- lists ---
+
+    def _member(self, left: Typed, test: Test) -> str:
         values = test.values
-        if len(values) == 1 and values[0].kind == "param" and not test.is_list:
-            return self._listed(text, kind, test)
-        if not test.is_list and not values[0].bare:
-            raise cannot("IN operator requires array value", values[0].at, "write in [a, b]")
+        only = values[0] if len(values) == 1 and not test.is_list else None
+        if isinstance(only, Value) and only.kind == "param":
+            return self._listed(left, only)
+        if isinstance(only, Path):
+            raise self._in_list(self._right.value(only))
+        if only is not None and not (isinstance(only, Value) and only.bare):
+            raise cannot("IN operator requires array value", only.at, "write in [a, b]")
         if not values:
             return "(1 = 0)"
-        marks = [self._add(test, kind, "value", each) for each in values]
-        return f"({text} IN ({', '.join(marks)}))"
+        pairs = [self._item(left, each) for each in values]
+        return f"({left.text} IN ({', '.join(pairs)}))"
 
-    def _listed(self, text: str, kind: Type, test: Test) -> str:
+    def _item(self, left: Typed, value: Operand) -> str:
+        want = left.kind if self._right.needs_type(value) else None
+        one, two = self._right.fitted(left, self._right.value(value, want, left.name))
+        if one.text != left.text:
+            what = f"a value of the list has more digits than '{left.name}'"
+            raise cannot(what, value.at, "give it the digits of the field")
+        return two.text
+
+    def _listed(self, left: Typed, value: Value) -> str:
         """A list of any length is one parameter."""
-        mark = self._add(test, kind, "list", test.values[0])
-        if self._dialect == "sqlite":
-            return f"({text} IN (SELECT value FROM json_each({mark})))"
-        name = POSTGRES_TYPES[type_word(kind)]
-        return f"({text} IN (SELECT item::{name} FROM jsonb_array_elements_text({mark}) AS item))"
+        mark = self._left.slots.add(left.name, left.kind, "list", value)
+        if not self._postgres:
+            return f"({left.text} IN (SELECT value FROM json_each({mark})))"
+        items = f"SELECT item::{cast(left.kind)} FROM jsonb_array_elements_text({mark}) AS item"
+        return f"({left.text} IN ({items}))"
 
-    def _add(self, test: Test, kind: Type, form: Form, value: Value) -> str:
-        if self._loosely:
-            value = loose(kind, value)
-        self._slots.append(slot(test.field.name, kind, form, value, self._dialect))
-        if form == "list" and self._dialect == "postgres":
-            return f"${len(self._slots)}::text::jsonb"
-        return self.placeholder(kind)
+    def _in_list(self, items: Typed) -> Exception:
+        what = "'in' looks through a list that is written out or a parameter"
+        return cannot(what, items.at, f"write {items.name} contains VALUE")
+
+    def _in_json(self, test: Test, left: Typed) -> str:
+        """Whether json is this plain value, or a list that holds it."""
+        fits = test.op in ("=", "!=", "contains") or (test.op == "in" and test.is_list)
+        self._refuse(test.op, left, fits)
+        held = [self._holds(left, left.kind, each) for each in test.values]
+        text = " OR ".join(held) if held else "1 = 0"
+        return f"(NOT ({text}))" if test.op == "!=" else f"({text})"
+
+    def _holds(self, left: Typed, kind: Type, value: Operand) -> str:
+        if not isinstance(value, Value):
+            what = "json is compared with what is written out or with a parameter"
+            raise cannot(what, value.at, "write a value")
+        kind = kind if isinstance(kind, ListType) else ScalarType("json")
+        mark = self._left.slots.add(left.name, kind, "item", value)
+        if self._postgres:
+            return f"({left.text}::jsonb @> {mark})"
+        same = (
+            "e.value = w.value AND (e.type = w.type OR"
+            " (e.type IN ('integer', 'real') AND w.type IN ('integer', 'real')))"
+        )
+        pairs = f"json_each({left.text}) AS e, json_each({mark}) AS w"
+        found = f"EXISTS (SELECT 1 FROM {pairs} WHERE {same})"
+        return (
+            f"(CASE WHEN {left.text} IS NULL THEN NULL"
+            f" WHEN json_type({left.text}) = 'object' THEN 0 ELSE {found} END)"
+        )

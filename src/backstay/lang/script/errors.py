@@ -58,6 +58,20 @@ FAILED = ErrorEntry(
     "the text says what has to change",
     exit=Exit.NEGATIVE,
 )
+ASSERTION = ErrorEntry(
+    "LANG138",
+    "{place}: the assertion does not hold: {what}",
+    "the values of both sides stand below it",
+    "mend the function, or what the test says of it",
+    exit=Exit.NEGATIVE,
+)
+NO_TESTS = ErrorEntry(
+    "LANG139",
+    "no test in {paths}",
+    "a run without a test tells nothing",
+    'write test "name" { assert … } beside the functions, or name another folder',
+    exit=Exit.USAGE,
+)
 
 ENTRIES = (
     STEPS_USED_UP,
@@ -68,4 +82,6 @@ ENTRIES = (
     EXEC_NOT_ALLOWED,
     COMMAND_FAILED,
     FAILED,
+    ASSERTION,
+    NO_TESTS,
 )

@@ -89,6 +89,13 @@ class Item(Node, frozen=True):
     index: "Expr"
 
 
+class Lambda(Node, frozen=True):
+    """`x => EXPR`, an argument of `map`, `filter` and their like."""
+
+    variable: Ident
+    value: "Expr"
+
+
 Expr = (
     Literal_
     | Text
@@ -103,4 +110,5 @@ Expr = (
     | Where
     | Choice
     | Item
+    | Lambda
 )

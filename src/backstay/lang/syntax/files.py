@@ -5,7 +5,7 @@ import msgspec
 from backstay.lang.syntax.expressions import Literal_
 from backstay.lang.syntax.members import Block, Path
 from backstay.lang.syntax.nodes import Ident, Node
-from backstay.lang.syntax.statements import StatementNode
+from backstay.lang.syntax.statements import StatementNode, TestNode
 
 
 class HandlerNode(Node, frozen=True):
@@ -28,9 +28,9 @@ class Declaration(Node, frozen=True):
     """A top-level `keyword [NAME] { … }`; an endpoint has `method` and `path` for a name, a
     database the word `postgres` or `mongodb`.
 
-    What has no block (a statement of a script, a function, `on … do …`) is in `statement`, and
-    its `block` is empty. `line` is the absolute line of the first word, to which all lines inside
-    are relative.
+    What has no block (a statement of a script, a function, a test, `on … do …`) is in
+    `statement`, and its `block` is empty. `line` is the absolute line of the first word, to which
+    all lines inside are relative.
     """
 
     line: int
@@ -40,7 +40,7 @@ class Declaration(Node, frozen=True):
     method: Ident | None = None
     path: Path | None = None
     annotations: tuple[Annotation, ...] = ()
-    statement: StatementNode | HandlerNode | None = None
+    statement: StatementNode | HandlerNode | TestNode | None = None
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from backstay.lang.syntax.expressions import (
     Entry,
     Expr,
     Item,
+    Lambda,
     ListExpr,
     Literal_,
     NameExpr,
@@ -163,6 +164,7 @@ Value = (
     | Where
     | Choice
     | Item
+    | Lambda
     | TypeName
     | RecordFields
     | FieldNode

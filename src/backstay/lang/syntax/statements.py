@@ -2,6 +2,15 @@
 
 from backstay.lang.syntax.expressions import CallExpr, Dot, Entry, Expr, Literal_, NameExpr
 from backstay.lang.syntax.nodes import Ident, Node
+from backstay.lang.syntax.tests import (
+    AdvanceNode,
+    AssertNode,
+    ExpectNode,
+    GivenNode,
+    RunNode,
+    StubNode,
+    VisitNode,
+)
 from backstay.lang.syntax.types import RecordFields, TypeName
 
 
@@ -17,7 +26,7 @@ class StartNode(Node, frozen=True):
 
 class LetNode(Node, frozen=True):
     name: Ident
-    value: Expr | CreateNode | StartNode
+    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
 
 
 class FailNode(Node, frozen=True):
@@ -122,6 +131,13 @@ StatementNode = (
     | EmitNode
     | ExecNode
     | FunctionNode
+    | AssertNode
+    | GivenNode
+    | StubNode
+    | VisitNode
+    | RunNode
+    | AdvanceNode
+    | ExpectNode
 )
 
 
@@ -130,3 +146,10 @@ class Body(Node, frozen=True):
 
     statements: tuple[StatementNode, ...]
     broken: bool = False
+
+
+class TestNode(Node, frozen=True):
+    """`test "name" { statement … }`."""
+
+    name: Literal_
+    body: Body

@@ -23,8 +23,8 @@ import structlog
 from backstay.core.clock import Clock, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.runtime import write_atomically
-from backstay.patchgen import errors
-from backstay.patchgen.errors import InvalidIntent
+from backstay.patchgen.errors import Conflict, InvalidIntent
+from backstay.patchgen.errors import faces as errors
 from backstay.patchgen.model import SIZE_LIMIT, Placed
 from backstay.patchgen.paths import ensure_directory, is_folder, reason_of
 from backstay.patchgen.render import render
@@ -162,7 +162,7 @@ class Watch:
                 self._failed(path, data, InvalidIntent(report))
                 return True
             [placed] = self._writer.place([render(report.intent)])
-            if isinstance(placed, errors.Conflict):
+            if isinstance(placed, Conflict):
                 self._failed(path, data, placed)
             elif isinstance(placed, Fault):
                 raise placed

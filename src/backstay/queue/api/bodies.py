@@ -14,6 +14,9 @@ PAGE = 200
 Given = msgspec.Raw | msgspec.UnsetType
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE)]
 Many = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="0: the most, 10,000")]
+Priority = Annotated[
+    int, msgspec.Meta(description="9 is served first; above 9 counts as 9, below 0 as 0")
+]
 Time = Annotated[str, msgspec.Meta(description="RFC 3339, with its zone")]
 Wait = Annotated[float, msgspec.Meta(description="seconds, capped at the longest wait")]
 
@@ -30,7 +33,7 @@ class NewTask(In, frozen=True):
 
     command: str
     payload: msgspec.Raw
-    priority: int = 0
+    priority: Priority = 0
     webhook: str | None = None
     max_attempts: int = 0
     idempotency_key: str = ""

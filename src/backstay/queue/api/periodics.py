@@ -10,7 +10,7 @@ from backstay.core.clock import Clock, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.web import Request, Response, json_response
 from backstay.queue.api.access import ADMIN, tenant_named
-from backstay.queue.api.bodies import In, NewTask
+from backstay.queue.api.bodies import In, NewTask, Priority
 from backstay.queue.api.calls import Call
 from backstay.queue.api.policies import OfTenant
 from backstay.queue.api.reading import Limits, read_task
@@ -32,7 +32,7 @@ class PeriodicBody(In, frozen=True):
     payload: msgspec.Raw
     cron: str
     timezone: str = "UTC"
-    priority: int = 0
+    priority: Priority = 0
     max_attempts: int = 0
     tags: tuple[str, ...] = ()
     key: str = ""

@@ -17,7 +17,6 @@ from backstay.queue.errors import (
     BAD_NAME,
     BAD_NUMBER,
     BAD_PAYLOAD,
-    BAD_PRIORITY,
     BAD_QUERY,
     BAD_RESULT,
     BAD_RUN_AT,
@@ -68,8 +67,6 @@ def read_task(body: NewTask, ctx: RequestContext, id: str, limits: Limits, now: 
     """Raises a Fault of the first field that is wrong."""
     command = read_command(body.command)
     payload = _payload(body, limits)
-    if not 0 <= body.priority <= 9:
-        raise Fault(BAD_PRIORITY, priority=body.priority)
     if body.max_attempts > _MOST_ATTEMPTS:
         rule = f"at most {_MOST_ATTEMPTS}"
         raise Fault(BAD_NUMBER, field="maxAttempts", rule=rule, value=body.max_attempts)
@@ -87,7 +84,7 @@ def read_task(body: NewTask, ctx: RequestContext, id: str, limits: Limits, now: 
         ctx.principal.tenant,
         command,
         payload,
-        body.priority,
+        _priority(body),
         body.max_attempts if body.max_attempts > 0 else limits.max_attempts,
         read_due(body.run_at, body.delay_seconds, now),
         body.idempotency_key,
@@ -100,12 +97,17 @@ def read_task(body: NewTask, ctx: RequestContext, id: str, limits: Limits, now: 
     )
 
 
+def _priority(body: NewTask) -> int:
+    """As codeQ did: what is outside counts as the nearest that there is."""
+    return max(0, min(9, body.priority))
+
+
 def _fingerprint(body: NewTask, payload: str) -> str:
     """Fields that came after the first version count only where they are given, so that keys which
     that version stored still fit."""
     parts = [
         payload,
-        body.priority,
+        _priority(body),
         body.max_attempts,
         body.run_at,
         body.delay_seconds,

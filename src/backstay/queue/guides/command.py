@@ -15,8 +15,12 @@ from backstay.core.probing import fetch, seen
 _WHERE = "codeq.command"
 _ANSWER = "codeq.answer"
 _NOT_FOUND = r"codeq(-server)?: (command )?not found|command not found: codeq|No such .*\bcodeq\b"
-_NO_SERVER = r"QUEUE04[014]|codeq.*(refused|timed? ?out|unreachable)|cannot connect to the queue"
+_NO_SERVER = (
+    r"QUEUE04[014]|QUEUE042: error \(50\d\)|codeq.*(refused|timed? ?out|unreachable)"
+    r"|cannot connect to the queue"
+)
 _PATIENCE = 2.0
+"""Seconds; a queue whose store hangs says so after as many, so the second look waits for longer."""
 
 
 async def _look_for_command(target: Target) -> Evidence:
@@ -40,7 +44,7 @@ async def _look_for_server(target: Target) -> Evidence:
     facts: dict[str, Plain] = {"address": address, "host": host}
     try:
         await asyncio.to_thread(socket.getaddrinfo, host, None)
-        reply = await fetch(f"{address}/healthz", _PATIENCE)
+        reply = await fetch(f"{address}/healthz", _PATIENCE * target.patience)
     except socket.gaierror as unknown:
         return seen(_ANSWER, "unresolvable", "fail", reason=str(unknown), **facts)
     except ConnectionRefusedError:

@@ -7,10 +7,13 @@ from typing import Any
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import seen
-from backstay.queue.guides.looking import NOTHING, inside
+from backstay.queue.guides.looking import NOTHING, inside, numbers
 
 _IDLE = r"worker.*(never|not|no longer|idle).*|not claiming|never claims|claims? nothing|204"
 _LATE = r"(task|queue|job)s?\b.*(late|delay|slow|behind|too long)|not processed quickly"
+_MEANT = ("put-off", "leased", "empty")
+"""What queues are for: it explains a complaint about this queue, and where nothing was ever
+delivered; elsewhere it is everyday life."""
 _WAITS = 2.0
 """Seconds a ready task has waited when it is late, for somebody who complains about it."""
 
@@ -29,17 +32,23 @@ def _held_probe(ident: str, asks: str, complaint: str, readings: Sequence[str]) 
             return policies
         commands = found.get("commands") or {}
         named = [name for name in commands if re.search(rf"\b{re.escape(name)}\b", target.text)]
+        counted = await numbers(ident, target)
+        if isinstance(counted, Evidence):
+            return counted
+        everyday = not named and counted.total("codeq_task_claimed_total") > 0
         for name in named or sorted(commands):
             reading = _holds(name, commands, policies.get("policies") or {})
-            if reading in readings:
-                facts: dict[str, Plain] = {"command": name, "data": str(target.data)}
-                facts |= {kind: commands[name].get(kind) for kind in ("ready", "delayed")}
-                facts |= {"in_progress": commands[name].get("in_progress")}
-                facts["asked_for"] = ", ".join(_asked_for(commands))
-                return seen(ident, reading, "fail", found, **facts)
+            if reading in readings and not (everyday and reading in _MEANT):
+                return seen(ident, reading, "fail", found, **_facts(name, commands, target))
         return seen(ident, NOTHING, "pass", found)
 
     return Probe(ident, asks, "inside", (NOTHING, *readings), run)
+
+
+def _facts(name: str, commands: Mapping[str, Any], target: Target) -> dict[str, Plain]:
+    counts = {kind: commands[name].get(kind) for kind in ("ready", "delayed", "in_progress")}
+    asked_for = ", ".join(_asked_for(commands))
+    return {"command": name, "data": str(target.data), "asked_for": asked_for, **counts}
 
 
 def _holds(name: str, commands: Mapping[str, Any], policies: Mapping[str, Any]) -> str:
@@ -49,8 +58,7 @@ def _holds(name: str, commands: Mapping[str, Any], policies: Mapping[str, Any]) 
     if one.get("ready"):
         if policy.get("paused"):
             return "paused"
-        bound = policy.get("concurrency", 0)
-        if (bound and busy >= bound) or policy.get("rate"):
+        if _bound(policy, busy):
             return "bounded"
         if _asked_for(commands) and not _asks(one):
             return "other-command"
@@ -63,6 +71,13 @@ def _holds(name: str, commands: Mapping[str, Any], policies: Mapping[str, Any]) 
     return "empty" if _asks(one) else NOTHING
 
 
+def _bound(policy: Mapping[str, Any], busy: float) -> bool:
+    """Whether a bound may be what holds its tasks back. Of keys it is not known which are busy."""
+    bounds = [policy.get(name) for name in ("concurrency", "key_concurrency")]
+    full = any(bound and busy >= bound for bound in bounds)
+    return full or bool(policy.get("rate") or policy.get("key_rate"))
+
+
 def _asks(one: Mapping[str, Any]) -> bool:
     return bool(one.get("waiting_claims")) or 0 <= one.get("last_claim_age", -1) < 60
 
@@ -72,10 +87,12 @@ def _asked_for(commands: Mapping[str, Any]) -> list[str]:
 
 
 _INSPECT = Fix("inspect", "See what waits", "codeq queue inspect {command}", "none")
-_BOUND = Fix(
+_RESUME = Fix("resume", "Let it go on", "codeq queue resume {command}", "none")
+_BOUNDS = Fix("bounds", "See its bounds", "codeq queue policy {command}", "none")
+_UNBOUND = Fix(
     "unbound",
-    "Let it go on, or raise its bounds",
-    "codeq queue resume {command}",
+    "Lift them, or give higher ones than 0, which is none",
+    "codeq queue policy {command} --concurrency 0 --rate 0 --key-concurrency 0 --key-rate 0",
     "none",
 )
 
@@ -105,12 +122,13 @@ WORKER_IDLE = Guide(
             "other-command",
             "events",
         ),
-        _cause("queue-paused", "the queue {command} is paused", "queue.held", "paused", "unbound"),
+        _cause("queue-paused", "the queue {command} is paused", "queue.held", "paused", "resume"),
         _cause(
             "queue-bounded",
             "{command} is at its bound: {in_progress} in progress",
             "queue.held",
             "bounded",
+            "bounds",
             "unbound",
         ),
         _cause(
@@ -131,7 +149,9 @@ WORKER_IDLE = Guide(
     ),
     fixes=(
         Fix("events", "Ask for the right command", "codeq worker start --events {command}", "none"),
-        _BOUND,
+        _RESUME,
+        _BOUNDS,
+        _UNBOUND,
         _INSPECT,
     ),
     escalation="what the token may claim: codeq auth show (scope codeq:claim, eventTypes)",
@@ -167,9 +187,10 @@ TASKS_LATE = Guide(
             "a bound of the queue {command} holds {ready} tasks back",
             "queue.late",
             "bounded",
+            "bounds",
             "unbound",
         ),
-        _cause("pause-delays", "the queue {command} is paused", "queue.late", "paused", "unbound"),
+        _cause("pause-delays", "the queue {command} is paused", "queue.late", "paused", "resume"),
         _cause(
             "backoff-delays",
             "{delayed} tasks of {command} wait for their time: put off, or for the next try",
@@ -183,7 +204,9 @@ TASKS_LATE = Guide(
         Fix("more", "Start more", "codeq worker start --events {command} --concurrency 20", "none"),
         Fix("priority", "9 is served first, 0 last", "codeq task create --priority 9", "none"),
         Fix("retry", "Do one now", "codeq task retry ID", "none"),
-        _BOUND,
+        _RESUME,
+        _BOUNDS,
+        _UNBOUND,
         _INSPECT,
     ),
     escalation="codeq_task_wait_seconds tells waiting from working",

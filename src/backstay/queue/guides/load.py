@@ -68,6 +68,8 @@ async def _look_at_pace(target: Target) -> Evidence:
     if isinstance(checks, Evidence):
         return checks
     store = (checks.get("checks") or {}).get("store") or {}
+    if store.get("status") == "unhealthy":
+        return seen("queue.pace", "quick", "skip")  # not slow but failing: the store's own guides
     took = parse_duration(str(store.get("duration") or "0s"))
     known = await settings("queue.pace", target)
     if isinstance(known, Evidence):
@@ -124,7 +126,13 @@ QUEUE_MEMORY = Guide(
     id="queue-memory",
     title="The queue's server needs too much memory",
     seed="codeq: High Memory Usage",
-    symptoms=(Symptom("text", r"OOM|out of memory|memory (usage|leak)|MemoryError", "memory"),),
+    symptoms=(
+        Symptom(
+            "text",
+            r"OOM|(out of|excessive|high|much) memory|memory (usage|leak)|MemoryError",
+            "memory",
+        ),
+    ),
     probes=(
         Probe(
             "queue.memory",

@@ -1,5 +1,7 @@
 """The queue's server ends instead of starting: what it said last names the cause."""
 
+import msgspec
+
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import error_code, last_exit, look_inside, process_state, seen
@@ -19,9 +21,13 @@ _FORMS = (
     ("store-password", r"QUEUE032"),
     ("store-newer", r"QUEUE034|CORE04[78]"),
     ("store-address", r"QUEUE036"),
-    ("memory", r"OOMKilled|MemoryError|exit (code|status) 137"),
+    (
+        "memory",
+        r"OOMKilled|MemoryError|exit (code|status) 137|memory allocation of \d+|start new thread",
+    ),
     ("no-object", r"CreateContainerConfigError|(secret|configmap) \"(?P<place>\S+)\" not found"),
 )
+_BESIDE = ("held", "port", "memory", "no-object")
 _RECORDED = {
     "CORE010": "held",
     "CORE062": "held",
@@ -37,20 +43,34 @@ _RECORDED = {
 }
 
 
+async def _look_at_words(target: Target) -> Evidence:
+    """Words of a start that failed are history once the server of this data folder runs, unless it
+    is that server which is in the way, or a pod's, which runs elsewhere."""
+    found = await _WORDS.run(target)
+    if found.outcome == "skip" or found.reading in _BESIDE or not await _runs(_SAID, target):
+        return found
+    return seen(_SAID, NOTHING, "skip")
+
+
+async def _runs(probe: str, target: Target) -> bool:
+    found = await look_inside(probe, target, "queue", "/live")
+    return not isinstance(found, Evidence) and bool(found.get("ready"))
+
+
 async def _look_at_record(target: Target) -> Evidence:
     """What the server noted in the data folder when it ended; history once one runs again."""
     reason, code = last_exit(target, "queue")
     reading = _RECORDED.get(error_code(reason), NOTHING)
     if reading == NOTHING or process_state(target, "queue"):
         return seen(_RECORD, NOTHING, "skip")
-    alive = await look_inside(_RECORD, target, "queue", "/live")
-    if not isinstance(alive, Evidence):
+    if await _runs(_RECORD, target):
         return seen(_RECORD, NOTHING, "skip")
     facts: dict[str, Plain] = {"exit_reason": reason, "exit_code": code, "data": str(target.data)}
     return seen(_RECORD, reading, "fail", reason, **facts)
 
 
-SAID = message_probe(_SAID, "what did the server say when it ended", _FORMS)
+_WORDS = message_probe(_SAID, "what did the server say when it ended", _FORMS)
+SAID = msgspec.structs.replace(_WORDS, run=_look_at_words)
 RECORD = Probe(
     _RECORD,
     "why did the server end that last ran on the data folder",
@@ -73,7 +93,10 @@ QUEUE_START = Guide(
     seed="codeq: Server Won't Start; Pod CrashLoopBackOff",
     symptoms=(
         Symptom("text", r"CORE001|CORE01[02]|CORE062|CORE11[01]|QUEUE03[1-6]", "it did not start"),
-        Symptom("text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError", "a pod"),
+        Symptom("text", r"server.*(crash|exits|(will|wo)n.t start|not start)", "it ends at once"),
+        Symptom(
+            "text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError|pod\b.*crash", "a pod"
+        ),
     ),
     probes=(SAID, RECORD),
     causes=(
@@ -99,7 +122,7 @@ QUEUE_START = Guide(
         _cause("redis-password", "store-password", "the store refuses the password", "password"),
         _cause("store-is-newer", "store-newer", "the store is of a newer version", "upgrade"),
         _cause("bad-store-address", "store-address", "REDIS_ADDR is no address", "name-store"),
-        _cause("out-of-memory", "memory", "it was ended for its memory", "raise-limit"),
+        _cause("out-of-memory", "memory", "it has too little memory", "raise-limit"),
         _cause(
             "object-missing",
             "no-object",

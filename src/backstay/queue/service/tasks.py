@@ -284,7 +284,7 @@ class Queue:
             self._bells.ring(("reply", name))
         for lost in happened.expired:
             self._metrics.expired(lost.command)
-            if lost.dead:
+            if lost.state == "dead":
                 self._metrics.died(lost.command)
             _log.warning(
                 "lease expired",
@@ -292,7 +292,7 @@ class Queue:
                 command=lost.command,
                 worker=lost.worker,
                 attempt=lost.attempts,
-                state="dead" if lost.dead else "delayed",
+                state=lost.state,
             )
 
 

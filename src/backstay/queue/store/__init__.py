@@ -17,6 +17,7 @@ from backstay.queue.model import (
     Periodic,
     Policy,
     QueueStats,
+    State,
     Subscription,
     Task,
     TaskQuery,
@@ -24,13 +25,13 @@ from backstay.queue.model import (
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """A lease that ended without a result; `dead` when that was the last delivery."""
+    """A lease that ended without a result, and what its task became: ready, delayed or dead."""
 
     id: str
     command: str
     worker: str
     attempts: int
-    dead: bool
+    state: State
 
 
 class Happened(msgspec.Struct, frozen=True):

@@ -62,11 +62,12 @@ class Steps:
     def _backoff(self, entry: Entry) -> float:
         return self._rules.backoff.delay(entry.task.attempts, self._dice)
 
-    def _put_off(self, entry: Entry, delay: float, error: str) -> Task:
+    def _put_off(self, entry: Entry, delay: float | None, error: str) -> Task:
+        """It waits again: `delay` seconds first, or for a worker at once."""
         entry.lease_tick = 0.0
         return entry.become(
-            state="delayed",
-            due_at=self._now + delay,
+            state="ready" if delay is None else "delayed",
+            due_at=self._now + (delay or 0.0),
             worker="",
             lease_token="",
             lease_until=0.0,

@@ -22,6 +22,7 @@ from backstay.queue.model import (
     Redrive,
     Reschedule,
     Task,
+    expiry_delay,
     refusal,
     same_result,
     tries_left,
@@ -227,10 +228,11 @@ class TaskOperations(Steps):
 
     def _expire(self, entry: Entry) -> None:
         task = entry.task
-        dead = not tries_left(task)
-        if dead:
-            self._end(entry, "dead", LEASE_EXPIRED)
+        if not tries_left(task):
+            became = self._end(entry, "dead", LEASE_EXPIRED)
         else:
             entry.remember(self._world.attempt(entry, "expired", self._now, LEASE_EXPIRED))
-            self._put_off(entry, self._backoff(entry), LEASE_EXPIRED)
-        self.expired.append(Expired(task.id, task.command, task.worker, task.attempts, dead))
+            delay = expiry_delay(task, self._rules.backoff, self._dice)
+            became = self._put_off(entry, delay, LEASE_EXPIRED)
+        lost = Expired(task.id, task.command, task.worker, task.attempts, became.state)
+        self.expired.append(lost)

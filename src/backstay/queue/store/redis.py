@@ -40,12 +40,12 @@ from backstay.queue.store.lua import AUDIT
 from backstay.queue.store.redis_address import RedisStore
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
-    CLOCK,
     PERIODICS,
     PREFIX,
     SCHEMA,
     SCHEMA_VERSION,
     SUBSCRIPTIONS,
+    TOUCHED,
     command_of,
     tag_of,
 )
@@ -92,6 +92,7 @@ class RedisEngine:
     async def open(self) -> None:
         """Raises QUEUE031, QUEUE032 or QUEUE034 naming the address."""
         await _faults(self._link.open())
+        await _faults(self._link.ask("SET", SCHEMA, SCHEMA_VERSION, "NX"))
         await _faults(self._check_schema())
         try:
             await _faults(self._watch.open())
@@ -184,8 +185,13 @@ class RedisEngine:
             await self._link.close()
 
     async def touch(self) -> None:
-        """A real write, as durable as the store makes any."""
-        await _faults(self._link.ask("HSET", CLOCK, "touched", f"{self._leases.now():.6f}"))
+        """A real write, as durable as the store makes any, and by a script, as all of them are; in
+        a cluster one on every node, as each holds other commands. Raises QUEUE034, too: a newer
+        version may have come to the store meanwhile."""
+        # The nodes first, as they are called by their names.
+        await _faults(self._link.write_everywhere(TOUCHED, f"{self._leases.now():.6f}"))
+        await _faults(self._leases.sync(self._link))
+        await _faults(self._check_schema())
 
     def doubts(self) -> tuple[str, ...]:
         """Settings of the store that can cost accepted tasks, as found at the start."""
@@ -217,8 +223,7 @@ class RedisEngine:
             tell(happened)
 
     async def _check_schema(self) -> None:
-        await self._link.ask("SET", SCHEMA, SCHEMA_VERSION, "NX")
-        found = int(await self._link.ask("GET", SCHEMA))
+        found = int(await self._link.ask("GET", SCHEMA) or 0)
         if found > SCHEMA_VERSION:
             raise Fault(NEWER_STORE, address=self.where, found=found, known=SCHEMA_VERSION)
 

@@ -36,9 +36,6 @@ _AWAY = (
     redis_errors.MasterDownError,
     OSError,
     TimeoutError,
-    # The cluster client closes a node's connections when it learns of another layout; a caller
-    # that was about to write on one then meets the library's None.
-    AttributeError,
 )
 _BEGINS_AWAY = (
     "CLUSTERDOWN",
@@ -49,6 +46,28 @@ _BEGINS_AWAY = (
     "UNKILLABLE",
     "BUSY",
 )
+
+_REFUSALS = (
+    "max number of clients reached",
+    "The user executing the script can't",
+    "ACL failure in script",
+)
+"""Said by Redis and Valkey without a code of their own; the client library takes the first for a
+broken connection. It reaches a connection before anything was asked on it."""
+
+
+def _closed_under(failure: Exception) -> bool:
+    """The cluster's client closes a node's connections when it learns of another layout; a caller
+    that was about to write on one then meets the library's None."""
+    return (
+        isinstance(failure, AttributeError) and failure.obj is None and failure.name == "writelines"
+    )
+
+
+_KEPT = 60
+"""Seconds until what was only written to see whether that works is gone."""
+_TAGS = 1000
+"""A node that none of so many hash tags lies on has no share worth speaking of."""
 
 
 class LostError(Exception):
@@ -119,6 +138,29 @@ class Link:
         async with self._free:
             return await self._heed(self._client.execute_command(*words))
 
+    async def write_everywhere(self, name: str, value: str) -> None:
+        """In a cluster, `value` under `name` on each of its nodes, for a minute. Raises as `run`
+        does, and names the node."""
+        for node, tag in self._places().items() if self.clustered else ():
+            try:
+                await self._ask("SET", f"{name}:{{{tag}}}", value, "EX", _KEPT)
+            except Fault as refused:
+                raise Fault(refused.entry, **{**refused.values, "address": node}) from refused
+
+    def _places(self) -> dict[str, str]:
+        """For each node that holds slots, a hash tag that lies there."""
+        found: dict[str, str] = {}
+        try:
+            nodes = len(self._client.get_primaries())
+            for tag in map(str, range(_TAGS)):
+                node = self._client.get_node_from_key(f"{{{tag}}}")
+                found.setdefault(f"{node.host}:{node.port}", tag)
+                if len(found) == nodes:
+                    break
+        except Exception as failure:
+            raise self._understand(failure) from failure
+        return found
+
     async def listener(self, channel: str) -> Any:
         """A subscription of its own connection; close it with `aclose`."""
         node = self.address.nodes[0]
@@ -177,13 +219,13 @@ class Link:
             "WRONGPASS",
         ):
             return Fault(STORE_PASSWORD, address=shown, reason=text)
-        if isinstance(failure, _AWAY) or first in _BEGINS_AWAY:
+        if any(words in text for words in _REFUSALS):
+            return Fault(STORE_REFUSES, address=shown, reason=text)
+        if isinstance(failure, _AWAY) or first in _BEGINS_AWAY or _closed_under(failure):
             return LostError(Fault(STORE_UNREACHABLE, address=shown, reason=text))
-        if isinstance(failure, redis_errors.OutOfMemoryError) or first in (
-            "OOM",
-            "MISCONF",
-            "NOPERM",
-        ):
+        if isinstance(
+            failure, redis_errors.OutOfMemoryError | redis_errors.NoPermissionError
+        ) or first in ("OOM", "MISCONF"):
             return Fault(STORE_REFUSES, address=shown, reason=text)
         return failure
 

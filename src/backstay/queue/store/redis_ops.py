@@ -283,8 +283,8 @@ def happened_of(told: Wire, tag: str, command: str, ahead: float) -> Happened:
         ended=[full_id(each, tag) for each in ended],
         replies=frozenset(names),
         expired=[
-            Expired(full_id(each, tag), command, worker, attempts, bool(dead))
-            for each, worker, attempts, dead in expired
+            Expired(full_id(each, tag), command, worker, attempts, state)
+            for each, worker, attempts, state in expired
         ],
         deliveries=deliveries,
         periodics=bool(periodics),

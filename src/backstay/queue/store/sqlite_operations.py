@@ -30,6 +30,7 @@ from backstay.queue.model import (
     TakeDeliveries,
     TakeNotices,
     Task,
+    expiry_delay,
     same_result,
     tries_left,
 )
@@ -262,14 +263,13 @@ def move(step: Step, op: Move) -> int:
 
 def _expire(step: Step, row: Row) -> None:
     task = row.task
-    dead = not tries_left(task)
-    if dead:
-        step.end(row, "dead", LEASE_EXPIRED)
+    if not tries_left(task):
+        became = step.end(row, "dead", LEASE_EXPIRED)
     else:
         step.remember(row, "expired", LEASE_EXPIRED)
-        delay = step.rules.backoff.delay(task.attempts, step.dice)
-        step.put_off(row, delay, task.attempts, LEASE_EXPIRED)
-    step.expired(Expired(task.id, task.command, task.worker, task.attempts, dead))
+        delay = expiry_delay(task, step.rules.backoff, step.dice)
+        became = step.put_off(row, delay, task.attempts, LEASE_EXPIRED)
+    step.expired(Expired(task.id, task.command, task.worker, task.attempts, became.state))
 
 
 _RUN: Mapping[type, Callable[[Step, Any], OpResult]] = {

@@ -216,12 +216,14 @@ class Step:
 
     # --- the ends of a delivery --------------------------------------------------------------
 
-    def put_off(self, row: Row, delay: float, attempts: int, error: str) -> Task:
-        """From leased to delayed."""
-        due_at = self.now + delay
+    def put_off(self, row: Row, delay: float | None, attempts: int, error: str) -> Task:
+        """From leased to waiting: `delay` seconds first, or for a worker at once."""
+        state: State = "ready" if delay is None else "delayed"
+        due_at = self.now + (delay or 0.0)
         self.db.execute(
             SQL["put_off"],
             {
+                "state": CODES[state],
                 "attempts": attempts,
                 "due_at": due_at,
                 "error": error,
@@ -229,11 +231,10 @@ class Step:
                 "seq": row.seq,
             },
         )
-        self.wish(due_at)
         self.left(row.queue, row.task, "leased")
-        return msgspec.structs.replace(
+        task = msgspec.structs.replace(
             row.task,
-            state="delayed",
+            state=state,
             attempts=attempts,
             due_at=due_at,
             worker="",
@@ -242,6 +243,8 @@ class Step:
             error=error,
             updated_at=self.now,
         )
+        self.waits(row.queue, task)
+        return task
 
     def end(self, row: Row, state: State, error: str, result: str = "") -> Task:
         """However a task ends: its reader is owed an answer, its webhook a call."""

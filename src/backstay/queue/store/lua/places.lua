@@ -139,12 +139,17 @@ local function remember(r, outcome, error, at)
   call("HSET", KEY_HISTORY, r[ID], encode(past))
 end
 
+-- It waits again: `delay` seconds first, or (nil) for a worker at once.
 local function put_off(r, outcome, delay, attempts, error, reason)
   remember(r, outcome, reason, now)
   leave(r)
   r[ATTEMPTS], r[ERROR], r[WORKER], r[LEASE_TOKEN] = attempts, error, "", ""
-  r[DUE_AT] = now + delay
-  enter_delayed(r)
+  r[DUE_AT] = now + (delay or 0)
+  if delay then
+    enter_delayed(r)
+  else
+    enter_ready(r)
+  end
   save(r)
 end
 

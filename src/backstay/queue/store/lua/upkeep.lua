@@ -18,18 +18,23 @@ local function move_due(limit)
   return #ids
 end
 
+-- As model.expiry_delay.
+local function expiry_delay(r)
+  return r[ATTEMPTS] > 1 and backoff(r[ATTEMPTS]) or nil
+end
+
 local function end_leases(limit)
   local ids = each_due(KEY_LEASES, lease_now, limit)
   for _, id in ipairs(ids) do
     local r = load(id)
     if r and r[STATE] == "leased" then
-      local dead = r[ATTEMPTS] >= r[MAX_ATTEMPTS]
-      expired[#expired + 1] = { id, r[WORKER], r[ATTEMPTS], dead }
-      if dead then
+      local worker = r[WORKER]
+      if r[ATTEMPTS] >= r[MAX_ATTEMPTS] then
         finish(r, "dead", "LEASE_EXPIRED")
       else
-        put_off(r, "expired", backoff(r[ATTEMPTS]), r[ATTEMPTS], "LEASE_EXPIRED", "LEASE_EXPIRED")
+        put_off(r, "expired", expiry_delay(r), r[ATTEMPTS], "LEASE_EXPIRED", "LEASE_EXPIRED")
       end
+      expired[#expired + 1] = { id, worker, r[ATTEMPTS], r[STATE] }
     else
       call("ZREM", KEY_LEASES, id)
     end

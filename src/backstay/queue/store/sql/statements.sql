@@ -39,7 +39,7 @@ UPDATE task SET lease_until = ?, lease_seconds = ?, lease_tick = ?, progress = ?
 WHERE seq = ?
 
 -- name: put_off
-UPDATE task SET state = 1, attempts = :attempts, due_at = :due_at, worker = '', lease_token = '',
+UPDATE task SET state = :state, attempts = :attempts, due_at = :due_at, worker = '', lease_token = '',
   lease_until = 0, lease_tick = 0, error = :error, updated_at = :now
 WHERE seq = :seq
 
