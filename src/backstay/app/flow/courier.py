@@ -16,6 +16,7 @@ from backstay.app.flow.deliveries import Delivery
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome, Tries
+from backstay.app.flow.runner import LOOK_AGAIN
 from backstay.app.flow.steady import Steady
 from backstay.app.flow.turn import Claim
 from backstay.app.flow.webhooks import SECONDS, Webhooks
@@ -87,9 +88,17 @@ class Courier:
             now = self._steady.now()
             found, due = await self._take(now, room)
             if not found:
-                soonest = self._clock.tick() + _BREATH
-                return None if due is None else max(soonest, self._steady.tick_of(due))
+                return self._wish(due)
         return None
+
+    def _wish(self, due: float | None) -> float | None:
+        """The next tick of interest. Where others share the database, one of them may have gone and
+        left its deliveries: then it is worth a look now and then."""
+        tick = self._clock.tick()
+        wish = max(tick + _BREATH, self._steady.tick_of(due)) if due is not None else None
+        if self._sole:
+            return wish
+        return tick + LOOK_AGAIN if wish is None else min(wish, tick + LOOK_AGAIN)
 
     async def _take(self, now: float, room: int) -> tuple[bool, float | None]:
         """Claim what is due; whether there was anything, and when the next one is. It looks through

@@ -24,14 +24,15 @@ def compile_query(program: Program, text: str) -> Answer:
 
     def answer(unit: Unit, scope: Mapping[str, object]) -> str:
         if not made:
-            made.append(compile_text(program, text, "sqlite"))
+            made.append(compile_text(program, text, unit.conn.dialect.name))
         return msgspec.json.encode(_run(made[0], unit, scope)).decode()
 
     return answer
 
 
 def _run(query: Compiled, unit: Unit, scope: Mapping[str, object]) -> object:
-    values = query.bind({slot.parameter: _given(slot, scope) for slot in query.slots})
+    given = {slot.parameter: _given(slot, scope) for slot in query.slots if slot.parameter}
+    values = query.bind(given, unit.now / 1_000_000)
     try:
         found = unit.conn.execute(query.sql, values)
         changed = unit.conn.changes()
