@@ -29,7 +29,10 @@ class Live:
         self.program = program
         self.env = dict(env or {})
         self.child: asyncio.subprocess.Process | None = None
-        self._client = Client(SystemClock(), EgressRules(), unix=folder / "app.sock")
+        at = self.env.get("SERVED_AT", "")
+        self._host = at or "app"
+        socket = None if at else folder / "app.sock"
+        self._client = Client(SystemClock(), EgressRules(("loopback",)), unix=socket)
 
     async def start(self) -> None:
         with (self.folder / "app.log").open("ab") as log:
@@ -55,7 +58,7 @@ class Live:
     ) -> tuple[int, Any]:
         sent = raw if raw is not None else (b"" if body is None else msgspec.json.encode(body))
         headers = {"Content-Type": "application/json"}
-        url = f"http://app/api/v1{path}"
+        url = f"http://{self._host}/api/v1{path}"
         answer = await self._client.request(method, url, headers, sent, 30.0)
         return answer.status, msgspec.json.decode(answer.body) if answer.body else None
 

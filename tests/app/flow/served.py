@@ -1,9 +1,10 @@
 """A program as `codeai server` serves it, with a queue in a file instead of codeq.
 
-Usage: python served.py FOLDER [FILE.cai]; without a file the orders example. The HTTP face is on FOLDER/app.sock, the control socket in
-FOLDER/run.
+Usage: python served.py FOLDER [FILE.cai]; without a file the orders example. The HTTP face is on
+FOLDER/app.sock, or at SERVED_AT; the control socket in FOLDER/run.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,8 @@ def main(folder: Path, file: Path) -> int:
     refused = problems(program)
     if refused:
         raise SystemExit("\n".join(map(str, refused)))
-    settings = AppSettings(data=folder, listen=f"unix:{folder}/app.sock")
+    at = os.environ.get("SERVED_AT", "")
+    settings = AppSettings(data=folder, listen=at or f"unix:{folder}/app.sock")
     (folder / "run").mkdir(exist_ok=True)
     return run_process("app", Loaded(settings, ()), built, runtime=folder / "run")
 

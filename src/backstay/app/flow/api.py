@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from backstay.app.flow import service, views
-from backstay.app.flow.asked import choice_of, filters_of, flag, one, window_of
+from backstay.app.flow.asked import choice_of, filters_of, one, window_of
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.errors import BAD_QUERY, NOT_OFFERED, UNKNOWN_EXECUTION, UNKNOWN_JOB
 from backstay.app.flow.event_api import routes as event_routes
@@ -35,6 +35,7 @@ def routes(flow: Flow) -> list[Endpoint]:
     return [
         Endpoint("GET", f"{root}/workflows", api.workflows),
         Endpoint("POST", f"{root}/workflows/{{name}}/start", api.start, scope=ADMIN),
+        Endpoint("POST", f"{root}/workflows/{{name}}/dry-run", api.rehearse, scope=ADMIN),
         Endpoint("GET", f"{root}/executions", api.executions, scope=ADMIN),
         Endpoint("GET", f"{root}/executions/{{id}}/history", api.history, scope=ADMIN),
         Endpoint("POST", f"{root}/executions/{{id}}/migrate", api.migrate, scope=ADMIN),
@@ -80,10 +81,11 @@ class _Api:
 
     async def start(self, request: Request) -> Response:
         name = request.params["name"]
-        if flag(request, "dry_run"):
-            return json_response(await self._flow.rehearse(name, request.body))
         made = await self._flow.begin_by_hand(name, request.body)
         return json_response({"id": made, "workflow_id": name, "status": "pending"}, 202)
+
+    async def rehearse(self, request: Request) -> Response:
+        return json_response(await self._flow.rehearse(request.params["name"], request.body))
 
     async def history(self, request: Request) -> Response:
         key = request.params["id"]

@@ -43,8 +43,3 @@ def choice_of(request: Request, name: str, known: tuple[str, ...]) -> dict[str, 
     if value and value not in known:
         raise Fault(BAD_QUERY, name=name, value=value, expected=f"one of {', '.join(known)}")
     return {name: value} if value else {}
-
-
-def flag(request: Request, name: str) -> bool:
-    """`?name` or `?name=true`."""
-    return choice_of(request, name, ("true", "false")).get(name, "") == "true"
