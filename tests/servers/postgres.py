@@ -36,10 +36,10 @@ def wheel_binaries() -> Path | None:
 class PostgresServer:
     """One server on a free loopback port, superuser `postgres` without a password."""
 
-    def __init__(self, binaries: Path, **settings: str) -> None:
+    def __init__(self, binaries: Path, parent: Path | None = None, **settings: str) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-", dir=parent))
         self._user = unprivileged()
         self._settings = settings
         try:
@@ -61,13 +61,14 @@ class PostgresServer:
         """As in DATABASE_URL."""
         return f"postgresql://postgres@{self.host}:{self.port}/{database}"
 
-    def sql(self, statement: str) -> str:
+    def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints for one statement, unaligned and without headings."""
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url())
+        where = self.url(database)
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, where)
 
-    def stop(self) -> None:
-        """A fast shutdown, then the folder goes."""
-        self.running.stop(signal.SIGINT)
+    def stop(self, *, immediate: bool = False) -> None:
+        """A fast shutdown (or one without a checkpoint), then the folder goes."""
+        self.running.stop(signal.SIGQUIT if immediate else signal.SIGINT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _initialise(self) -> None:

@@ -114,10 +114,16 @@ NAMES: Mapping[str, str] = {
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
     "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a record after returns",
+    "endpoint.returns.record": "a value other than rows after returns",
+    "endpoint.returns.list": "returns: list(…)",
+    "endpoint.include.list": "include on a list",
+    "on.elsewhere": "a handler of what this program does not declare",
 }
 
 INSTEAD: Mapping[str, str] = {
+    "endpoint.returns.list": "write returns: paginated(Entity)",
+    "endpoint.include.list": "read one row with include, or list the others",
+    "on": "declare it here, or leave the handler out",
     "declaration.role": 'name roles in roles: [ … ] and user.has("…")',
     "declaration.middleware": "use auth and roles of the endpoint",
     "declaration.database": "declare entities; the runtime makes the tables",

@@ -75,7 +75,12 @@ def _auth(k: Checker, node: s.Labelled) -> p.Auth:
     else:
         secret(k, "secret", node_secret)
         value = typed(k, node_secret, outside(), STRING, "'secret'")
-    return p.Auth(value, members.text("issuer"), members.text("audience"))
+    return p.Auth(value, _said(k, members, "issuer"), _said(k, members, "audience"))
+
+
+def _said(k: Checker, members: Members, name: str) -> p.Expr:
+    node = members.expression(name)
+    return typed(k, node, outside(), STRING, f"'{name}'") if node else p.Constant("", STRING)
 
 
 def declare_operations(k: Checker, info: IntegrationInfo) -> None:
@@ -93,6 +98,10 @@ def declare_operations(k: Checker, info: IntegrationInfo) -> None:
 def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
     members = Members(k, block)
     method, path = members.value("method", s.Ident), members.value("path", s.Path)
+    if "mutation" in members or members.value("query", s.QueryNode) is not None:
+        # GraphQL knows one path and one method.
+        method = method or s.Ident(label.span, "POST")
+        path = path or s.Path(label.span, "/", ())
     if method is None:
         members.missing("method", "an operation", label.span, "method: POST")
     if path is None:

@@ -50,8 +50,8 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
     "settings": {},
     "auth": {
         "secret": _EXPR,
-        "issuer": _TEXT,
-        "audience": _TEXT,
+        "issuer": _EXPR,
+        "audience": _EXPR,
         "jwks_url": _EXPR,
         "expiry": _EXPR,
         "algorithm": _WORD,

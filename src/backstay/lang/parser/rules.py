@@ -53,7 +53,21 @@ def rate(c: Cursor) -> Value:
     c.take()
     if c.at("in", "per"):
         c.take()
-    return RateNode(c.range(start), count, duration(c, "1m"))
+    return RateNode(c.range(start), count, _period(c))
+
+
+def _period(c: Cursor) -> Literal_:
+    """`1m`, or `minute`."""
+    word = c.token
+    seconds = _UNITS.get(word.text) if word.kind == "ident" and not word.first else None
+    if seconds is None:
+        return duration(c, "1m")
+    c.take()
+    return Literal_(c.range(word), "duration", seconds)
+
+
+_UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+"""`100 per minute`."""
 
 
 def duration(c: Cursor, such_as: str) -> Literal_:
