@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from backstay.core.duration import parse_duration
 from backstay.lang.library import values as v
 from backstay.lang.library.model import Function, function
+from backstay.lang.library.operators import compute
 from backstay.lang.library.values import Date, Timestamp, Unfit, Value, a_text
 
 _DAY = 86_400_000_000
@@ -77,8 +78,8 @@ def _add_days(value: Value, days: Value) -> Value:
 
 
 def _add_hours(value: Value, hours: Value) -> Value:
-    count = v.number(hours, "add_hours")
-    return v.stamp(_micros(value) + round(v.bounded(count) * 3_600_000_000))
+    count = compute("*", v.number(hours, "add_hours"), 3_600_000_000)
+    return v.stamp(_micros(value) + round(count))
 
 
 def _micros(value: Value) -> int:

@@ -46,7 +46,8 @@ from backstay.queue.api.wire import (
     task_view,
 )
 from backstay.queue.errors import BATCH_SIZE, EMPTY_FILTER
-from backstay.queue.model import ANY_TENANT, Create, State, Task
+from backstay.queue.model import ANY_TENANT, State, Task
+from backstay.queue.operations import Create
 from backstay.queue.service import Bulk, Queue
 
 # Room for the fields around the payload: the payload's own limit is judged after decoding.

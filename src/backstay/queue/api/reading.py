@@ -25,7 +25,8 @@ from backstay.queue.errors import (
     PAYLOAD_TOO_LARGE,
     TOKEN_REQUIRED,
 )
-from backstay.queue.model import ANY_TENANT, Create, State, TaskQuery
+from backstay.queue.model import ANY_TENANT, State, TaskQuery
+from backstay.queue.operations import Create
 from backstay.queue.service import Beat, Hold, Verdict, fingerprint
 
 LONGEST_WAIT = 30.0

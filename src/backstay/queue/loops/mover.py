@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from backstay.core.clock import Clock
-from backstay.queue.model import Move
+from backstay.queue.operations import Move
 from backstay.queue.store import Engine, Happened
 
 _log = structlog.get_logger("queue.mover")
