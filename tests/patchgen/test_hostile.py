@@ -179,6 +179,38 @@ def test_a_watch_lives_on_when_its_folders_go_and_come_back(tmp_path: Path) -> N
     all_whole(out, 12)
 
 
+def test_one_package_that_cannot_be_compared_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """Whatever is in its place is deeper than a path can be long: that can be compared by nobody."""
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    out.mkdir()
+    (inbox / "0.json").write_bytes(text_of(target="poison"))
+    assert (
+        patchgen("generate", "-intent", str(inbox / "0.json"), "-output", str(out)).returncode == 0
+    )
+    [poison] = out.iterdir()
+    for number in range(1, 4):
+        (inbox / f"{number}.json").write_bytes(text_of(replicas=number))
+    place = os.open(poison, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=place)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [BIN / "patchgen", "watch", inbox, "-output", out, *QUICK], stdout=log, stderr=log
+        )
+    try:
+        until(lambda: len(names(out)) == 4, "the others are made", PATIENCE)
+        assert (inbox / "0.json").is_file()
+        assert b"file name too long" in log_of(tmp_path)
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
 def test_a_path_that_is_no_utf_8_is_told_as_json(tmp_path: Path) -> None:
     out = tmp_path / os.fsdecode(b"\xff")
     out.mkdir()

@@ -34,7 +34,7 @@ from backstay.patchgen.write import FolderWriter
 PROCESSED, FAILED, STATUS = "processed", "failed", "status"
 _LONGEST_PAUSE = 30.0
 _STUCK = 10
-"""So many files whose end cannot be written are a folder that takes nothing: the look ends."""
+"""So many files that could not be ended mean that none can be: the look is over."""
 _NAME_BYTES = 240
 """What a name may have: file systems take 255, and while it is written it has a longer one."""
 _log = structlog.get_logger("patchgen.watch")
@@ -111,26 +111,19 @@ class Watch:
         try:
             names = await asyncio.to_thread(self._candidates)
         except OSError as failed:
+            self.waiting = 1  # nobody knows, so nobody may think that nothing is left
             pause = self._longer()
             _log.error("folder cannot be looked at", error=reason_of(failed), pause=pause)
             return self._clock.tick() + pause
         self.waiting = 0
         stuck = 0
-        try:
-            for name in names:
-                # A thread of its own for each: when the loop is ended, the one at work still ends.
-                ended = await asyncio.to_thread(self._take_or_leave, name)
-                self.waiting += ended is not True
-                stuck += ended is None
-                if stuck == _STUCK:
-                    break
-        except Fault as fault:
-            self.waiting += 1
-            pause = self._longer()
-            _log.error(
-                "cannot write packages", code=fault.entry.code, error=fault.message, pause=pause
-            )
-            return self._clock.tick() + pause
+        for name in names:
+            # A thread of its own for each: when the loop is ended, the one at work still ends.
+            ended = await asyncio.to_thread(self._take_or_leave, name)
+            self.waiting += ended is not True
+            stuck += ended is None
+            if stuck == _STUCK:
+                break
         if stuck:
             return self._clock.tick() + self._longer()
         self._failures = 0
@@ -142,13 +135,16 @@ class Watch:
         return min(_LONGEST_PAUSE, self._pace.period * 2.0**self._failures)
 
     def _take_or_leave(self, name: str) -> bool | None:
-        """As `_take`; None for a file whose end cannot be written. It stays, and the others do not
-        wait for it."""
+        """As `_take`; None for a file that could not be ended, by no fault of its own. It stays,
+        and the others do not wait for it."""
         try:
             return self._take(name)
+        except Fault as fault:
+            code, error = fault.entry.code, fault.message
+            _log.error("cannot write packages", file=_shown(name), code=code, error=error)
         except OSError as failed:
             _log.error("intent cannot be ended", file=_shown(name), error=reason_of(failed))
-            return None
+        return None
 
     def _candidates(self) -> list[str]:
         """Plain files `*.json` that have not changed for a while, the oldest first."""
