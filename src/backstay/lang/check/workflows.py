@@ -85,7 +85,9 @@ class WorkflowCheck:
             self.members.missing("steps", "a workflow", name.span, example)
             return ()
         self.scope.lenient |= block.broken
-        return Steps(self.k, self.scope).steps(block, {})
+        names = self.members.value("signals", s.RecordFields)
+        signals = [each.name.name for each in names.fields] if names else ()
+        return Steps(self.k, self.scope, signals).steps(block, {})
 
 
 def reaction(

@@ -82,6 +82,7 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
         "url": _EXPR,
         "method": _WORD,
         "headers": Slot("record"),
+        "secret": _EXPR,
         "retry": _RETRY,
         "initial_interval": _EXPR,
         "backoff": _EXPR,
