@@ -1,6 +1,6 @@
 """Actions: a body in, statements in one transaction, an answer out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from backstay.app.plan.bodies import Body, Nothing, Values
 from backstay.app.plan.evaluate import Evaluator
@@ -11,7 +11,21 @@ from backstay.app.plan.statements import compile_block
 from backstay.app.plan.tables import table
 from backstay.app.plan.unit import Scope, Unit
 from backstay.app.values import codec
-from backstay.lang.program import Action, Program, RecordType, RowType
+from backstay.lang.program import (
+    Action,
+    Create,
+    Delete,
+    Fail,
+    For,
+    If,
+    Let,
+    Program,
+    RecordType,
+    RowType,
+    Start,
+    Statement,
+    Update,
+)
 
 Answer = Callable[[Unit, Scope], object]
 
@@ -46,12 +60,16 @@ def _answer(program: Program, spec: Action) -> Answer:
 
 
 def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
-    """A row is read again, so that the answer is what is stored, whatever came after its create."""
+    """The row as it is stored when all is done: it is read again if anything of the body could
+    have changed it, or if rows beside it are wanted."""
     reader = Reader(program, entity, spec.include)
     rows = table(program, entity)
+    settled = not spec.include and not _changes(spec.body, entity)
 
     def answer(unit: Unit, scope: Scope) -> object:
         held = value(unit, scope)
+        if settled and isinstance(held, dict):
+            return rows.shape(held)
         key = held.get(rows.key) if isinstance(held, dict) else held
         found = reader.find(unit, key, guarded=False)
         if found is not None:
@@ -59,3 +77,22 @@ def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
         return rows.shape(held) if isinstance(held, dict) else None
 
     return answer
+
+
+def _changes(body: Sequence[Statement], entity: str) -> bool:
+    """Whether a statement updates or deletes rows of `entity`."""
+    for statement in body:
+        match statement:
+            case Create() | Let() | Fail() | Start():
+                continue
+            case For(body=inner):
+                found = _changes(inner, entity)
+            case If(then=then, otherwise=otherwise):
+                found = _changes(then, entity) or _changes(otherwise, entity)
+            case Update(entity=changed) | Delete(entity=changed):
+                found = changed == entity
+            case _:
+                found = True
+        if found:
+            return True
+    return False
