@@ -143,6 +143,8 @@ def _work(work: p.Work) -> str:
             return f"emits {emit.event}"
         case p.QueryStep():
             return "query"
+        case p.SignalStep(signal=signal):
+            return f"waits for {signal}"
         case p.ParallelStep():
             return "at the same time"
         case _:
