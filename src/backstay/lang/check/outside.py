@@ -12,6 +12,7 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.endpoints import method_of
 from backstay.lang.check.expressions import typed
 from backstay.lang.check.retries import any_retry
+from backstay.lang.check.surroundings import slips
 from backstay.lang.check.types import STRING, resolve
 from backstay.lang.check.world import Checker, IntegrationInfo
 from backstay.lang.reports import Reports
@@ -38,6 +39,8 @@ def config(k: Checker, nodes: Sequence[tuple[Reports, s.Declaration]]) -> Config
     auth = members.value("auth", s.Labelled)
     # An auth that could not be read is not an auth that was not wanted.
     k.world.has_auth = auth is not None or nodes[0][1].block.broken
+    for member in nodes[0][1].block.members:
+        slips(k, member.name.name, member.value)
     return Config(
         name=members.text("name") or "app",
         version=members.text("version") or "0.0.0",

@@ -131,6 +131,7 @@ class _Walk:
                 self.row = self.entity_in(member.value)
         for member in declaration.block.members:
             self.member(member, kind)
+        self.walk(declaration.statement)
         return self.found
 
     def add(self, symbol: Symbol, node: s.Node, *, defines: bool = False, detail: str = "") -> None:
