@@ -19,8 +19,8 @@ from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
-from backstay.app.store.catalogue import ERRORS as STORE_ERRORS
 from backstay.app.store.choose import database_of
+from backstay.app.store.errors import ERRORS as STORE_ERRORS
 from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
