@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.app import programs as p
 from tests.app.serving import ANONYMOUS, BUYER, STAFF, Answer, Served, served
+from tests.app.support import NewDatabase
 
 ADA = "00000000-0000-7000-8000-0000000000a1"
 MUG = "00000000-0000-7000-8000-0000000000b1"
@@ -14,8 +15,8 @@ NOBODY = "00000000-0000-7000-8000-00000000ffff"
 
 
 @pytest.fixture
-async def shop(tmp_path: Path):
-    async with served(p.checked_orders(), tmp_path) as app:
+async def shop(tmp_path: Path, new_database: NewDatabase):
+    async with served(p.checked_orders(), tmp_path, database=new_database()) as app:
         answer = await app.seed(
             ("Customer", {"id": ADA, "name": "Ada", "email": "ada@example.org"}),
             ("Product", {"id": MUG, "sku": "MUG", "name": "Mug", "price": "9.99", "stock": 20}),
@@ -120,7 +121,9 @@ async def test_bad_input_gets_its_code(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_concurrent_orders_take_each_piece_of_stock_once(tmp_path: Path) -> None:
+async def test_concurrent_orders_take_each_piece_of_stock_once(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
     take = p.Endpoint(
         "POST",
         "/take",
@@ -141,7 +144,8 @@ async def test_concurrent_orders_take_each_piece_of_stock_once(tmp_path: Path) -
         body=p.RecordType((p.Field("quantity", p.INT, required=True),)),
     )
     product = p.replace(p.PRODUCT, access=p.Access())
-    async with served(p.program(product, endpoints=(take,)), tmp_path) as app:
+    program = p.program(product, endpoints=(take,))
+    async with served(program, tmp_path, database=new_database()) as app:
         await app.seed(
             ("Product", {"id": MUG, "sku": "M", "name": "M", "price": "1", "stock": 100})
         )
@@ -153,6 +157,24 @@ async def test_concurrent_orders_take_each_piece_of_stock_once(tmp_path: Path) -
         taken = sum(size for size, a in zip(sizes, answers, strict=True) if a.status == 204)
         assert await app.rows("SELECT stock FROM products") == [(100 - taken,)]
         assert 95 < taken <= 100
+
+
+async def test_many_at_once_with_keys_of_their_own_are_all_done_and_each_key_once(
+    shop: Served,
+) -> None:
+    """Serializable transactions that look where others write are turned away: keys are looked for
+    outside of them."""
+    keys = [f"key-{number}" for number in range(40)]
+    answers = await asyncio.gather(
+        *(
+            shop.ask("POST", "/orders", order((MUG, 1)), headers={"idempotency-key": key})
+            for key in [*keys, *keys]
+        )
+    )
+    assert {answer.status for answer in answers} == {201}
+    first, second = answers[:40], answers[40:]
+    assert [answer.body for answer in first] == [answer.body for answer in second]
+    assert await shop.rows("SELECT count(*) FROM orders") == [(40,)]
 
 
 async def test_who_may_what(shop: Served) -> None:

@@ -17,6 +17,7 @@ MARK = "<!-- from here on written by tests/lang/test_grammar_document.py -->\n"
 SHAPES = {
     "expr": "EXPR",
     "text": '"text"',
+    "version": '"text" or N',
     "word": "WORD",
     "names": "[NAME, …]",
     "flag": "[: true]",
@@ -92,7 +93,14 @@ def test_the_page_lists_what_the_parser_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["reference/language.md", "reference/language-grammar.md", "tutorial/first-script.md"]
+    "name",
+    [
+        "reference/language.md",
+        "reference/language-grammar.md",
+        "reference/language-library.md",
+        "reference/language-tests.md",
+        "tutorial/first-script.md",
+    ],
 )
 def test_programs_in_the_documents_check(name: str) -> None:
     found = re.findall(r"```cai\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)

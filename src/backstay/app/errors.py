@@ -7,11 +7,11 @@ Where a request's own content is at fault the status is 400 when it could not be
 
 from backstay.core.errors import ErrorEntry, Exit
 
-POSTGRES_LATER = ErrorEntry(
+BAD_DATABASE = ErrorEntry(
     code="APP001",
-    message="DATABASE_URL names {scheme}, which this version does not speak",
-    cause="PostgreSQL comes with the next version",
-    fix="unset DATABASE_URL, or give sqlite:///path/to/app.db",
+    message="DATABASE_URL names {scheme}, which is no database that this version knows",
+    cause="it begins with neither sqlite:// nor postgres:// (or postgresql://)",
+    fix="give postgres://user:password@host/name or sqlite:///path, or unset it",
     exit=Exit.USAGE,
 )
 ENV_MISSING = ErrorEntry(
@@ -33,6 +33,13 @@ NOT_SUPPORTED = ErrorEntry(
     message="{where}: {what} cannot be done by the database in this version",
     cause="conditions, changes and access rules are compiled to SQL",
     fix="compute it into a `let` first, or write the condition without it",
+    exit=Exit.USAGE,
+)
+UNFIT = ErrorEntry(
+    code="APP005",
+    message="{where}: {problem}",
+    cause="the program reads well, but this part of it could never run",
+    fix="{instead}",
     exit=Exit.USAGE,
 )
 BAD_JSON = ErrorEntry(
@@ -164,10 +171,11 @@ TABLE_TAKEN = ErrorEntry(
 )
 
 ERRORS = (
-    POSTGRES_LATER,
+    BAD_DATABASE,
     ENV_MISSING,
     MIGRATION_REFUSED,
     NOT_SUPPORTED,
+    UNFIT,
     BAD_JSON,
     INVALID,
     BAD_QUERY,

@@ -4,7 +4,8 @@ Reads go to the read connections, writes into one transaction of the single writ
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -15,8 +16,8 @@ from backstay.app.plan.endpoints import EndpointPlan
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
-from backstay.app.plan.unit import Starter, Unit
-from backstay.app.store.idempotency import Answer, Slot, keep, recall
+from backstay.app.plan.unit import Emitter, Starter, Unit
+from backstay.app.store.idempotency import Answer, Slot, Taken, keep, recall
 from backstay.app.store.session import Database, Session
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
@@ -38,7 +39,8 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What all use cases of one process share. `start` begins workflows inside a transaction."""
+    """What all use cases of one process share. `start` begins workflows and `emit` publishes events
+    inside a transaction."""
 
     program: Program
     database: Database
@@ -46,11 +48,12 @@ class Runtime(msgspec.Struct, frozen=True):
     ids: Ids
     env: Mapping[str, str | None]
     start: Starter | None = None
+    emit: Emitter | None = None
 
     def unit(self, conn: Session, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
         now = micros(self.clock.now())
-        return Unit(conn, now, self.ids, self.env, principal, self.start)
+        return Unit(conn, now, self.ids, self.env, principal, self.start, self.emit)
 
 
 def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:
@@ -79,14 +82,14 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
             scope = _scope(plan, unit, params, query)
             return msgspec.json.encode(does.run(unit, page, scope))
 
-        return await runtime.database.read(listed)
+        return await runtime.database.read(listed, snapshot=page.count)
     query = _query(plan, ask)
 
     def found(conn: Session) -> bytes:
         unit = runtime.unit(conn, ask.principal)
         return msgspec.json.encode(does.run(unit, _scope(plan, unit, params, query)))
 
-    return await runtime.database.read(found)
+    return await runtime.database.read(found, snapshot=does.several)
 
 
 async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:
@@ -98,17 +101,27 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
 
     def work(conn: Session) -> Answer:
         unit = runtime.unit(conn, ask.principal)
-        if slot is not None:
-            before = recall(conn, slot, unit.now)
-            if before is not None:
-                return before
         scope = _scope(plan, unit, params, query)
         answer = _answer(plan, does.run(unit, body, scope))
         if slot is not None:
             keep(conn, slot, answer, unit.now)
         return answer
 
-    return await runtime.database.write(work)
+    if slot is None:
+        return await runtime.database.write(work)
+    return await _once(runtime, slot, work)
+
+
+async def _once(runtime: Runtime, slot: Slot, work: Callable[[Session], Answer]) -> Answer:
+    """Do it unless it was done, and never twice at the same time."""
+    while True:
+        before = await runtime.database.read(partial(recall, slot=slot, clock=runtime.clock))
+        if before is not None:
+            return before
+        try:
+            return await runtime.database.write(work)
+        except Taken:
+            continue
 
 
 def _answer(plan: EndpointPlan, value: object) -> Answer:

@@ -18,10 +18,12 @@ from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
-from backstay.app.store.schema import runtime_schema
+from backstay.app.store.aim import aim
+from backstay.app.store.choose import database_of
+from backstay.app.store.errors import ERRORS as STORE_ERRORS
+from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
-from backstay.app.store.sqlite import SqliteDatabase
 from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
@@ -47,13 +49,13 @@ async def build(
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, program, listen, env, clock)
-    database = SqliteDatabase(
-        settings.store(), runtime_schema(), settings.durability, settings.max_connections, clock
-    )
+    database = database_of(settings, clock, process.dice)
+    program = aim(program, database.dialect)
     health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
-    runtime = Runtime(program, database, clock, process.ids, env, flow.starter(program.hash))
+    start, emit = flow.starter(program.hash), flow.emitter(program.hash)
+    runtime = Runtime(program, database, clock, process.ids, env, start, emit)
 
     async def opened() -> None:
         await flow.serve(program)
@@ -63,7 +65,8 @@ async def build(
     process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
-    process.backups["app.db"] = database.backup
+    if settings.store() is not None:
+        process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
@@ -72,7 +75,8 @@ async def build(
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     store = Store(database, program, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, HttpServer(app, listen)]
+    loops = [*flow.loops, Forgetter(database, clock)]
+    return [store, flow, *loops, HttpServer(app, listen)]
 
 
 def _flow(
@@ -92,13 +96,16 @@ def _flow(
         load=recalled(database),
         queue=tasks,
         allow=process.loaded.settings.egress_allow,
+        keep=process.loaded.settings.history_keep,
+        # A file has one owner (core.sqlite); a server may have many replicas at work.
+        sole=process.loaded.settings.store() is not None,
     )
 
 
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *FLOW_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
     build=build,
 )

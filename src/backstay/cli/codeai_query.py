@@ -11,6 +11,8 @@ from backstay.core.errors import Exit, Fault
 from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
 from backstay.lang.query.errors import EXECUTION, NO_DATABASE, READ_ONLY, QueryError
+from backstay.lang.query.slots import Slot
+from backstay.lang.query.values import SqlValue
 
 
 @click.command("query")
@@ -41,29 +43,33 @@ def query(
 
     Exit code 0: answered, 1: the query has a mistake or the database refused it.
     """
+    from backstay.core.clock import SystemClock
+
     program = checked_program([path])
     if program is None:
         return Exit.NEGATIVE
+    now = SystemClock().now()
     try:
         made = compile_query(
             program, text, "postgres" if dialect == "postgres" else "sqlite", entity
         )
-        values = made.bind(_parameters(given)) if given or not explain else None
+        values = made.bind(_parameters(given), now) if given or not explain else None
         if explain:
             _explain(made, values, output)
             return Exit.OK
         if made.writes:
             raise Fault(READ_ONLY)
-        rows = _run(compile_query(program, text, "sqlite", entity), database, _parameters(given))
+        here = compile_query(program, text, "sqlite", entity)
+        found = _run(here, database, here.bind(_parameters(given), now))
     except QueryError as bad:
         click.echo(bad.said, err=True)
         click.echo(f"  fix: {bad.fix}", err=True)
         return Exit.NEGATIVE
     if output == "json":
-        emit_json(rows)
+        emit_json([here.row(row) for row in found])
     else:
-        names = [each.name for each in made.outputs]
-        table(names, [[_cell(row[name]) for name in names] for row in rows], err=False)
+        names = [each.name for each in here.outputs]
+        table(names, [[_cell(each) for each in here.cells(row)] for row in found], err=False)
     return Exit.OK
 
 
@@ -93,21 +99,22 @@ def _explain(made: Compiled, values: Sequence[object] | None, output: str) -> No
         click.echo(f"  {number}: {value!r}")
 
 
-def _slot(each: object) -> object:
-    name = getattr(each, "parameter", "")
-    return f"@{name}" if name else getattr(each, "value", None)
+def _slot(each: Slot) -> object:
+    if each.form == "now":
+        return "now()"
+    return f"@{each.parameter}" if each.parameter else each.value
 
 
 def _run(
-    made: Compiled, database: str | None, given: Mapping[str, object]
-) -> list[dict[str, object]]:
+    made: Compiled, database: str | None, values: Sequence[SqlValue]
+) -> list[tuple[SqlValue, ...]]:
     import apsw
 
     if database is None or not Path(database).is_file():
         raise Fault(NO_DATABASE, path=database or "")
     try:
         conn = apsw.Connection(database, flags=apsw.SQLITE_OPEN_READONLY)
-        return [made.row(row) for row in conn.execute(made.sql, made.bind(given))]
+        return list(conn.execute(made.sql, values))
     except apsw.Error as bad:
         raise QueryError(EXECUTION, reason=str(bad)) from bad
 

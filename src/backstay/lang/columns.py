@@ -10,7 +10,7 @@ from backstay.lang.program import DecimalType, EnumType, Program, RefType, Scala
 
 Dialect = Literal["sqlite", "postgres"]
 
-_SCALARS: Mapping[str, tuple[str, str]] = {
+SCALARS: Mapping[str, tuple[str, str]] = {
     "string": ("TEXT", 'TEXT COLLATE "C"'),
     "text": ("TEXT", 'TEXT COLLATE "C"'),
     "int": ("INTEGER", "BIGINT"),
@@ -20,7 +20,9 @@ _SCALARS: Mapping[str, tuple[str, str]] = {
     "uuid": ("TEXT", "UUID"),
     "timestamp": ("INTEGER", "TIMESTAMPTZ"),
     "date": ("TEXT", "DATE"),
+    "time": ("TEXT", "TIME"),
 }
+"""By the name of a scalar: the type of its column on SQLite and on PostgreSQL."""
 
 
 def column(program: Program, kind: Type, dialect: Dialect) -> str:
@@ -28,10 +30,10 @@ def column(program: Program, kind: Type, dialect: Dialect) -> str:
     has no column type of its own is JSON text."""
     place = 0 if dialect == "sqlite" else 1
     match kind:
-        case ScalarType(name=name) if name in _SCALARS:
-            return _SCALARS[name][place]
+        case ScalarType(name=name) if name in SCALARS:
+            return SCALARS[name][place]
         case EnumType():
-            return _SCALARS["string"][place]
+            return SCALARS["string"][place]
         case DecimalType(precision=precision, scale=scale):
             return ("INTEGER", f"NUMERIC({precision},{scale})")[place]
         case RefType(entity=entity):

@@ -4,19 +4,24 @@ The tables are made from the contract in `lang.query.columns`, the rows go in th
 own update: what is compared is what a store would have.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 import apsw
+import asyncpg
 from tests.servers import postgres
 
 from backstay.lang.api import check_text
-from backstay.lang.program import DecimalType, Entity, ManyType, Program
-from backstay.lang.query.columns import DELETED_AT, postgres_column, sqlite_column, type_word
-from backstay.lang.query.compile import Compiled, Output
+from backstay.lang.columns import Dialect, column
+from backstay.lang.program import Entity, ManyType, Program, ScalarType
+from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
+from backstay.lang.query.stored import DELETED_AT
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 
@@ -132,49 +137,48 @@ class Pair:
         assert program is not None, found
         assert not found
         self.program: Program = program
-        self.server = server
+        self.loop = asyncio.new_event_loop()
         self.sqlite = apsw.Connection(":memory:")
-        self.sqlite.execute("\n".join(self._tables(sqlite_column, " STRICT")))
-        server.sql("\n".join(self._tables(postgres_column, "")))
+        self.sqlite.execute("\n".join(self._tables("sqlite", " STRICT")))
+        self.postgres: Any = self._run(asyncpg.connect(server.url()))
+        self._run(self.postgres.execute("\n".join(self._tables("postgres", ""))))
         self._fill([*_others(), *(("Item", row) for row in rows())])
         self.both(f"delete from Shelf where id = '{key(1002)}'", {})
 
-    def _tables(self, column: object, tail: str) -> Iterator[str]:
+    def close(self) -> None:
+        self._run(self.postgres.close())
+        self.loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    def _tables(self, dialect: Dialect, tail: str) -> Iterator[str]:
         for entity in self.program.entities:
-            lines = [self._line(entity, name, column) for name in self._columns(entity)]
+            lines = [self._line(entity, name, dialect) for name in self._columns(entity)]
             yield f'CREATE TABLE "{entity.table}" ({", ".join(lines)}){tail};'
 
     def _columns(self, entity: Entity) -> list[str]:
         names = [each.name for each in entity.fields if not isinstance(each.type, ManyType)]
         return [*names, DELETED_AT] if entity.soft_delete else names
 
-    def _line(self, entity: Entity, name: str, column: object) -> str:
-        assert callable(column)
+    def _line(self, entity: Entity, name: str, dialect: Dialect) -> str:
         found = next((each for each in entity.fields if each.name == name), None)
-        if found is None:
-            return f'"{name}" {"INTEGER" if column is sqlite_column else "timestamptz"}'
-        primary = " PRIMARY KEY" if found.primary else ""
-        return f'"{name}" {column(self.program, found.type)}{primary}'
+        kind = found.type if found else ScalarType("timestamp")
+        primary = " PRIMARY KEY" if found and found.primary else ""
+        return f'"{name}" {column(self.program, kind, dialect)}{primary}'
 
     def _fill(self, found: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-        script: list[str] = []
         for entity, row in found:
             table = self.program.entity(entity).table
             self.sqlite.execute(f'INSERT INTO "{table}" (id) VALUES (?)', (row["id"],))
-            script.append(f"INSERT INTO \"{table}\" (id) VALUES ('{row['id']}')")
+            self._run(self.postgres.execute(f"INSERT INTO \"{table}\" (id) VALUES ('{row['id']}')"))
             known = {name: value for name, value in row.items() if value is not None}
             changes = ", ".join(f"{name} = @{name}" for name in known if name != "id")
             if changes:
-                text = f"update {entity} set {changes} where id = @id"
-                here, there = (self.compiled(text, each) for each in ("sqlite", "postgres"))
-                self.sqlite.execute(here.sql, here.bind(known))
-                script.append(_prepared(there, known))
-        self.server.sql(";\n".join(script))
+                self.both(f"update {entity} set {changes} where id = @id", known)
 
-    def compiled(self, text: str, dialect: str) -> Compiled:
-        return compile_query(
-            self.program, text, "sqlite" if dialect == "sqlite" else "postgres", "Item"
-        )
+    def compiled(self, text: str, dialect: Dialect) -> Compiled:
+        return compile_query(self.program, text, dialect, "Item")
 
     def both(
         self, text: str, given: Mapping[str, object]
@@ -182,40 +186,5 @@ class Pair:
         """The rows of a query, from SQLite and from PostgreSQL, as JSON has them."""
         here, there = self.compiled(text, "sqlite"), self.compiled(text, "postgres")
         found = [here.row(row) for row in self.sqlite.execute(here.sql, here.bind(given, NOW))]
-        return found, self._postgres(there, given)
-
-    def _postgres(self, made: Compiled, given: Mapping[str, object]) -> list[dict[str, object]]:
-        said = self.server.sql(f"SET timezone = 'UTC'; {_prepared(made, given)}")
-        found = [json.loads(line, parse_float=Decimal) for line in said.split("\n") if line]
-        return [made.row([_native(each, row[each.name]) for each in made.outputs]) for row in found]
-
-
-def _prepared(made: Compiled, given: Mapping[str, object]) -> str:
-    values = ", ".join(_literal(each) for each in made.bind(given, NOW))
-    sql = made.sql if made.writes else f"SELECT row_to_json(t) FROM ({made.sql}) AS t"
-    run = f"EXECUTE q({values})" if values else "EXECUTE q"
-    return f"PREPARE q AS {sql}; {run}; DEALLOCATE q"
-
-
-def _literal(value: object) -> str:
-    return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
-
-
-def _native(output: Output, value: object) -> object:
-    """What a driver would give for what psql printed as json."""
-    word = type_word(output.type)
-    if value is None:
-        return None
-    if output.rows:
-        return json.dumps(value, default=str)
-    if isinstance(output.type, DecimalType):
-        return Decimal(str(value))
-    if word == "timestamp":
-        return datetime.fromisoformat(str(value))
-    if word == "date":
-        return date.fromisoformat(str(value))
-    if word == "time":
-        return time.fromisoformat(str(value))
-    if word == "json":
-        return json.dumps(value, default=float)
-    return float(value) if isinstance(value, Decimal) else value
+        others = self._run(self.postgres.fetch(there.sql, *there.bind(given, NOW)))
+        return found, [there.row(list(row.values())) for row in others]

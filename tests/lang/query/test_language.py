@@ -1,5 +1,8 @@
 """What a query may say, what it says when it cannot, and the SQL that comes out."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from backstay.lang.program import Program
 from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
 from backstay.lang.query.errors import QueryError
+from backstay.lang.query.functions import FUNCTIONS, SPECIAL
 
 
 def made(program: Program, text: str, entity: str = "") -> Compiled:
@@ -80,7 +84,26 @@ def test_a_mistake_has_its_kind_text_and_place(
         ('"a phrase"', "no text search column configured for entity 'Product'"),
         ("~fuzzy", "no text search column configured for entity 'Product'"),
         ("name", "'name' alone is a condition only for a field of type bool"),
-        ("select from Order with lines", "'lines' of Order is a list and cannot be included"),
+        ("select from Order where lines = 1", "'lines' is a list of rows, not a value"),
+        ("select lines from Order", "'lines' is a list of rows, not a value"),
+        ("select from Order order by lines.quantity", "'lines' is a list of rows"),
+        ("select from Product where name + 1 = 'x'", "'+' does not fit string and int"),
+        ("select from Product where lower(stock) = 'x'", "'lower' does not fit field 'stock'"),
+        ("select from Product where lowr(name) = 'x'", "unknown function 'lowr'"),
+        ("select from Product where round(price, stock) = 1", "the digits of 'round'"),
+        ("select from Product where now(1) > 2", "wrong number of arguments for 'now': expected 0"),
+        (
+            "select from Product where sum(stock) > 2",
+            "'sum' counts over rows and cannot stand here",
+        ),
+        ("select from Product where @a = @b", "the type of '@a' cannot be told"),
+        ("select stock + 1 from Product", "'(stock + 1)' has no name in the answer"),
+        ("select sku, sku from Product", "two columns of the answer are named 'sku'"),
+        ("select stock, count(*) from Product group by sku", "'stock' is selected but not grouped"),
+        ("select sku from Product group by sku order by stock", "'stock' is not grouped by"),
+        ("update Product set price = price * 1.5", "has more digits than 'price'"),
+        ("update Order set parcel = customer.name", "a value of another row cannot be set"),
+        ("select from Product where name contains sku + 'x'", "what follows 'contains' is written"),
         ("select from Product where stock like 'a'", "the operator 'like' does not fit field"),
         ("update Product set id = 'x'", "the key 'id' cannot be changed"),
         ("delete from Product limit 3", "'limit' has no meaning for delete"),
@@ -94,10 +117,15 @@ def test_what_has_no_sql_is_refused_by_name(orders: Program, text: str, says: st
     assert says in bad.message
 
 
-def test_rows_that_only_look_deleted_are_not_shown_by_accident() -> None:
-    program, _ = check_text("a.cai", "entity A {\n  id: uuid, primary, auto\n  soft_delete\n}")
+def test_deleted_rows_stay_and_are_not_seen() -> None:
+    source = "entity A {\n  id: uuid, primary, auto\n  n: int\n  soft_delete\n}"
+    program, _ = check_text("a.cai", source)
     assert program is not None
-    assert "'A' is soft-deleted" in refused(program, "select from A").message
+    found = made(program, "select id from A where n = 1 or n = 2")
+    assert found.sql.split(" ORDER")[0].endswith('AND ("as"."deleted_at" IS NULL)')
+    gone = made(program, "delete from A where n = 1")
+    assert gone.sql.startswith('UPDATE "as" SET "deleted_at" = ?1 WHERE ("as"."n" = ?2)')
+    assert gone.bind(now=1.5) == (1_500_000, 1)
 
 
 def where(program: Program, condition: str) -> str:
@@ -108,7 +136,56 @@ def test_and_binds_stronger_than_or_and_not_strongest(orders: Program) -> None:
     flat = where(orders, "name = a or stock = 1 and not stock = 2 or sku = b").replace(
         '"products".', ""
     )
-    assert flat == '(("name" = ?) OR (("stock" = ?) AND (NOT ("stock" = ?))) OR ("sku" = ?))'
+    assert flat == '(("name" = ?1) OR (("stock" = ?2) AND (NOT ("stock" = ?3))) OR ("sku" = ?4))'
+
+
+@pytest.mark.parametrize(
+    ("condition", "sql"),
+    [
+        ("stock + 2 * stock > 1", "((s + (?1 * s)) > ?2)"),
+        ("(stock + 2) * stock > 1", "(((s + ?1) * s) > ?2)"),
+        ("stock - 2 - 3 > 1", "(((s - ?1) - ?2) > ?3)"),
+        ("stock -5 > 1", "((s - ?1) > ?2)"),
+        ("-stock + 2 > 1", "(((?1 - s) + ?2) > ?3)"),
+        ("not stock + 1 = 2 or stock = 3", "((NOT ((s + ?1) = ?2)) OR (s = ?3))"),
+        ("(stock = 1 or stock = 2) and stock = 3", "(((s = ?1) OR (s = ?2)) AND (s = ?3))"),
+        ("((stock)) = 1", "(s = ?1)"),
+        ("not (stock + 1) in [1, 2]", "(NOT ((s + ?1) IN (?2, ?3)))"),
+    ],
+)
+def test_arithmetic_binds_stronger_than_tests(orders: Program, condition: str, sql: str) -> None:
+    assert where(orders, condition).replace('"products"."stock"', "s") == sql
+
+
+def test_a_relation_is_joined_once(orders: Program) -> None:
+    text = "select customer.name from Order where customer.email = 'x' order by customer.name"
+    found = made(orders, text)
+    assert found.sql.count("LEFT JOIN") == 1
+    assert found.outputs[0].name == "customer.name"
+    keyed = made(orders, "select from Order where customer.id = @id")
+    assert "JOIN" not in keyed.sql
+
+
+def test_a_parameter_may_be_a_path_and_a_page(orders: Program) -> None:
+    found = made(orders, "select from Product where stock > @order.count limit @size")
+    assert found.parameters == ("order.count", "size")
+    assert found.bind({"order.count": 3, "size": 10}) == (3, 10)
+    with pytest.raises(QueryError, match="type mismatch for field 'limit': expected 0 or more"):
+        found.bind({"order.count": 3, "size": -1})
+
+
+def test_the_time_is_given_when_the_query_runs(orders: Program) -> None:
+    found = made(orders, "select from Order where created_at > now() - 1d12h")
+    assert found.bind(now=10.0) == (10_000_000, 129_600.0)
+    with pytest.raises(QueryError, match="asks for the time"):
+        found.bind()
+
+
+def test_json_has_decimals_as_texts(orders: Program) -> None:
+    found = made(orders, "select from Product where price < @top")
+    assert found.bind({"top": "9.50"}) == found.bind({"top": 9.5}) == (950,)
+    with pytest.raises(QueryError, match="expected decimal"):
+        found.bind({"top": "nine"})
 
 
 def test_keywords_are_case_insensitive_and_may_name_fields(orders: Program) -> None:
@@ -196,6 +273,16 @@ def test_filters_want_an_entity(orders: Program) -> None:
                 "between",
                 "like",
                 "now",
+                "now()",
+                "+",
+                "-",
+                "/",
+                "as",
+                "customer.name",
+                "lines.quantity",
+                "round(",
+                "count(*)",
+                "1h",
             ]
         ),
         max_size=14,
@@ -217,3 +304,12 @@ def test_any_text_gives_sql_or_one_of_the_kinds(orders: Program, text: str) -> N
 def test_long_texts_neither_crash_nor_hang(orders: Program, part: str) -> None:
     for start in ("", "select from Product where ", "select from Product where stock in "):
         assert refused(orders, start + part * 20_000, "Product").kind
+
+
+def test_the_reference_lists_every_function_with_what_it_gives() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/query-language.md").read_text()
+    told = dict(re.findall(r"^\| `([a-z]+)(?:\([^`]*\))?` \| (.+) \|$", page, re.MULTILINE))
+    assert told == {
+        **{name: function.says for name, function in FUNCTIONS.items()},
+        **SPECIAL,
+    }

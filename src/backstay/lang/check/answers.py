@@ -1,19 +1,27 @@
 """What an endpoint answers: a list, one row, or what its statements return."""
 
+import msgspec
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.entities import column
 from backstay.lang.check.expressions import condition
-from backstay.lang.check.fields import record_type
+from backstay.lang.check.implied import created, deleted, updated
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
-from backstay.lang.check.types import UNKNOWN, assignable
+from backstay.lang.check.types import UNKNOWN, assignable, is_builtin, resolve
 from backstay.lang.check.values import mismatch
 from backstay.lang.check.world import Checker, EntityInfo
 
 _LIST_ONLY = ("filter", "sort", "where", "page_size", "page_limit")
+_REMEDIES = {
+    "POST": "write do {{ let row = create {entity} {{ … }} return row }}",
+    "PUT": "write do {{ update {entity} where id == path.id {{ … }} }}",
+    "PATCH": "write do {{ update {entity} where id == path.id {{ … }} }}",
+    "DELETE": "write do {{ delete {entity} where id == path.id }}",
+}
 PAGE_SIZE, PAGE_LIMIT, PAGE_MOST = 20, 100, 1000
 
 
@@ -37,22 +45,86 @@ class Answer:
             return self._action(do)
         if returns is None and ("response" in members or "request" in members):
             return p.Action(())
-        kind = returns.value if returns else None
-        if isinstance(kind, s.TypeName):
-            if kind.name.name == "void":
-                return p.Action(())
-            if kind.name.name in ("paginated", "list") or kind.args:
-                return self._list(kind)
-            self._list_members_only("one row")
-            return self._one(kind, path_fields)
-        if isinstance(kind, s.RecordFields):
-            record_type(self.k, kind)
+        if returns is None:
+            if "do" not in members:
+                example = "write returns: paginated(Entity), returns: Entity or do { … }"
+                name = self.node.method or self.node.keyword
+                members.missing("returns' or 'do", "an endpoint", name.span, example)
+            return p.Action(())
+        made = self._implied(returns.value, path_fields)
+        if made is not None:
+            return made
+        if self._changes_nothing(returns):
+            return p.Action(())
+        return self._given(returns.value, path_fields)
+
+    def _implied(self, kind: s.Value, path_fields: tuple[p.Field, ...]) -> p.Action | None:
+        """What the method alone says to do: make, change or remove a row."""
+        method = self.node.method.name if self.node.method else "GET"
+        path, body = self.node.path, self.members.value("body", s.RecordFields)
+        if not isinstance(kind, s.TypeName) or path is None or kind.args:
+            return None
+        if method == "DELETE" and kind.name.name == "void" and len(path.holes) == 1:
+            info = self._of_table(path.text.strip("/").split("/")[0])
+            key = self._key(kind, info, path_fields) if info else None
+            return deleted(info, key) if info and key else None
+        if body is None or kind.name.name == "void" or is_builtin(kind.name.name):
+            return None
+        if (method, len(path.holes)) == ("POST", 0):
+            info = self._target(kind)
+            made = created(self.k, info, body, self.scope) if info else p.Action(())
+        elif method in ("PUT", "PATCH") and len(path.holes) == 1:
+            info = self._target(kind)
+            key = self._key(kind, info, path_fields) if info else None
+            made = updated(self.k, info, body, self.scope, key) if info and key else p.Action(())
+        else:
+            return None
+        self._list_members_only("one row")
+        return msgspec.structs.replace(made, include=self._include(info))
+
+    def _of_table(self, table: str) -> EntityInfo | None:
+        entities = self.k.world.entities.values()
+        return next((each for each in entities if each.table == table), None)
+
+    def _given(
+        self, kind: s.Value, path_fields: tuple[p.Field, ...]
+    ) -> p.ListOf | p.OneOf | p.Action:
+        """What `returns` alone answers."""
+        if isinstance(kind, s.RecordFields) or (
+            isinstance(kind, s.TypeName) and self._is_plain(kind)
+        ):
+            resolve(self.k, kind)
+            self._list_members_only("a value")
             self.k.note("endpoint.returns.record", kind.span)
-        elif "returns" not in members and "do" not in members:
-            example = "write returns: paginated(Entity), returns: Entity or do { … }"
-            name = self.node.method or self.node.keyword
-            members.missing("returns' or 'do", "an endpoint", name.span, example)
-        return p.Action(())
+            return p.Action(())
+        if not isinstance(kind, s.TypeName) or kind.name.name == "void":
+            return p.Action(())
+        if kind.name.name in ("paginated", "list") or kind.args:
+            return self._list(kind)
+        self._list_members_only("one row")
+        return self._one(kind, path_fields)
+
+    def _changes_nothing(self, returns: s.Member) -> bool:
+        """Whether the method promises a change that nobody makes."""
+        method = self.node.method.name if self.node.method else "GET"
+        remedy = _REMEDIES.get(method)
+        if remedy is None or "on_success" in self.members or self.node.block.broken:
+            return False
+        entity = "Entity"
+        if isinstance(returns.value, s.TypeName) and returns.value.name.name != "void":
+            entity = returns.value.name.name
+        what = f"a {method} endpoint without do changes nothing"
+        self.k.error(e.CONFLICT, returns.name.span, what=what, fix=remedy.format(entity=entity))
+        return True
+
+    def _is_plain(self, kind: s.TypeName) -> bool:
+        """`list(string)` and `list({ … })`: no rows."""
+        if kind.name.name != "list" or len(kind.args) != 1:
+            return False
+        item = kind.args[0]
+        return isinstance(item, s.RecordFields) or (
+            isinstance(item, s.TypeName) and is_builtin(item.name.name)
+        )
 
     def _list_members_only(self, instead: str) -> None:
         for name in _LIST_ONLY:
@@ -63,13 +135,13 @@ class Answer:
 
     def _target(self, kind: s.TypeName) -> EntityInfo | None:
         match kind.args:
-            case (s.TypeName(name=name, args=()),) if kind.name.name != "list":
-                if kind.name.name != "paginated":
-                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated",))
+            case (s.TypeName(name=name, args=()),):
+                if kind.name.name not in ("paginated", "list"):
+                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated", "list"))
                 return self.k.entity(name)
             case () if kind.name.name not in ("paginated", "list"):
                 return self.k.entity(kind.name)
-        what = "returns: list(…)" if kind.name.name == "list" else f"returns: {kind.name.name}(…)"
+        what = f"returns: {kind.name.name}(…)"
         self.k.error(e.UNSUPPORTED, kind.span, what=what, instead="write paginated(Entity)")
         return None
 
@@ -84,8 +156,10 @@ class Answer:
             test = condition(self.k, where, Scope(self.scope, row=info), "where")
         include = members.member("include")
         if include is not None:
-            what, instead = "include on a list", "read one row with include, or list the others"
-            self.k.error(e.UNSUPPORTED, include.name.span, what=what, instead=instead)
+            self.k.note("endpoint.include.list", include.name.span)
+        paged = kind.name.name != "list"
+        if not paged:
+            self.k.note("endpoint.returns.list", kind.span)
         limit = members.integer("page_limit", PAGE_LIMIT, 1, PAGE_MOST)
         return p.ListOf(
             entity=info.name,
@@ -94,6 +168,8 @@ class Answer:
             where=test,
             page_size=members.integer("page_size", min(PAGE_SIZE, limit), 1, limit),
             page_limit=limit,
+            include=self._include(info),
+            paged=paged,
         )
 
     def _columns(self, info: EntityInfo, name: str) -> tuple[str, ...]:
@@ -107,21 +183,27 @@ class Answer:
 
     def _one(self, kind: s.TypeName, path_fields: tuple[p.Field, ...]) -> p.OneOf | p.Action:
         info = self._target(kind)
-        if info is None:
+        key = self._key(kind, info, path_fields) if info else None
+        if info is None or key is None:
             return p.Action(())
+        return p.OneOf(info.name, key, self._include(info))
+
+    def _key(
+        self, kind: s.TypeName, info: EntityInfo, path_fields: tuple[p.Field, ...]
+    ) -> p.Get | None:
+        """The path's only parameter, which is the key of a row."""
         holes = self.node.path.holes if self.node.path else ()
         if len(holes) != 1:
             self.k.error(e.ONE_KEY, kind.span, entity=info.name, count=len(holes))
-            return p.Action(())
+            return None
         if not path_fields or info.key is None:
-            return p.Action(())
+            return None
         field = path_fields[0]
         if not assignable(self.k, info.key.type, field.type):
             what = f"path parameter '{field.name}', the key of {info.name}"
             mismatch(self.k, info.key.type, field.type, self._span_of(field.name), what)
-        record = self.scope.variables["path"]
-        key = p.Get(p.Name("path", record), field.name, field.type)
-        return p.OneOf(info.name, key, self._include(info))
+        record = self.scope.variables.get("path", p.RecordType(path_fields))
+        return p.Get(p.Name("path", record), field.name, field.type)
 
     def _span_of(self, name: str) -> s.Range:
         node = self.members.value("path", s.RecordFields)

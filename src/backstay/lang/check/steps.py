@@ -1,5 +1,7 @@
 """Steps of a workflow or a job: their work, and what undoes it."""
 
+from collections.abc import Collection
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -10,10 +12,11 @@ from backstay.lang.check.retries import any_retry, retry_of
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
 from backstay.lang.check.types import STRING, UNKNOWN, item_of, show
-from backstay.lang.check.world import Checker
+from backstay.lang.check.world import Checker, find_event
+from backstay.lang.names import listed, suggestion
 from backstay.lang.parser import grammar
 
-_WORK = ("do", "call", "task", "action", "send", "emit", "query", "activity")
+_WORK = ("do", "call", "task", "action", "send", "emit", "query", "signal", "activity")
 
 
 _OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "parallel")
@@ -22,9 +25,10 @@ _OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "par
 class Steps:
     """The steps of a workflow or of a job."""
 
-    def __init__(self, k: Checker, scope: Scope) -> None:
+    def __init__(self, k: Checker, scope: Scope, signals: Collection[str] = ()) -> None:
         self.k = k
         self.scope = scope
+        self.signals = signals
 
     def steps(self, block: s.Block, outputs: dict[str, bool]) -> tuple[p.Step, ...]:
         """Steps in order. `outputs` are those of the steps before; it is added to."""
@@ -99,6 +103,7 @@ class Steps:
             self.k.error(e.NOT_ITERABLE, node.span, type=show(items.type))
         inner = Scope(self.scope)
         inner.variables["item"] = kind or UNKNOWN
+        inner.variables["index"] = p.ScalarType("int")
         name = members.value("as", s.Ident)
         if name is not None:
             inner.variables[name.name] = kind or UNKNOWN
@@ -192,9 +197,23 @@ class Steps:
                 return p.EmitStep(emitted(self.k, node, self.scope))
             case s.QueryNode(text=text):
                 return p.QueryStep(text)
+            case s.Ident(name=signal):
+                return self._signal(node, signal)
             case s.Literal_(value=value):
                 return p.ActStep("activity", p.Act(str(value)))
         return None
+
+    def _signal(self, node: s.Ident, name: str) -> p.SignalStep:
+        """What is waited for: a signal that the workflow declares, or an event of the program."""
+        k, event = self.k, find_event(self.k.world, name)
+        if event is not None:
+            k.use("event", event.name)
+        elif name not in self.signals:
+            known = (*self.signals, *k.world.events)
+            edit = suggestion(name, known, k.reports.at(node.span))
+            what = f"unknown signal '{name}'"
+            k.error(e.UNKNOWN_NAMED, node.span, edit=edit, what=what, known=listed(known))
+        return p.SignalStep(name)
 
     def _call(self, node: s.CallNode) -> p.CallStep:
         k = self.k

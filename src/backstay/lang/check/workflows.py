@@ -44,8 +44,13 @@ class WorkflowCheck:
     def _event_in_scope(self) -> None:
         """A workflow that an event starts sees its payload as `event`, and each field by name
         unless an input has it."""
-        info = find_event(self.k.world, self.trigger.event) if self.trigger else None
+        if self.trigger is None or self.trigger.kind != "event":
+            return
+        info = find_event(self.k.world, self.trigger.event)
         if info is None:
+            # What an event of another program, or one whose name is a slip, brings is not known.
+            self.scope.variables["event"] = UNKNOWN
+            self.scope.lenient |= "." not in self.trigger.event
             return
         unknown = info.broken or not info.fields
         kind = UNKNOWN if unknown else p.RecordType(info.fields)
@@ -80,7 +85,9 @@ class WorkflowCheck:
             self.members.missing("steps", "a workflow", name.span, example)
             return ()
         self.scope.lenient |= block.broken
-        return Steps(self.k, self.scope).steps(block, {})
+        names = self.members.value("signals", s.RecordFields)
+        signals = [each.name.name for each in names.fields] if names else ()
+        return Steps(self.k, self.scope, signals).steps(block, {})
 
 
 def reaction(

@@ -80,13 +80,18 @@ def _value(c: Cursor, kind: str, name: str, slot: Slot) -> Value:
         return READERS[slot.kind](c)
     if slot.kind in _WITHOUT_COLON:
         c.accept(":")
-    elif slot.kind == "flag" or (c.at("{") and slot.kind in ("setting", "action", "rate")):
+    elif slot.kind == "flag" or (c.at("{") and _opens(kind, slot)):
         pass
     else:
         c.expect(":")
     if slot.kind != "flag" and c.at_member() and not c.at("{"):
         raise c.expected("a value")
     return READERS[slot.kind](c)
+
+
+def _opens(kind: str, slot: Slot) -> bool:
+    """Whether a brace may follow the name at once."""
+    return slot.kind in ("setting", "action", "rate") or (kind, slot.kind) == ("operation", "query")
 
 
 _WITHOUT_COLON = frozenset({"fields", "body", "record", "schema", "checks", "error", "used"})
@@ -97,21 +102,26 @@ def _labelled(c: Cursor, slot: Slot) -> Value:
     if c.at_member() and not c.at("{"):
         raise c.expected("a value")
     start = c.token
-    label = c.name("jwt")
-    if label.name != "jwt":
+    if start.text != "jwt" or start.kind != "ident":
         raise c.snag(
             e.UNSUPPORTED,
             start.span(c.reports.file),
-            what=f"auth by '{label.name}'",
+            what=f"auth by {c.got()}",
             instead='write auth: jwt { secret: env("JWT_SECRET") }',
         )
+    label = c.name("jwt")
     inside = block(c, slot.block)
     return Labelled(c.range(start), label, inside)
 
 
+_SHORT = 6
+
+
 def _is_free(c: Cursor, known: Mapping[str, Slot]) -> bool:
-    """Whether the word is a setting of its own and no slip of a known one."""
-    return c.ahead().text in (":", "{") and nearest(c.token.text, known) is None
+    """Whether the word is a setting of its own and no slip of a known one. `port` is none of
+    `cors`: in a short word two letters are too many."""
+    most = 1 if len(c.token.text) < _SHORT else 3
+    return c.ahead().text in (":", "{") and nearest(c.token.text, known, most) is None
 
 
 def _setting(c: Cursor, kind: str, seen: dict[str, Ident]) -> Member:

@@ -6,21 +6,27 @@ the key. Case is folded for ASCII letters only, which is what both can do.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 import msgspec
 
 from backstay.core.nearest import nearest
+from backstay.lang.columns import Dialect
 from backstay.lang.program import DecimalType, Entity, Program
 from backstay.lang.query import errors as e
-from backstay.lang.query.parser import parse
+from backstay.lang.query.parser import AGGREGATES, parse
 from backstay.lang.query.scope import Scope, cannot
 from backstay.lang.query.select import Output, Select
 from backstay.lang.query.slots import Slot, Slots, fill, fill_now
 from backstay.lang.query.tree import Place, Query, Ref
-from backstay.lang.query.values import Dialect, SqlValue, load
+from backstay.lang.query.values import SqlValue, load
 from backstay.lang.query.write import write
 
 __all__ = ["Compiled", "Output", "compile"]
+
+
+Gives = Literal["rows", "value", "changed"]
+"""What a query is worth: rows; the one value of `count(E)`; the number of rows it changed."""
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -33,6 +39,7 @@ class Compiled(msgspec.Struct, frozen=True):
     slots: tuple[Slot, ...]
     outputs: tuple[Output, ...]
     writes: bool = False
+    gives: Gives = "rows"
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -59,13 +66,32 @@ class Compiled(msgspec.Struct, frozen=True):
             raise cannot(what, slot.at, "give it a value")
         return fill(slot, _from_json(slot, given[slot.parameter]), self.dialect)
 
-    def row(self, values: Sequence[object]) -> dict[str, object]:
-        """A row that a driver gave, with the values as JSON has them. Raises ExecutionError for a
+    def cells(self, values: Sequence[object]) -> list[object]:
+        """The values of a row that a driver gave, as JSON has them. Raises ExecutionError for a
         number of more than 64 bits, which SQLite no longer keeps exactly."""
-        return {
-            output.name: _loaded(output, value)
-            for output, value in zip(self.outputs, values, strict=True)
-        }
+        return [_loaded(*each) for each in zip(self.outputs, values, strict=True)]
+
+    def row(self, values: Sequence[object]) -> dict[str, object]:
+        """As `cells`, by name: `customer.name` stands in `customer`, and a row that came along
+        takes the place of its key, or null where there is none."""
+        made: dict[str, object] = {}
+        for output, cell in zip(self.outputs, self.cells(values), strict=True):
+            head, _, tail = output.name.partition(".")
+            if not tail:
+                made[head] = cell
+                continue
+            at = made.get(head)
+            inside = at if isinstance(at, dict) else {}
+            made[head] = inside
+            *between, last = tail.split(".")
+            for name in between:
+                inside = inside.setdefault(name, {})
+            inside[last] = cell
+        for name in dict.fromkeys(each.along for each in self.outputs if each.along):
+            row = made[name]
+            if isinstance(row, dict) and all(value is None for value in row.values()):
+                made[name] = None
+        return made
 
 
 def _from_json(slot: Slot, value: object) -> object:
@@ -121,7 +147,10 @@ def _compiled(program: Program, query: Query, dialect: Dialect) -> Compiled:
         sql = write(scope, slots, query)
     else:
         sql, outputs = Select(scope, slots, query).run()
-    return Compiled(sql, dialect, found.name, tuple(slots.found), tuple(outputs), writes)
+    gives: Gives = "changed" if writes else "rows"
+    if query.verb in AGGREGATES and not query.group:
+        gives = "value"
+    return Compiled(sql, dialect, found.name, tuple(slots.found), tuple(outputs), writes, gives)
 
 
 def _entity(program: Program, ref: Ref) -> Entity:

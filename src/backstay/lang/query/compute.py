@@ -10,7 +10,6 @@ from decimal import Decimal
 import msgspec
 
 from backstay.lang.program import DecimalType, ScalarType, Type
-from backstay.lang.query.columns import type_word
 from backstay.lang.query.functions import ALIASES, FUNCTIONS, SPECIAL, Takes
 from backstay.lang.query.numbers import (
     DATE,
@@ -32,6 +31,7 @@ from backstay.lang.query.numbers import (
 from backstay.lang.query.parser import AGGREGATES
 from backstay.lang.query.scope import Scope, cannot
 from backstay.lang.query.slots import Slots, Typed, mismatch, python
+from backstay.lang.query.stored import type_word
 from backstay.lang.query.tree import Arith, Func, Operand, Path, Place, Ref, Value, spelled
 from backstay.lang.query.values import Unfit
 

@@ -9,11 +9,11 @@ from typing import Literal
 
 import msgspec
 
+from backstay.lang.columns import Dialect
 from backstay.lang.program import DecimalType, Type
-from backstay.lang.query.columns import type_word
 from backstay.lang.query.numbers import DATE, FLOAT, INT, STRING, scale_of
 from backstay.lang.query.slots import Typed
-from backstay.lang.query.values import Dialect
+from backstay.lang.query.stored import type_word
 
 Takes = Literal["text", "number", "moment", "whole"]
 Made = tuple[str, Type]

@@ -4,11 +4,11 @@ SQLite keeps a decimal as a whole number, so scales are followed through every o
 division is always one of floating-point numbers, and one by zero gives null.
 """
 
+from backstay.lang.columns import Dialect
 from backstay.lang.program import DecimalType, ScalarType, Type
-from backstay.lang.query.columns import type_word
 from backstay.lang.query.scope import cannot
 from backstay.lang.query.slots import Typed
-from backstay.lang.query.values import Dialect
+from backstay.lang.query.stored import type_word
 
 INT, FLOAT, STRING = ScalarType("int"), ScalarType("float"), ScalarType("string")
 DURATION, TIMESTAMP, DATE = ScalarType("duration"), ScalarType("timestamp"), ScalarType("date")

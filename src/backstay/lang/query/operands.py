@@ -103,7 +103,7 @@ class Operands(Cursor):
     def _arguments(self) -> tuple[Operand, ...]:
         if self.accept("*") or self.sign(")"):
             return ()
-        return self.listed(self.right)
+        return self.listed(self.operand)
 
 
 def _bare(found: Operand) -> Operand:

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from backstay.core.nearest import nearest
+from backstay.lang.columns import Dialect
 from backstay.lang.program import (
     Entity,
     Field,
@@ -18,10 +19,9 @@ from backstay.lang.program import (
     UnknownType,
 )
 from backstay.lang.query import errors as e
-from backstay.lang.query.columns import DELETED_AT, stored_type, type_word
 from backstay.lang.query.slots import Typed
+from backstay.lang.query.stored import DELETED_AT, stored_type, type_word
 from backstay.lang.query.tree import Path, Place, Ref
-from backstay.lang.query.values import Dialect
 
 
 def cannot(what: str, where: Ref | Path | Place | None, fix: str) -> e.QueryError:
@@ -129,18 +129,31 @@ class Scope:
 
     def many(self, path: Path) -> "Many | None":
         """Where a path goes through a list of rows; None when it does not."""
+        at = self._first_list(path)
+        if at is None:
+            return None
+        scope = self
+        for ref in path.names[:at]:
+            field = scope.field(ref)
+            if isinstance(field.type, RefType):
+                scope = scope.behind(field, field.type.entity)
+        field = scope.field(path.names[at])
+        if not isinstance(field.type, ManyType):
+            return None
+        rows, tie = scope.rows(field, field.type)
+        rest = path.names[at + 1 :]
+        return Many(field.name, rows, tie, Path(rest) if rest else None)
+
+    def _first_list(self, path: Path) -> int | None:
+        """The place of the first list on a path; nothing is joined for looking."""
         scope = self
         for at, ref in enumerate(path.names):
             field = scope.find(ref)
-            if field is None:
+            if field is None or isinstance(field.type, ManyType):
+                return None if field is None else at
+            if not isinstance(field.type, RefType):
                 return None
-            if isinstance(field.type, ManyType):
-                rest = path.names[at + 1 :]
-                rows, tie = scope.rows(field, field.type)
-                return Many(field.name, rows, tie, Path(rest) if rest else None)
-            if not isinstance(field.type, RefType) or at == len(path.names) - 1:
-                return None
-            scope = scope.behind(field, field.type.entity)
+            scope = Scope(self.program, self.program.entity(field.type.entity), self.dialect)
         return None
 
     def resolve(self, path: Path) -> Typed:

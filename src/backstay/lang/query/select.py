@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from backstay.lang.program import DecimalType, Field, ListType, ManyType, RefType, RowType, Type
-from backstay.lang.query.columns import COLUMNS, type_word
 from backstay.lang.query.compute import Compute, sorted_by
 from backstay.lang.query.numbers import INT
 from backstay.lang.query.parser import AGGREGATES
 from backstay.lang.query.scope import Scope, cannot, quote
 from backstay.lang.query.slots import Slots, Typed
+from backstay.lang.query.stored import has_order, type_word
 from backstay.lang.query.tree import (
     Arith,
     Column,
@@ -32,11 +32,13 @@ _WIDEST = 38
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One column of the answer; a list of rows has those of its rows in `rows`."""
+    """One column of the answer; a list of rows has those of its rows in `rows`, a field of a row
+    that came along the name of its reference in `along`."""
 
     name: str
     type: Type
     rows: tuple["Output", ...] = ()
+    along: str = ""
 
 
 class Select:
@@ -102,12 +104,14 @@ class Select:
         what = f"'{spelled(value)}' has no name in the answer"
         raise cannot(what, value.at, "write: as NAME behind it")
 
-    def _add(self, name: str, value: Typed, where: Ref | Path | Place | None) -> None:
-        if any(each.name == name for each in self._outputs):
+    def _add(
+        self, name: str, value: Typed, where: Ref | Path | Place | None, along: str = ""
+    ) -> None:
+        if any(_clash(each.name, name, along) for each in self._outputs):
             what = f"two columns of the answer are named '{name}'"
             raise cannot(what, where, "name one of them with as")
         self._texts.append(f"{shown(value, self.dialect)} AS {quote(name)}")
-        self._outputs.append(Output(name, value.kind))
+        self._outputs.append(Output(name, value.kind, (), along))
 
     # --- rows that come along ---
 
@@ -122,7 +126,7 @@ class Select:
         target = self.scope.behind(field, field.type.entity)
         for each in target.columns:
             name = f"{field.name}.{each.name}"
-            self._add(name, target.typed(each, _path(name)), ref)
+            self._add(name, target.typed(each, _path(name)), ref, field.name)
 
     def _include_rows(self, ref: Ref, field: Field, many: ManyType) -> None:
         """A list of rows is one column of json: the number of statements does not grow."""
@@ -194,15 +198,14 @@ class Select:
 
     def _order(self, compute: Compute, ties: Sequence[Typed]) -> str:
         terms = [self._term(compute, each) for each in self.query.order]
-        terms += [
-            f"{sorted_by(each, self.dialect)} ASC NULLS FIRST" for each in ties if _sorts(each)
-        ]
+        sorted_ = [sorted_by(each, self.dialect) for each in ties if has_order(each.kind)]
+        terms += [f"{each} ASC NULLS FIRST" for each in sorted_]
         return f" ORDER BY {', '.join(terms)}" if terms else ""
 
     def _term(self, compute: Compute, order: Order) -> str:
         """Nulls first, and last when descending: what SQLite does by itself."""
         value = compute.value(order.value)
-        if not _sorts(value):
+        if not has_order(value.kind):
             raise cannot(f"'{value.name}' has no order", order.value.at, "order by another field")
         text = sorted_by(value, self.dialect)
         return f"{text} DESC NULLS LAST" if order.descending else f"{text} ASC NULLS FIRST"
@@ -238,6 +241,14 @@ class _Grouped(Compute):
         return super().is_grouped(path) or self.scope.resolve(path).text in self._by_text
 
 
+def _clash(one: str, two: str, along: str) -> bool:
+    """Whether both names would be one in the answer; a row takes the place of its key."""
+    if one == two:
+        return True
+    inside = one.startswith(f"{two}.") or two.startswith(f"{one}.")
+    return inside and one != along
+
+
 def _aggregates(value: Operand) -> bool:
     match value:
         case Func(name=name, args=args):
@@ -245,10 +256,6 @@ def _aggregates(value: Operand) -> bool:
         case Arith(left=left, right=right):
             return _aggregates(left) or _aggregates(right)
     return False
-
-
-def _sorts(value: Typed) -> bool:
-    return COLUMNS[type_word(value.kind)].ordered
 
 
 def _path(name: str) -> Path:

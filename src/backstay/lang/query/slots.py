@@ -11,12 +11,12 @@ from typing import Literal
 
 import msgspec
 
+from backstay.lang.columns import Dialect
 from backstay.lang.program import ScalarType, Type
 from backstay.lang.query import errors as e
-from backstay.lang.query.columns import COLUMNS, type_word
+from backstay.lang.query.stored import BY_TEXT, cast, type_word
 from backstay.lang.query.tree import Place, Value
 from backstay.lang.query.values import (
-    Dialect,
     SqlValue,
     Unfit,
     json_item,
@@ -98,9 +98,8 @@ class Slots:
             return f"?{number}"
         if made.form in ("list", "item", "fuzzy"):
             return f"${number}::text::jsonb"
-        column = COLUMNS[type_word(made.type)]
-        # Through text, so that a driver need not know the type.
-        return f"${number}::text::{column.cast}" if column.text else f"${number}::{column.cast}"
+        mark = f"${number}::text" if type_word(made.type) in BY_TEXT else f"${number}"
+        return f"{mark}::{cast(made.type)}"
 
 
 def fill(made: Slot, value: object, dialect: Dialect) -> SqlValue:

@@ -1,4 +1,4 @@
-"""Values of a query in the form that a database stores them in (the table is in columns.py).
+"""Values of a query in the form that a database stores them in (`lang/columns.py` has the table).
 
 Every function raises `Unfit` for a value that is not one of the type; nothing is guessed.
 """
@@ -6,16 +6,16 @@ Every function raises `Unfit` for a value that is not one of the type; nothing i
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from backstay.core.duration import format_duration, parse_duration
+from backstay.lang.columns import Dialect
 from backstay.lang.program import DecimalType, EnumType, ListType, Type
-from backstay.lang.query.columns import type_word
+from backstay.lang.query.stored import type_word
 
 T = TypeVar("T")
-Dialect = Literal["sqlite", "postgres"]
 SqlValue = str | int | float | bool | Decimal | None
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

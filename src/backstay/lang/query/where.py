@@ -5,12 +5,12 @@
 from collections.abc import Mapping
 
 from backstay.lang.program import ListType, ScalarType, Type
-from backstay.lang.query.columns import COLUMNS, type_word
 from backstay.lang.query.compute import Compute, sorted_by
 from backstay.lang.query.numbers import TEXTS
 from backstay.lang.query.scope import Many, cannot
 from backstay.lang.query.search import search
 from backstay.lang.query.slots import Form, Typed
+from backstay.lang.query.stored import cast, type_word
 from backstay.lang.query.tree import Both, Condition, Not, Operand, Path, Search, Test, Value
 
 _TEXT = ScalarType("string")
@@ -165,8 +165,7 @@ class Where:
         mark = self._left.slots.add(left.name, left.kind, "list", value)
         if not self._postgres:
             return f"({left.text} IN (SELECT value FROM json_each({mark})))"
-        cast = COLUMNS[type_word(left.kind)].cast
-        items = f"SELECT item::{cast} FROM jsonb_array_elements_text({mark}) AS item"
+        items = f"SELECT item::{cast(left.kind)} FROM jsonb_array_elements_text({mark}) AS item"
         return f"({left.text} IN ({items}))"
 
     def _in_list(self, items: Typed) -> Exception:
@@ -188,7 +187,7 @@ class Where:
         kind = kind if isinstance(kind, ListType) else ScalarType("json")
         mark = self._left.slots.add(left.name, kind, "item", value)
         if self._postgres:
-            return f"({left.text} @> {mark})"
+            return f"({left.text}::jsonb @> {mark})"
         same = (
             "e.value = w.value AND (e.type = w.type OR"
             " (e.type IN ('integer', 'real') AND w.type IN ('integer', 'real')))"

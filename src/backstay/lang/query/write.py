@@ -2,11 +2,11 @@
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
-from backstay.lang.query.columns import DELETED_AT, type_word
 from backstay.lang.query.compute import Compute
 from backstay.lang.query.numbers import TIMESTAMP, is_number, is_text, rescaled, scale_of
 from backstay.lang.query.scope import Scope, cannot, quote
 from backstay.lang.query.slots import Slots, mismatch
+from backstay.lang.query.stored import DELETED_AT, type_word
 from backstay.lang.query.tree import Assign, Operand, Query, Value
 from backstay.lang.query.values import Unfit
 from backstay.lang.query.where import Where

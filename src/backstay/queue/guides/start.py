@@ -1,5 +1,7 @@
 """The queue's server ends instead of starting: what it said last names the cause."""
 
+import re
+
 import msgspec
 
 from backstay.core.errors import Plain
@@ -21,9 +23,13 @@ _FORMS = (
     ("store-password", r"QUEUE032"),
     ("store-newer", r"QUEUE034|CORE04[78]"),
     ("store-address", r"QUEUE036"),
-    ("memory", r"OOMKilled|MemoryError|exit (code|status) 137"),
+    (
+        "memory",
+        r"OOMKilled|MemoryError|exit (code|status) 137|memory allocation of \d+|start new thread",
+    ),
     ("no-object", r"CreateContainerConfigError|(secret|configmap) \"(?P<place>\S+)\" not found"),
 )
+_ANSWERED = re.compile(r"QUEUE042")
 _BESIDE = ("held", "port", "memory", "no-object")
 _RECORDED = {
     "CORE010": "held",
@@ -42,8 +48,11 @@ _RECORDED = {
 
 async def _look_at_words(target: Target) -> Evidence:
     """Words of a start that failed are history once the server of this data folder runs, unless it
-    is that server which is in the way, or a pod's, which runs elsewhere."""
+    is that server which is in the way, or a pod's, which runs elsewhere. What codeq was answered
+    comes from a server that runs."""
     found = await _WORDS.run(target)
+    if _ANSWERED.search(target.text):
+        return seen(_SAID, NOTHING, "skip")
     if found.outcome == "skip" or found.reading in _BESIDE or not await _runs(_SAID, target):
         return found
     return seen(_SAID, NOTHING, "skip")
@@ -90,7 +99,10 @@ QUEUE_START = Guide(
     seed="codeq: Server Won't Start; Pod CrashLoopBackOff",
     symptoms=(
         Symptom("text", r"CORE001|CORE01[02]|CORE062|CORE11[01]|QUEUE03[1-6]", "it did not start"),
-        Symptom("text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError", "a pod"),
+        Symptom("text", r"server.*(crash|exits|(will|wo)n.t start|not start)", "it ends at once"),
+        Symptom(
+            "text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError|pod\b.*crash", "a pod"
+        ),
     ),
     probes=(SAID, RECORD),
     causes=(
@@ -116,7 +128,7 @@ QUEUE_START = Guide(
         _cause("redis-password", "store-password", "the store refuses the password", "password"),
         _cause("store-is-newer", "store-newer", "the store is of a newer version", "upgrade"),
         _cause("bad-store-address", "store-address", "REDIS_ADDR is no address", "name-store"),
-        _cause("out-of-memory", "memory", "it was ended for its memory", "raise-limit"),
+        _cause("out-of-memory", "memory", "it has too little memory", "raise-limit"),
         _cause(
             "object-missing",
             "no-object",
