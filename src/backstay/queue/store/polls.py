@@ -16,9 +16,9 @@ class Polls:
     def note(self, claim: Claim, now: float) -> None:
         """Somebody asks. A claim of any command is no interest in one: it stands under ""."""
         for command in claim.commands or ("",):
-            self.of_command(claim, command, now)
+            self.note_one(claim, command, now)
 
-    def of_command(self, claim: Claim, command: str, now: float) -> None:
+    def note_one(self, claim: Claim, command: str, now: float) -> None:
         """The same for one of the commands of a claim."""
         for tenant in claim.tenants or (ANY_TENANT,):
             # Taken out first, so that the longest silent one stands in front.

@@ -84,7 +84,7 @@ class Wide:
 
     def note(self, op: Claim, command: str, now: float) -> bool:
         """Somebody asks for this command; whether the store has to be told."""
-        self.polls.of_command(op, command, now)
+        self.polls.note_one(op, command, now)
         tick, name = self._clock.tick(), (op.tenants, command)
         if tick - self._noted.get(name, -1e9) < _NOTED_EVERY:
             return False
