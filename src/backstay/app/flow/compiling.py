@@ -25,6 +25,7 @@ from backstay.app.flow.work import (
     Named,
     compile_body,
     compile_named,
+    compile_undo,
     compile_work,
     message_of,
     with_options,
@@ -189,7 +190,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
     work = compile_work(program, step.work, offer, where)
     undo = None
     if step.compensate is not None:
-        undo = compile_work(program, step.compensate, offer, f"{where}: compensate")
+        undo = compile_undo(program, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
         work=with_options(program, work, _said(step), where),
