@@ -91,6 +91,7 @@ def _workflow(program: Program, flow: Workflow, job: str = "") -> WorkflowPlan:
         again=tries_of(flow.retry or Retry()),
         trigger=flow.trigger,
         signals={field.name: codec(program, field.type).parse for field in flow.signals},
+        named=tuple((step.into, step.name) for step in steps if step.into),
         awaits=_awaits(program, flow, steps, where),
         job=job,
     )
