@@ -19,8 +19,9 @@ from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
-from backstay.app.store.catalogue import ERRORS as STORE_ERRORS
 from backstay.app.store.choose import database_of
+from backstay.app.store.errors import ERRORS as STORE_ERRORS
+from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
 from backstay.app.trust import trust_of
@@ -74,7 +75,8 @@ async def build(
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     store = Store(database, program, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, HttpServer(app, listen)]
+    loops = [*flow.loops, Forgetter(database, clock)]
+    return [store, flow, *loops, HttpServer(app, listen)]
 
 
 def _flow(

@@ -6,7 +6,7 @@ SQLSTATEs decide, never texts: those are in the server's language.
 import asyncpg
 from asyncpg import exceptions as pg
 
-from backstay.app.store.catalogue import AWAY, REFUSED, SLOW, TROUBLE
+from backstay.app.store.errors import AWAY, REFUSED, SLOW, TROUBLE
 from backstay.app.store.session import RowRule, RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
