@@ -164,7 +164,7 @@ _DELIVERED = (
     "created_at < ? AND NOT EXISTS (SELECT 1 FROM backstay_deliveries AS d"
     " WHERE d.event = events.id AND d.state IN ('pending', 'running'))"
 )
-_RAN = "ended_at < ? AND fire_at < ?"
+_RAN = "status IN ('done', 'failed', 'cancelled', 'missed') AND fire_at < ? AND ended_at < ?"
 
 
 def _old(conn: Session, before: float) -> bool:
