@@ -549,3 +549,11 @@ def test_what_could_never_run_is_refused_at_the_load(text: str, said: str) -> No
     with pytest.raises(Fault, match=said) as caught:
         compile_program(made)
     assert caught.value.entry.code == "APP005"
+
+
+async def test_a_text_that_reads_like_an_old_path_is_only_a_text(open_stage: Open) -> None:
+    text = 'workflow w { steps { pay { call: Payments.charge { order: "event", to: "steps.a.output" } } } }'
+    stage = await open_stage(program=program(text))
+    await stage.start("w")
+    assert await stage.ends() == "completed"
+    assert stage.payments.requests[0][2] == {"order": "event", "to": "steps.a.output"}

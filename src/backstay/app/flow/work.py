@@ -32,6 +32,7 @@ from backstay.lang.program import (
     QueryStep,
     SignalStep,
     Statement,
+    Step,
     TaskStep,
     Work,
 )
@@ -148,11 +149,13 @@ def _something(named: Named, act: Act, where: str) -> WorkPlan:
     raise Fault(UNFIT, where=where, problem=problem, instead=instead)
 
 
-def arguments(program: Program, args: tuple[tuple[str, Expr], ...]) -> Payload:
-    """Named values as one JSON object."""
+def arguments(
+    program: Program, args: tuple[tuple[str, Expr], ...], *, quoted: bool = False
+) -> Payload:
+    """Named values as one JSON object. `quoted`: paths stand in quotes, as the oldest say them."""
     compiled = [
         (name, path, same)
-        if (path := old.path(expr))
+        if quoted and (path := old.path(expr))
         else (name, compile_expr(program, expr), codec(program, expr.type).shape)
         for name, expr in args
     ]
@@ -196,18 +199,18 @@ def _spoken(
     return payload
 
 
-def with_options(
-    program: Program, work: WorkPlan, options: tuple[tuple[str, Expr], ...], where: str
-) -> WorkPlan:
+def with_options(program: Program, work: WorkPlan, step: Step, where: str) -> WorkPlan:
     """A task whose step says more about it: `input`, `template`, `data`, `subject`, … Raises APP005
     for other work, which has no use for that."""
+    options = tuple((n, value) for n, value in step.options if n not in ("if", "parallel"))
     if not options:
         return work
     if work.kind != "task" or work.payload is None:
         problem = f"'{options[0][0].partition('.')[0]}' says nothing to {work.says}"
         instead = "give the values in the braces of call, task or emit"
         raise Fault(UNFIT, where=where, problem=problem, instead=instead)
-    own, more = work.payload, arguments(program, options)
+    oldest = isinstance(step.work, ActStep) and step.work.verb == "activity"
+    own, more = work.payload, arguments(program, options, quoted=oldest)
 
     def payload(unit: Unit, scope: Mapping[str, object]) -> str:
         values = msgspec.json.decode(own(unit, scope), type=dict[str, object])
