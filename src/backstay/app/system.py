@@ -74,7 +74,7 @@ async def build(
         routes += native_routes(process.board, process.registry, guarded=guarded)
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    store = Store(database, program, clock, process.ids, env, [opened])
+    store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
     loops = [*flow.loops, Forgetter(database, clock)]
     return [store, flow, *loops, HttpServer(app, listen)]
 
