@@ -34,6 +34,8 @@ endpoint POST /bills {
       note: lower(body.note),
       words: split(replace(body.note ?? "a-b", "-", " "), " "),
       wait: duration("90m"),
+      stamps: join(map(dear, line => body.since), ","),
+      json: to_json({ since: body.since, price: first(dear).price }),
       empty: max(map(dear, line => line.count)) == null,
     }
   }
@@ -88,6 +90,8 @@ async def test_functions_and_lambdas_answer(
             "note": "x-y z",
             "words": ["X", "Y", "z"],
             "wait": "1h30m0s",
+            "stamps": "2026-01-01T00:00:00.000000Z,2026-01-01T00:00:00.000000Z",
+            "json": '{"since":"2026-01-01T00:00:00.000000Z","price":"20.00"}',
             "empty": False,
         }
         nothing = await app.ask("POST", "/bills", {})

@@ -32,6 +32,11 @@ def test_hours_without_end_are_no_python_error(hours: str) -> None:
     assert "LANG133" in refused(f"var x = add_hours(now(), {hours})", world())
 
 
+def test_a_date_and_a_moment_of_unknown_type_are_compared_in_one_calendar() -> None:
+    text = "function g(x) { return x }\nprint(diff_days(g(now() + 49h), g(today())))"
+    assert printed(text, world()) == "2\n"
+
+
 @pytest.mark.parametrize(
     "statement",
     [

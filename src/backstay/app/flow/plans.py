@@ -178,7 +178,7 @@ class Catalog:
         """Workflows of any program here with a step that waits for this event."""
         return frozenset(
             flow.name
-            for plan in self._plans.values()
+            for plan in list(self._plans.values())  # the event loop may add one meanwhile
             for flow in plan.workflows.values()
             if event in flow.awaits
         )

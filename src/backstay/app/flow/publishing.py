@@ -13,6 +13,7 @@ from backstay.app.flow import service
 from backstay.app.flow.errors import PROGRAM_MISSING, UNKNOWN_EVENT
 from backstay.app.flow.plans import Catalog, EventPlan, ProgramPlan
 from backstay.app.flow.signals import heard
+from backstay.app.plan.operators import truth
 from backstay.app.plan.unit import Emitter, Unit
 from backstay.app.store.session import Session
 from backstay.core.clock import Ids
@@ -148,7 +149,7 @@ def targets_of(unit: Unit, plan: EventPlan, told: Told) -> list[str]:
     """Where the event goes; outside only when its own condition holds."""
     found = [f"workflow:{name}" for name in plan.workflows]
     found += [f"emit:{name}" for name in plan.emits]
-    if plan.when is None or plan.when(unit, plan.scope(told.payload)):
+    if plan.when is None or truth(plan.when(unit, plan.scope(told.payload))):
         found += plan.outside
     return found
 

@@ -24,6 +24,7 @@ from backstay.app.store.session import RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
 _HERE: tuple[Kind, ...] = ("do", "task", "signal", "each")
+_KINDS: tuple[Kind, ...] = (*_HERE, "call")
 BATCH = 32
 """Database-only steps in one commit: a bound on how long other writers wait."""
 
@@ -38,27 +39,30 @@ _log = structlog.get_logger("app.flow")
 
 def pump(turn: Turn, calls: int) -> None:
     """Run what is due: at most `BATCH` steps here, and as many calls leased as `calls` allows."""
-    done = 0
+    done, times = 0, rows.next_times(turn.conn, _KINDS)
     while done < BATCH:
         found: list[Step] = []
         for kind in _HERE:
-            found += rows.due(turn.conn, kind, turn.now, BATCH - done)
+            if times.get(kind, _NEVER) <= turn.now:
+                found += rows.due(turn.conn, kind, turn.now, BATCH - done)
+        if not found:
+            break
         for step in found:
             _safely(turn, step)
         done += len(found)
-        if not found:
-            break
-    while len(turn.notes.claims) < calls:
+        times = rows.next_times(turn.conn, _KINDS)
+    while len(turn.notes.claims) < calls and times.get("call", _NEVER) <= turn.now:
         room = calls - len(turn.notes.claims)
         found = rows.due(turn.conn, "call", turn.now, room)
         for step in found:
             _safely(turn, step)
+        times = rows.next_times(turn.conn, _KINDS)
         if len(found) < room:
             break
-    # Without room a due call is no reason to come back: the end of another call is.
-    full = len(turn.notes.claims) >= calls
-    kinds: tuple[Kind, ...] = _HERE if full else (*_HERE, "call")
-    turn.notes.next_due = rows.next_due(turn.conn, kinds)
+    if len(turn.notes.claims) >= calls:
+        # Without room a due call is no reason to come back: the end of another call is.
+        times.pop("call", None)
+    turn.notes.next_due = min(times.values(), default=None)
 
 
 def _safely(turn: Turn, step: Step) -> None:

@@ -119,15 +119,14 @@ def due(conn: Session, kind: Kind, now: float, limit: int) -> list[Step]:
     return list(steps(conn, where, (kind, now, limit)))
 
 
-def next_due(conn: Session, kinds: tuple[Kind, ...]) -> float | None:
-    """When the next pending step of these kinds wants to run."""
-    times = [
-        conn.execute(
-            "SELECT min(due_at) FROM steps WHERE state = 'pending' AND kind = ?", (kind,)
-        ).get
+def next_times(conn: Session, kinds: tuple[Kind, ...]) -> dict[Kind, float]:
+    """When the next pending step of each kind wants to run; one look for all of them."""
+    looks = ", ".join(
+        f"(SELECT min(due_at) FROM steps WHERE state = 'pending' AND kind = '{kind}')"  # noqa: S608
         for kind in kinds
-    ]
-    return min((time for time in times if time is not None), default=None)
+    )
+    times = conn.execute(f"SELECT {looks}").fetchone()
+    return {kind: time for kind, time in zip(kinds, times, strict=True) if time is not None}
 
 
 def add_execution(conn: Session, row: Execution) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from backstay.core.duration import parse_duration
 from backstay.lang.library import values as v
@@ -30,7 +30,7 @@ def _calendar(value: Value) -> datetime:
     """A timestamp is a number of microseconds; a date is a text and means its midnight."""
     if isinstance(value, str):
         found = _parse_date(value)
-        return datetime.combine(date.fromisoformat(str(found)), datetime.min.time())
+        return datetime.combine(date.fromisoformat(str(found)), time(tzinfo=UTC))
     if isinstance(value, bool) or not isinstance(value, int):
         raise Unfit(f"a timestamp or a date is needed, not {v.kind(value)}")
     return v.moment(value)
