@@ -10,19 +10,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from backstay.app.store.catalogue import CONTENDED, IN_DOUBT, NO_COPY, SLOW, UNFIT
 from backstay.app.store.dialect import Dialect
+from backstay.app.store.errors import CONTENDED, IN_DOUBT, NO_COPY, SLOW, UNFIT
 from backstay.app.store.postgres.address import Address
 from backstay.app.store.postgres.connections import Connections
 from backstay.app.store.postgres.dialect import POSTGRES
-from backstay.app.store.postgres.errors import (
+from backstay.app.store.postgres.link import Link, connect
+from backstay.app.store.postgres.meaning import (
     STALE,
     Again,
     Broken,
     fault_of,
     trouble_of,
 )
-from backstay.app.store.postgres.link import Link, connect
 from backstay.app.store.postgres.schema import bring_up
 from backstay.app.store.postgres.session import PostgresSession, in_greenlet
 from backstay.app.store.session import DatabaseStats, PoolStats, Session, StoreTrouble
