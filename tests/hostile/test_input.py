@@ -30,7 +30,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         {"delaySeconds": 1e308},
         {"delaySeconds": 9e15},
         {"runAt": "9999-12-31T23:59:59-14:00"},
-        {"priority": 2**63},
         {"maxAttempts": 2**63},
         {"command": "a\0b"},
         {"replyTo": "../x"},
@@ -41,6 +40,14 @@ def test_a_task_that_cannot_be_shown_is_not_taken(shop: Stack, field):
     assert (answer.status, answer.code[:5]) == (400, "QUEUE")
     listed = shop.ask("GET", "/v1/codeq/tasks?command=BAD")
     assert (listed.status, listed.json["data"]) == (200, [])
+
+
+def test_a_priority_beyond_every_number_counts_as_the_highest(shop: Stack):
+    body = {"command": "HIGH", "payload": {}, "priority": 2**63}
+    answer = shop.ask("POST", "/v1/codeq/tasks", body)
+    assert (answer.status, answer.json["priority"]) == (202, 9)
+    [listed] = shop.ask("GET", "/v1/codeq/tasks?command=HIGH").json["data"]
+    assert listed["priority"] == 9
 
 
 @pytest.mark.parametrize("cursor", ["9" * 30, "9" * 5000, "-1", "nan", "1:2", "%00"])

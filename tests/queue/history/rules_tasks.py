@@ -167,7 +167,7 @@ def callbacks_are_owed(story: Story) -> Iterator[Violation]:
         return
     for tale in story.tales:
         calls, owed = tale.of("call"), tale.of("owed")
-        lost = calls and story.lost_claims(tale.queue)
+        lost = calls and story.lost_claims(tale.meant_for)
         for call in calls:
             if not tale.maybe("finish", "cancel", "nack", "claim") and not lost:
                 yield Violation("callback", f"{tale.id} was told ended and is not", (call,))

@@ -29,6 +29,12 @@ class Tale:
         made = self.created
         return (made.owner, made.command) if made else ("", "")
 
+    @property
+    def meant_for(self) -> Queue:
+        """As `queue`, and known from a creation that was never answered, too."""
+        asked = next(iter(self.maybe("create")), None)
+        return self.queue if self.created or not asked else (asked.owner, asked.command)
+
     @cached_property
     def claims(self) -> list[Seen]:
         return self.of("claim")

@@ -234,3 +234,14 @@ def test_an_end_that_nobody_was_told(book: Book):
     book.seen.pop()
     book.note("call", 50, state="completed")
     assert book.broken() == set()
+
+
+def test_a_task_whose_creation_and_claim_were_never_answered_may_die_and_be_told(book: Book):
+    """Found by history 47615427917737: both were durable, and its only lease ended."""
+    book.create(0, answer="unknown")
+    book.claim(1, answer="unknown", id="", command="", commands=(), state="")
+    book.note("call", 60, state="dead")
+    book.final("dead", attempts=3)
+    assert book.broken() == set()
+    book.note("call", 61, id="t2", owner="b", state="dead")
+    assert book.broken() == {"callback"}
