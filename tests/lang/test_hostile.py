@@ -158,7 +158,7 @@ def test_what_a_runtime_would_have_to_walk_is_bounded() -> None:
 
 def test_the_highest_expression_that_is_allowed_is_walked_by_all() -> None:
     chain = " + ".join(["1"] * 99)
-    text = f'job a {{ schedule: "0 0 * * *"\n do {{ {"if true { " * 30} let x = {chain} {"}" * 30} }} }}'
+    text = f'job a {{ schedule: "0 0 * * *"\n do {{ {"if true { " * 30} let _x = {chain} {"}" * 30} }} }}'
     assert judged(text) == []
     assert plain(parse_text("a.cai", text)[0])
 

@@ -120,6 +120,7 @@ class Answer:
             what = f"path parameter '{field.name}', the key of {info.name}"
             mismatch(self.k, info.key.type, field.type, self._span_of(field.name), what)
         record = self.scope.variables["path"]
+        self.scope.use("path", field.name)
         key = p.Get(p.Name("path", record), field.name, field.type)
         return p.OneOf(info.name, key, self._include(info))
 

@@ -64,6 +64,12 @@ from backstay.lang.errors.form import (
     UNKNOWN_MEMBER,
     UNSUPPORTED,
 )
+from backstay.lang.errors.graph import (
+    ENDLESS,
+    MAYBE_NOT_RUN,
+    NEVER_DONE,
+    NEVER_FITS,
+)
 from backstay.lang.errors.names import (
     DUPLICATE_DECLARATION,
     DUPLICATE_PARAMETER,
@@ -121,6 +127,7 @@ __all__ = [
     "DUPLICATE_NAMED",
     "DUPLICATE_PARAMETER",
     "DUPLICATE_ROUTE",
+    "ENDLESS",
     "EVENT_NAME",
     "EXPECTED",
     "EXTRA_CLOSE",
@@ -129,6 +136,7 @@ __all__ = [
     "FORMAT_CHANGES",
     "INDEX_FIELD",
     "LITERAL_SECRET",
+    "MAYBE_NOT_RUN",
     "MISMATCH",
     "MISPLACED",
     "MISSING_CLOSE",
@@ -137,6 +145,8 @@ __all__ = [
     "MISSING_VALUE",
     "MODEL_TYPE",
     "MODIFIERS_DISAGREE",
+    "NEVER_DONE",
+    "NEVER_FITS",
     "NOT_A_COLUMN",
     "NOT_A_FUNCTION",
     "NOT_A_MEMBER",

@@ -1,7 +1,9 @@
 """What is done: calls, tasks, actions, queries, and what answers them."""
 
+from backstay.lang.errors import UNEXPECTED_CHARACTER
 from backstay.lang.parser.cursor import Cursor
 from backstay.lang.parser.expressions import entries, expression, no_record, number, record
+from backstay.lang.parser.grammar import BLOCKS
 from backstay.lang.parser.settings import setting
 from backstay.lang.parser.statements import body
 from backstay.lang.syntax import (
@@ -84,7 +86,7 @@ def query(c: Cursor) -> Value:
     if c.at("{"):
         return setting(c)
     start = c.token
-    if start.kind == "string":
+    if start.kind == "string" and start.text.startswith('"'):
         c.take()
         return QueryNode(c.range(start), str(start.value))
     depth = c.braces
@@ -93,9 +95,16 @@ def query(c: Cursor) -> Value:
         if c.braces <= depth and (c.at("}") or (c.position and token is not start and _ends(c))):
             break
         c.take()
-    return QueryNode(c.range(start), c.text[start.start : c.last.end])
+    range_ = c.range(start)
+    # A query has signs that the rest of the language does not know: 'text', $name, ~word.
+    c.reports.forgive(UNEXPECTED_CHARACTER, c.reports.at(range_))
+    return QueryNode(range_, c.text[start.start : c.last.end])
 
 
 def _ends(c: Cursor) -> bool:
-    """A line that begins like a member ends a query that is written out."""
-    return c.token.first and c.token.kind == "ident" and c.ahead().text in (":", "{")
+    """A line that begins like a member ends a query that is written out, and so does the name of a
+    member of a step with its colon."""
+    after = c.ahead().text
+    if c.token.kind != "ident" or after not in (":", "{"):
+        return False
+    return c.token.first or (after == ":" and c.token.text in BLOCKS["step"])

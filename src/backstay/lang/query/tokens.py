@@ -11,7 +11,7 @@ Kind = Literal["word", "int", "float", "duration", "string", "param", "op", "end
 
 _TOKEN = re.compile(
     r"""
-      (?P<space>\s+)
+      (?P<space>\s+|//[^\n]*|\#[^\n]*)
     | (?P<float>-?\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?![A-Za-z0-9_]))
     | (?P<int>-?\d+(?![A-Za-z0-9_.]))
     | (?P<duration>(?:\d+(?:\.\d+)?(?:ms|us|ns|[smhd]))+(?![A-Za-z0-9_.]))

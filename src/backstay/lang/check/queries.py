@@ -1,0 +1,136 @@
+"""Queries inside a program: held against its entities and variables before anything runs.
+
+A mistake is shown at its place inside the text, whether that is written out or stands in quotes.
+"""
+
+import re
+
+from backstay.lang import errors as e
+from backstay.lang import program as p
+from backstay.lang import syntax as s
+from backstay.lang.check.expressions import lower
+from backstay.lang.check.scope import Scope
+from backstay.lang.check.types import INT, UNKNOWN, assignable, show
+from backstay.lang.check.world import Checker
+from backstay.lang.diagnostics import Edit
+from backstay.lang.query.compile import Compiled
+from backstay.lang.query.compile import compile as compile_query
+from backstay.lang.query.errors import QueryError
+from backstay.lang.query.parser import parse
+from backstay.lang.query.slots import Slot
+
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_OLD_PARAMETER = re.compile(r"(?<![\w:])::?(?=[A-Za-z_])")
+
+
+def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
+    """The type of what a query of a step gives. Reports its mistakes."""
+    made = _compiled(k, Quoted(node.span, node.text), "", scope)
+    return result_of(made) if made else UNKNOWN
+
+
+def where(k: Checker, node: s.Expr, entity: str, scope: Scope) -> None:
+    """The condition in quotes of `find(users) where "id = :id"`. Without an entity of the program
+    only its form is judged."""
+    if not isinstance(node, s.Literal_) or not isinstance(node.value, str):
+        return
+    head = f"select from {entity or 'It'} where "
+    text = head + _OLD_PARAMETER.sub("@", node.value)
+    quoted = Quoted(node.span, text, len(head))
+    if entity:
+        _compiled(k, quoted, entity, scope)
+        return
+    try:
+        parse(text)
+    except QueryError as bad:
+        _report(k, quoted, bad)
+
+
+def result_of(made: Compiled) -> p.Type:
+    """Rows as a list of records, one value, or how many rows were changed."""
+    if made.gives == "changed":
+        return INT
+    if made.gives == "value":
+        return made.outputs[-1].type
+    along = {each.along for each in made.outputs if each.along}
+    nested = {each.name.split(".")[0] for each in made.outputs if "." in each.name}
+    fields = [
+        p.Field(each.name, each.type, required=True)
+        for each in made.outputs
+        if "." not in each.name and each.name not in nested
+    ]
+    fields += [p.Field(name, UNKNOWN) for name in sorted(nested | along)]
+    return p.ListType(p.RecordType(tuple(fields)))
+
+
+class Quoted:
+    """A text of another language inside a program: where its lines and columns are. `before`
+    characters of its first line were put in front and are not there."""
+
+    def __init__(self, span: s.Range, text: str, before: int = 0) -> None:
+        self.text = text
+        self._span = span
+        self._before = before
+        self._lines = text.split("\n")
+        inside = len(text) - before
+        one_line = span.line == span.end_line
+        self._in_quotes = one_line and span.end_column - span.column == inside + 2
+        # Escapes move what stands behind them, so then the whole text is shown.
+        self._plain = self._in_quotes or not one_line or span.end_column - span.column == inside
+
+    def range(self, line: int, column: int) -> s.Range:
+        """The word at a place of the text."""
+        if not self._plain or not line:
+            return self._span
+        said = self._lines[line - 1] if line <= len(self._lines) else ""
+        word = _WORD.match(said, column - 1)
+        length = len(word.group()) if word else 1
+        if line == 1:
+            column += self._span.column - 1 - self._before + self._in_quotes
+        row = self._span.line + line - 1
+        if row > self._span.end_line:
+            return self._span
+        return s.Range(row, column, row, column + length)
+
+
+def _compiled(k: Checker, quoted: Quoted, entity: str, scope: Scope) -> Compiled | None:
+    if k.entities is None or k.world.incomplete:
+        return None
+    try:
+        made = compile_query(k.entities, quoted.text, "sqlite", entity)
+    except QueryError as bad:
+        _report(k, quoted, bad)
+        return None
+    k.use("entity", made.entity)
+    asked: set[str] = set()
+    for slot in made.slots:
+        if slot.parameter and slot.parameter not in asked:
+            asked.add(slot.parameter)
+            _parameter(k, quoted, slot, scope)
+    return made
+
+
+def _report(k: Checker, quoted: Quoted, bad: QueryError) -> None:
+    span = quoted.range(bad.line, bad.column)
+    edit = None
+    if bad.meant:
+        edit = Edit(f"did you mean '{bad.meant}'?", k.reports.at(span), bad.meant)
+    k.reports.put(bad.rule, k.reports.at(span), bad.values, edit=edit)
+
+
+def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> None:
+    """`@order.id` is the path `order.id` of a variable."""
+    line, column = slot.at.line, slot.at.column + 1
+    head, *rest = slot.parameter.split(".")
+    node: s.Expr = s.NameExpr(quoted.range(line, column), head)
+    for name in rest:
+        column += len(head) + 1
+        head = name
+        place = quoted.range(line, column)
+        node = s.Dot(place, node, s.Ident(place, name))
+    value = lower(k, node, scope)
+    wanted: p.Type = p.ListType(slot.type) if slot.form == "list" else slot.type
+    if slot.form in ("item", "fuzzy") or assignable(k, wanted, value.type):
+        return
+    what = f"the parameter '@{slot.parameter}'"
+    k.error(e.MISMATCH, node.span, what=what, wanted=show(wanted), got=show(value.type))
