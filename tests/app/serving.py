@@ -13,8 +13,10 @@ from backstay.app.health import DatabaseHealth
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.unit import Unit
 from backstay.app.service import Runtime
+from backstay.app.store.aim import aim
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.store.session import Database
 from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.asgi import METRICS, App
 from backstay.core.clock import SystemClock, Uuid7
@@ -85,13 +87,19 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    program: Program, folder: Path, durability: Durability = "process"
+    program: Program,
+    folder: Path,
+    durability: Durability = "process",
+    database: Database | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve `program` from `folder`; started workflows get an id and nothing else."""
+    """Serve `program` from `folder`, or from the database that is given; started workflows get an
+    id and nothing else."""
     env: dict[str, str | None] = {}
     clock = SystemClock()
     ids = Uuid7(clock)
-    database = SqliteDatabase(folder / "app.db", runtime_schema(), durability, 5, clock)
+    if database is None:
+        database = SqliteDatabase(folder / "app.db", runtime_schema(), durability, 5, clock)
+    program = aim(program, database.dialect)
     health = DatabaseHealth(database, clock)
     registry = Registry(METRICS, clock)
 

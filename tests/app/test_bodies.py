@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.app import programs as p
 from tests.app.serving import served
+from tests.app.support import NewDatabase
 
 from backstay.app.plan.bodies import Body
 from backstay.app.plan.checks import member_shape, read_json
@@ -188,8 +189,10 @@ PATHS = st.sampled_from(
 QUERIES = st.text(alphabet="abcdefgilmnorstu=&[]%0123456789-,._é ", max_size=25)
 
 
-async def test_no_request_whatever_its_bytes_is_a_500(tmp_path: Path) -> None:
-    async with served(p.orders(), tmp_path) as app:
+async def test_no_request_whatever_its_bytes_is_a_500(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    async with served(p.orders(), tmp_path, database=new_database()) as app:
         sent = []
 
         @settings(

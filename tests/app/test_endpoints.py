@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.app import programs as p
 from tests.app.serving import ANONYMOUS, BUYER, Served, served
+from tests.app.support import NewDatabase
 
 from backstay.lang.program import ListOf
 
@@ -98,8 +99,10 @@ ENDPOINTS = (
 
 
 @pytest.fixture
-async def app(tmp_path: Path):
-    async with served(p.program(TASK, endpoints=ENDPOINTS), tmp_path) as made:
+async def app(tmp_path: Path, new_database: NewDatabase):
+    async with served(
+        p.program(TASK, endpoints=ENDPOINTS), tmp_path, database=new_database()
+    ) as made:
         yield made
 
 

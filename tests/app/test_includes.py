@@ -1,12 +1,10 @@
 """Related rows: one statement more for each include, however many rows, and by their own rules."""
 
-from pathlib import Path
 from typing import Self
 
-import apsw
 import pytest
 from tests.app import programs as p
-from tests.app.support import STAFF_USER, VISITOR, Place
+from tests.app.support import STAFF_USER, VISITOR, NewPlace, Place
 
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.reads import Reader
@@ -22,16 +20,17 @@ def key(number: int) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path / "app.db", PROGRAM)
+def place(new_place: NewPlace) -> Place:
+    made = new_place(PROGRAM)
+    price = made.decimal("1.00")
     with made.unit() as unit:
         add(unit, "customers", key(1), "Ada", "ada@example.org", 0)
         for number in range(40):
-            add(unit, "products", key(100 + number), f"S{number}", "N", 100, 5)
+            add(unit, "products", key(100 + number), f"S{number}", "N", price, 5)
         for order in (2, 3):
-            add(unit, "orders", key(order), key(1), "pending", 100, None, 0)
+            add(unit, "orders", key(order), key(1), "pending", price, None, 0)
         for number in range(40):
-            add(unit, "order_lines", key(200 + number), key(2), key(100 + number), 1, 100)
+            add(unit, "order_lines", key(200 + number), key(2), key(100 + number), 1, price)
     return made
 
 
@@ -41,27 +40,23 @@ def add(unit: Unit, name: str, *values: object) -> None:
 
 
 class Counted:
-    """How many statements ran on a connection while it was open."""
+    """Which statements ran in a place while it was open."""
 
-    def __init__(self, conn: apsw.Connection) -> None:
-        self._conn = conn
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self.statements: list[str] = []
 
     def __enter__(self) -> Self:
-        def seen(_cursor: object, sql: str, _bindings: object) -> bool:
-            self.statements.append(sql)
-            return True
-
-        self._conn.exec_trace = seen
+        self._before = len(self._place.statements)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._conn.exec_trace = None
+        self.statements = self._place.statements[self._before :]
 
 
 def test_forty_lines_cost_one_statement_more_than_none(place: Place) -> None:
-    reader = Reader(PROGRAM, "Order", ("lines",))
-    with place.unit(NOBODY) as unit, Counted(place.conn) as counted:
+    reader = Reader(place.program, "Order", ("lines",))
+    with place.unit(NOBODY) as unit, Counted(place) as counted:
         order = reader.find(unit, key(2))
     assert order is not None
     assert [line["id"] for line in order["lines"]] == [key(200 + each) for each in range(40)]  # type: ignore[attr-defined]
@@ -75,7 +70,7 @@ def test_forty_lines_cost_one_statement_more_than_none(place: Place) -> None:
 def test_an_included_reference_is_its_row_or_stays_a_key_for_those_who_may_not_read_it(
     place: Place,
 ) -> None:
-    reader = Reader(PROGRAM, "Order", ("customer",))
+    reader = Reader(place.program, "Order", ("customer",))
     with place.unit(STAFF_USER) as unit:
         seen = reader.find(unit, key(2))
     with place.unit(VISITOR) as unit:
@@ -89,8 +84,8 @@ def test_an_included_reference_is_its_row_or_stays_a_key_for_those_who_may_not_r
 def test_going_through_a_reference_twice_reads_its_row_once(place: Place) -> None:
     order = p.Name("order", p.RefType("Order"))
     both = p.binary("+", p.Get(order, "total", p.TOTAL), p.Get(order, "total", p.TOTAL), p.TOTAL)
-    closure = compile_expr(PROGRAM, both)
-    with place.unit() as unit, Counted(place.conn) as counted:
+    closure = compile_expr(place.program, both)
+    with place.unit() as unit, Counted(place) as counted:
         assert str(closure(unit, {"order": key(2)})) == "2.00"
     assert len(counted.statements) == 1
 
@@ -98,7 +93,7 @@ def test_going_through_a_reference_twice_reads_its_row_once(place: Place) -> Non
 def test_a_row_that_may_not_be_read_is_null_in_an_expression(place: Place) -> None:
     order = p.Name("order", p.RefType("Order"))
     email = p.Get(p.Get(order, "customer", p.RefType("Customer")), "email", p.STRING)
-    closure = compile_expr(PROGRAM, email)
+    closure = compile_expr(place.program, email)
     with place.unit(VISITOR) as unit:
         assert closure(unit, {"order": key(2)}) is None
     with place.unit(STAFF_USER) as unit:
@@ -106,10 +101,10 @@ def test_a_row_that_may_not_be_read_is_null_in_an_expression(place: Place) -> No
 
 
 def test_aggregates_count_only_what_may_be_read(place: Place) -> None:
-    count = compile_expr(PROGRAM, p.Aggregate("count", "Customer", "", None, p.INT))
-    average = compile_expr(PROGRAM, p.Aggregate("avg", "Order", "total", None, p.TOTAL))
+    count = compile_expr(place.program, p.Aggregate("count", "Customer", "", None, p.INT))
+    average = compile_expr(place.program, p.Aggregate("avg", "Order", "total", None, p.TOTAL))
     nothing = compile_expr(
-        PROGRAM,
+        place.program,
         p.Aggregate(
             "sum", "Order", "total", p.eq(p.Column("parcel", p.STRING), p.text("x")), p.TOTAL
         ),

@@ -1,8 +1,8 @@
 """Lists against a model in Python: filters, sorts, pages and cursors of random rows."""
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.app import programs as p
 from tests.app.serving import BUYER, STAFF, Served, served
-from tests.app.support import Place
+from tests.app.support import NewDatabase, NewPlace, Place
 
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.tables import table
 from backstay.app.plan.unit import Row
-from backstay.app.plan.writes import Writer
+from backstay.app.plan.writes import Insert, Writer
+from backstay.app.store.aim import aim
+from backstay.app.store.dialect import Dialect
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
 from backstay.lang.program import ListOf
@@ -36,9 +38,7 @@ ITEM = p.Entity(
 )
 PROGRAM = p.program(ITEM)
 FIELDS = ("count", "total", "name", "colour", "at", "done")
-PLAN = ListPlan(PROGRAM, ListOf("Item", FIELDS, FIELDS, page_size=3, page_limit=5), ())
 ITEMS = table(PROGRAM, "Item")
-INSERT = Writer(PROGRAM, "Item").insert()
 STAMPS = [0, 1_500_000, 1_750_000_000_000_000]
 
 ROWS = st.lists(
@@ -89,17 +89,26 @@ SORTS = st.lists(
 )
 
 
+@cache
+def plan(dialect: Dialect) -> ListPlan:
+    spec = ListOf("Item", FIELDS, FIELDS, page_size=3, page_limit=5)
+    return ListPlan(aim(PROGRAM, dialect), spec, ())
+
+
+@cache
+def insert(dialect: Dialect) -> Insert:
+    return Writer(aim(PROGRAM, dialect), "Item").insert()
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = Place(tmp_path_factory.mktemp("lists") / "app.db", PROGRAM)
-    yield made
-    made.conn.close()
+def place(new_place: NewPlace) -> Place:
+    return new_place(PROGRAM)
 
 
 def fill(place: Place, rows: list[Row]) -> list[Row]:
     with place.unit() as unit:
         unit.conn.execute("DELETE FROM items")
-        return [INSERT(unit, row) for row in rows]
+        return [insert(place.dialect)(unit, row) for row in rows]
 
 
 def holds(row: Row, field: str, op: str, texts: list[str]) -> bool:
@@ -142,8 +151,8 @@ def query(
 
 def ask(place: Place, asked: dict[str, list[str]]) -> dict[str, object]:
     with place.unit() as unit:
-        page, values = PLAN.parse(asked)
-        return PLAN.run(unit, page, {"query": values})
+        page, values = plan(place.dialect).parse(asked)
+        return plan(place.dialect).run(unit, page, {"query": values})
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -185,9 +194,9 @@ def test_a_cursor_of_another_sort_is_refused(place: Place) -> None:
     fill(place, [{"name": "a", "colour": "red"}, {"name": "b", "colour": "red"}])
     cursor = ask(place, {"limit": ["1"], "sort": ["name"]})["pagination"]["next_cursor"]  # type: ignore[index]
     with pytest.raises(Fault, match="cursor"):
-        PLAN.parse({"cursor": [str(cursor)], "sort": ["-name"]})
+        plan(place.dialect).parse({"cursor": [str(cursor)], "sort": ["-name"]})
     with pytest.raises(Fault, match="together with cursor"):
-        PLAN.parse({"cursor": [str(cursor)], "sort": ["name"], "page": ["2"]})
+        plan(place.dialect).parse({"cursor": [str(cursor)], "sort": ["name"], "page": ["2"]})
 
 
 def test_true_total_and_a_filter_on_a_field_named_total_live_together(place: Place) -> None:
@@ -198,7 +207,7 @@ def test_true_total_and_a_filter_on_a_field_named_total_live_together(place: Pla
 
 
 @pytest.fixture
-async def notes(tmp_path: Path):
+async def notes(tmp_path: Path, new_database: NewDatabase):
     mine = p.eq(p.Column("owner", p.STRING), p.Get(p.Name("user", p.USER), "id", p.STRING))
     note = p.Entity(
         "Note",
@@ -226,7 +235,8 @@ async def notes(tmp_path: Path):
             status=201,
         ),
     )
-    async with served(p.program(note, endpoints=endpoints, auth=True), tmp_path) as app:
+    program = p.program(note, endpoints=endpoints, auth=True)
+    async with served(program, tmp_path, database=new_database()) as app:
         yield app
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.app import programs as p
 from tests.app.serving import ANONYMOUS, BUYER, STAFF, Answer, Served, served
+from tests.app.support import NewDatabase
 
 ADA = "00000000-0000-7000-8000-0000000000a1"
 MUG = "00000000-0000-7000-8000-0000000000b1"
@@ -14,8 +15,8 @@ NOBODY = "00000000-0000-7000-8000-00000000ffff"
 
 
 @pytest.fixture
-async def shop(tmp_path: Path):
-    async with served(p.checked_orders(), tmp_path) as app:
+async def shop(tmp_path: Path, new_database: NewDatabase):
+    async with served(p.checked_orders(), tmp_path, database=new_database()) as app:
         answer = await app.seed(
             ("Customer", {"id": ADA, "name": "Ada", "email": "ada@example.org"}),
             ("Product", {"id": MUG, "sku": "MUG", "name": "Mug", "price": "9.99", "stock": 20}),
@@ -120,7 +121,9 @@ async def test_bad_input_gets_its_code(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_concurrent_orders_take_each_piece_of_stock_once(tmp_path: Path) -> None:
+async def test_concurrent_orders_take_each_piece_of_stock_once(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
     take = p.Endpoint(
         "POST",
         "/take",
@@ -141,7 +144,8 @@ async def test_concurrent_orders_take_each_piece_of_stock_once(tmp_path: Path) -
         body=p.RecordType((p.Field("quantity", p.INT, required=True),)),
     )
     product = p.replace(p.PRODUCT, access=p.Access())
-    async with served(p.program(product, endpoints=(take,)), tmp_path) as app:
+    program = p.program(product, endpoints=(take,))
+    async with served(program, tmp_path, database=new_database()) as app:
         await app.seed(
             ("Product", {"id": MUG, "sku": "M", "name": "M", "price": "1", "stock": 100})
         )

@@ -1,23 +1,24 @@
 """What SQL says about a row is what Python says: conditions, access rules and changes, at random."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.app import programs as p
-from tests.app.support import Place
+from tests.app.support import NewPlace, Place
 
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.operators import truth
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
 from backstay.app.plan.sql import SqlCompiler
-from backstay.app.plan.tables import table
+from backstay.app.plan.tables import Table, table
 from backstay.app.plan.unit import Row, Unit
-from backstay.app.plan.writes import Writer
+from backstay.app.plan.writes import Insert, Writer
+from backstay.app.store.aim import aim
+from backstay.app.store.dialect import Dialect
 from backstay.core.context import Principal
 from backstay.lang.program import Expr, Type, Unary
 
@@ -198,19 +199,31 @@ def of_row(expr: object) -> object:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder: Path = tmp_path_factory.mktemp("rules")
-    made = Place(folder / "app.db", PROGRAM)
-    insert = Writer(PROGRAM, "Owner").insert()
+def place(new_place: NewPlace) -> Place:
+    made = new_place(PROGRAM)
+    insert = Writer(made.program, "Owner").insert()
     with made.unit() as unit:
         for owner, (team, score) in TEAMS.items():
             insert(unit, {"id": owner, "team": team, "score": score})
-    yield made
-    made.conn.close()
+    return made
 
 
-EVALUATOR = Evaluator(PROGRAM, Rows(PROGRAM, guarded=False))
-INSERT = Writer(PROGRAM, "Thing").insert()
+@cache
+def evaluator(dialect: Dialect) -> Evaluator:
+    program = aim(PROGRAM, dialect)
+    return Evaluator(program, Rows(program, guarded=False))
+
+
+@cache
+def things(dialect: Dialect) -> Table:
+    return table(aim(PROGRAM, dialect), "Thing")
+
+
+@cache
+def insert(dialect: Dialect) -> Insert:
+    return Writer(aim(PROGRAM, dialect), "Thing").insert()
+
+
 WHO = st.sampled_from(
     [Principal("user", sub="ada", roles=frozenset({"staff"})), Principal("user", sub="bob")]
 )
@@ -219,7 +232,7 @@ SCOPE: dict[str, object] = {"words": ["a", "é", "B"]}
 
 def stored(unit: Unit, values: dict[str, object]) -> Row:
     unit.conn.execute("DELETE FROM things")
-    return INSERT(unit, values)
+    return insert(unit.conn.dialect)(unit, values)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -230,8 +243,8 @@ def test_a_condition_selects_the_rows_for_which_python_says_true(
     with place.unit() as system:
         held = stored(system, values)
     with place.unit(who) as unit:
-        python = truth(EVALUATOR.closure(of_row(expr))(unit, {**SCOPE, "row": held}))  # type: ignore[arg-type]
-        sql = SqlCompiler(EVALUATOR, THINGS).condition(expr)
+        python = truth(evaluator(place.dialect).closure(of_row(expr))(unit, {**SCOPE, "row": held}))  # type: ignore[arg-type]
+        sql = SqlCompiler(evaluator(place.dialect), things(place.dialect)).condition(expr)
         found = place.all(f"SELECT count(*) FROM things WHERE {sql.text}", *sql.bind(unit, SCOPE))
     assert found == [(int(python),)], (sql.text, sql.bind(unit, SCOPE))
 
@@ -241,9 +254,8 @@ def test_a_condition_selects_the_rows_for_which_python_says_true(
 def test_an_access_rule_in_sql_is_the_rule_in_python(
     place: Place, expr: Expr, values: dict[str, object], who: Principal
 ) -> None:
-    program = p.program(
-        OWNER, p.replace(THING, access=p.Access(read=p.both(expr, p.TRUE))), auth=True
-    )
+    guarded = p.replace(THING, access=p.Access(read=p.both(expr, p.TRUE)))
+    program = aim(p.program(OWNER, guarded, auth=True), place.dialect)
     rows = table(program, "Thing")
     with place.unit() as system:
         held = stored(system, values)
@@ -251,8 +263,8 @@ def test_an_access_rule_in_sql_is_the_rule_in_python(
         sql = rule(program, Rows(program, guarded=False), rows, "read")
         assert sql is not None
         # A rule speaks of the row and of the user alone, so it has no variables at all.
-        scope = {"words": []} if "json_each" in sql.text else {}
-        python = truth(EVALUATOR.closure(of_row(expr))(unit, {**scope, "row": held}))  # type: ignore[arg-type]
+        scope = {"words": []} if "json_" in sql.text else {}
+        python = truth(evaluator(place.dialect).closure(of_row(expr))(unit, {**scope, "row": held}))  # type: ignore[arg-type]
         found = place.all(f"SELECT count(*) FROM things WHERE {sql.text}", *sql.bind(unit, scope))
     assert found == [(int(python),)]
 
@@ -264,11 +276,12 @@ def test_a_change_stores_what_python_computes(
 ) -> None:
     with place.unit() as unit:
         held = stored(unit, values)
-        value = EVALUATOR.closure(of_row(expr))(unit, {"row": held})  # type: ignore[arg-type]
-        expected = THINGS.column(field).codec.fit(value)
-        update = Writer(PROGRAM, "Thing").update(p.TRUE, [(field, expr)])
+        value = evaluator(place.dialect).closure(of_row(expr))(unit, {"row": held})  # type: ignore[arg-type]
+        rows = things(place.dialect)
+        expected = rows.column(field).codec.fit(value)
+        update = Writer(place.program, "Thing").update(p.TRUE, [(field, expr)])
         assert update(unit, {}) == 1
-        after = THINGS.row(place.all(f"SELECT {THINGS.select} FROM things")[0])  # type: ignore[arg-type]
+        after = rows.row(place.all(f"SELECT {rows.select} FROM things")[0])  # type: ignore[arg-type]
     assert after[field] == expected
 
 
@@ -282,5 +295,5 @@ def test_halves_are_rounded_away_from_zero_on_both_sides(place: Place) -> None:
     with place.unit() as unit:
         for price, expected in (("0.01", "0.01"), ("-0.01", "-0.01"), ("0.03", "0.02")):
             stored(unit, {"size": 1, "tag": "a", "price": Decimal(price)})
-            Writer(PROGRAM, "Thing").update(p.TRUE, [("price", half)])(unit, {})
-            assert place.all("SELECT price FROM things") == [(int(Decimal(expected) * 100),)]
+            Writer(place.program, "Thing").update(p.TRUE, [("price", half)])(unit, {})
+            assert place.all("SELECT price FROM things") == [(place.decimal(expected),)]

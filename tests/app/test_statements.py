@@ -1,14 +1,14 @@
 """The example's statements, run on a real SQLite file."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from tests.app import programs as p
-from tests.app.support import STAFF_USER, VISITOR, Place
+from tests.app.support import STAFF_USER, VISITOR, NewPlace, Place
 
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
+from backstay.app.store.aim import aim
 from backstay.app.store.schema import relations
 from backstay.core.errors import Fault
 
@@ -19,13 +19,13 @@ ADD_CUSTOMER = (
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "app.db", PROGRAM)
+def place(new_place: NewPlace) -> Place:
+    return new_place(PROGRAM)
 
 
 def run(unit: Unit, statements: tuple[p.Statement, ...], **scope: object) -> dict[str, object]:
     variables = dict(scope)
-    compile_block(PROGRAM, statements)(unit, variables)
+    compile_block(aim(PROGRAM, unit.conn.dialect), statements)(unit, variables)
     return variables
 
 
@@ -52,9 +52,12 @@ def test_a_nested_create_stores_the_order_with_its_lines_and_starts_the_workflow
         order = place_order(unit, (first, 2), (second, 3))
     assert order["total"] == Decimal("21.48")
     assert order["status"] == "pending"
-    assert place.all("SELECT total, status FROM orders") == [(2148, "pending")]
+    assert place.all("SELECT total, status FROM orders") == [(place.decimal("21.48"), "pending")]
     lines = place.all('SELECT "order", product, quantity, unit_price FROM order_lines ORDER BY id')
-    assert lines == [(order["id"], first, 2, 999), (order["id"], second, 3, 50)]
+    assert lines == [
+        (order["id"], first, 2, place.decimal("9.99")),
+        (order["id"], second, 3, place.decimal("0.50")),
+    ]
     assert place.started == [("fulfil_order", {"order": order["id"]})]
 
 
@@ -101,7 +104,7 @@ def test_a_job_counts_and_sums_exactly(place: Place) -> None:
             run(unit, p.PLACE_ORDER, body=body)
         unit.conn.execute("UPDATE orders SET status='fulfilled'")
         run(unit, p.NIGHTLY.body)
-    assert place.all("SELECT orders, revenue FROM daily_sales") == [(3, 90)]
+    assert place.all("SELECT orders, revenue FROM daily_sales") == [(3, place.decimal("0.90"))]
 
 
 def test_rules_hold_for_people_and_not_for_the_system(place: Place) -> None:
@@ -140,7 +143,7 @@ def test_a_row_that_others_refer_to_cannot_be_deleted(place: Place) -> None:
         thing, spare = product(unit, "A"), product(unit, "B")
         place_order(unit, (thing, 1))
     delete = compile_block(
-        PROGRAM, [p.Delete("Product", p.eq(p.Column("id", p.UUID), p.Name("k", p.UUID)))]
+        place.program, [p.Delete("Product", p.eq(p.Column("id", p.UUID), p.Name("k", p.UUID)))]
     )
     with place.unit() as unit:
         delete(unit, {"k": spare})

@@ -30,21 +30,21 @@ def lint(values: Object) -> Object:
     return found
 
 
-def template(values: Object) -> list[Object]:
+def template(values: Object, chart: Path = CHART) -> list[Object]:
     """The objects of the rendered chart, after the check against values.schema.json. Raises
     HelmRefusedError with Helm's words."""
-    files: dict[str, str] = json.loads(_run("template", values))
+    files: dict[str, str] = json.loads(_run("template", values, chart))
     manifests = [text for name, text in files.items() if name.endswith(".yaml")]
     documents = [one for text in manifests for one in yaml.safe_load_all(text)]
     return [one for one in documents if one]
 
 
-def _run(what: str, values: Object) -> str:
+def _run(what: str, values: Object, chart: Path = CHART) -> str:
     try:
         import helm_python  # noqa: F401 - only whether it is there
     except ImportError:
         absent("helm (the wheel helm-python-sdk)", PEERS)
-    command = [sys.executable, "-m", "tests.deploy.helm", what, str(CHART), json.dumps(values)]
+    command = [sys.executable, "-m", "tests.deploy.helm", what, str(chart), json.dumps(values)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
     )

@@ -154,17 +154,50 @@ def test_a_newer_version_came_to_the_store(queue: Server, redis: RedisServer) ->
     assert_mended(queue)
 
 
-def test_a_node_of_the_cluster_is_missing(tmp_path: Path, binary: str) -> None:
-    nodes = RedisNodes(binary, tmp_path / "nodes")
-    try:
-        with serving(tmp_path / "data", env={"REDIS_ADDR": nodes.address}) as queue:
-            queue.create("PRINT", delaySeconds=600)
-            assert_silent(queue)
-            nodes.nodes[2].kill()
-            found = assert_named(queue, "redis-torn")
-            first = nodes.nodes[0].address
-            assert found["fixes"][0]["command"] == f"redis-cli --cluster check {first}"
-            nodes.nodes[2].restart()
-            assert_mended(queue)
-    finally:
-        nodes.stop()
+@pytest.fixture
+def nodes(tmp_path: Path, binary: str) -> Iterator[RedisNodes]:
+    """A cluster of this test's own: it comes to harm."""
+    made = RedisNodes(binary, tmp_path / "nodes")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def spread(tmp_path: Path, nodes: RedisNodes) -> Iterator[Server]:
+    """A queue on the cluster, with commands on each of its nodes."""
+    with serving(tmp_path / "data", env={"REDIS_ADDR": nodes.address}) as server:
+        for number in range(12):
+            server.create(f"KIND-{number}", delaySeconds=600)
+        assert_silent(server)
+        yield server
+
+
+def test_a_node_of_the_cluster_is_missing(spread: Server, nodes: RedisNodes) -> None:
+    nodes.nodes[2].kill()
+    found = assert_named(spread, "redis-torn")
+    # The first one was named in the settings, and still answers.
+    assert "redis-cli --cluster check 127.0.0.1:" in found["fixes"][0]["command"]
+    nodes.nodes[2].restart()
+    assert_mended(spread)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_single_node_of_the_cluster_is_full(
+    spread: Server, nodes: RedisNodes, which: int
+) -> None:
+    """Whichever it is: a write on another one proves nothing."""
+    full = nodes.nodes[which]
+    assert full.ask("CONFIG", "SET", "maxmemory", "1") == "+OK"
+    found = assert_named(spread, "redis-full-of-work")
+    assert full.address in found["says"]
+    apply(found, "memory")
+    assert_mended(spread)
+
+
+def test_a_single_node_of_the_cluster_lets_nobody_write(spread: Server, nodes: RedisNodes) -> None:
+    strict = nodes.nodes[1]
+    assert strict.ask("ACL", "SETUSER", "default", "-@write") == "+OK"
+    found = assert_named(spread, "redis-forbids")
+    assert strict.address in found["says"]
+    apply(found, "allow")
+    assert_mended(spread)

@@ -2,6 +2,7 @@
 those lines (all that `kubectl logs --previous` gives) or from what lies in the data folder."""
 
 import contextlib
+import shutil
 import socket
 import sqlite3
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.faults.consulting import assert_named, assert_silent
 from tests.queue.support import Server, serving
+from tests.servers.require import absent
 from tests.servers.valkey import RedisServer
 
 from backstay.queue.store.redis_layout import SCHEMA, SCHEMA_VERSION
@@ -144,6 +146,21 @@ def test_without_its_words_the_data_folder_still_knows(tmp_path: Path) -> None:
     # Mended, it is history.
     with serving(tmp_path / "data") as server:
         assert_silent(server)
+
+
+def test_it_has_too_little_memory(tmp_path: Path) -> None:
+    if shutil.which("prlimit") is None:
+        absent("prlimit", "Debian: sudo apt-get install util-linux")
+    server = Server(tmp_path / "data", wrap=("prlimit", f"--data={40 << 20}"))
+    server.launch()
+    assert server.process is not None
+    assert server.process.wait(30) != 0
+    server.process = None
+    said = server.log_file.read_text()[-3000:]
+    found = assert_named(tmp_path / "data", "out-of-memory", "--only", "queue-start", said)
+    assert found["fixes"][0]["id"] == "raise-limit"
+    with serving(tmp_path / "data") as again:
+        assert_silent(again)
 
 
 @pytest.mark.parametrize(

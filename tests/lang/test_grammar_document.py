@@ -17,6 +17,7 @@ MARK = "<!-- from here on written by tests/lang/test_grammar_document.py -->\n"
 SHAPES = {
     "expr": "EXPR",
     "text": '"text"',
+    "version": '"text" or N',
     "word": "WORD",
     "names": "[NAME, …]",
     "flag": "[: true]",

@@ -70,7 +70,8 @@ def postgres(real_process: Register) -> Iterator[PostgresServer]:
     binaries = system_binaries() or wheel_binaries()
     if binaries is None:
         absent("postgres", f"Debian: sudo apt-get install postgresql-15, or {PEERS}")
-    yield from _postgres(binaries, real_process)
+    # Nothing of it has to outlive this machine, only a process of its own.
+    yield from _postgres(binaries, real_process, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="session")
@@ -154,8 +155,8 @@ def _redis(binary: str, folder: Path, register: Register) -> Iterator[RedisServe
         server.stop()
 
 
-def _postgres(binaries: Path, register: Register) -> Iterator[PostgresServer]:
-    server = PostgresServer(binaries)
+def _postgres(binaries: Path, register: Register, **settings: str) -> Iterator[PostgresServer]:
+    server = PostgresServer(binaries, **settings)
     register(f"postgres {server.version}", server.running.pid)
     try:
         yield server

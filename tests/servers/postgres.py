@@ -36,11 +36,12 @@ def wheel_binaries() -> Path | None:
 class PostgresServer:
     """One server on a free loopback port, superuser `postgres` without a password."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, **settings: str) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-"))
         self._user = unprivileged()
+        self._settings = settings
         try:
             self.binaries = self._reachable(binaries)
             if self._user:
@@ -78,6 +79,7 @@ class PostgresServer:
             "listen_addresses": self.host,
             "unix_socket_directories": str(self.folder),
             "shared_preload_libraries": "pg_stat_statements",
+            **self._settings,
         }
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
         command += ["-p", str(self.port)]

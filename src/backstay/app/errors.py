@@ -7,11 +7,11 @@ Where a request's own content is at fault the status is 400 when it could not be
 
 from backstay.core.errors import ErrorEntry, Exit
 
-POSTGRES_LATER = ErrorEntry(
+BAD_DATABASE = ErrorEntry(
     code="APP001",
-    message="DATABASE_URL names {scheme}, which this version does not speak",
-    cause="PostgreSQL comes with the next version",
-    fix="unset DATABASE_URL, or give sqlite:///path/to/app.db",
+    message="DATABASE_URL names {scheme}, which is no database that this version knows",
+    cause="it begins with neither sqlite:// nor postgres:// (or postgresql://)",
+    fix="give postgres://user:password@host/name or sqlite:///path, or unset it",
     exit=Exit.USAGE,
 )
 ENV_MISSING = ErrorEntry(
@@ -164,7 +164,7 @@ TABLE_TAKEN = ErrorEntry(
 )
 
 ERRORS = (
-    POSTGRES_LATER,
+    BAD_DATABASE,
     ENV_MISSING,
     MIGRATION_REFUSED,
     NOT_SUPPORTED,

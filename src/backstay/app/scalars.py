@@ -30,15 +30,14 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Codec(msgspec.Struct, frozen=True):
-    """All changes of one type. `column` is the SQLite type.
+    """All changes of one type. What a database holds is the same for both, but for decimals.
 
-    `store` Python → SQLite · `load` SQLite → Python · `shape` Python → JSON value ·
-    `emit` SQLite → JSON value in one go, None where they are the same ·
+    `store` Python → database · `load` database → Python · `shape` Python → JSON value ·
+    `emit` database → JSON value in one go, None where they are the same ·
     `parse` JSON value → Python · `read` text of a query or path → Python ·
     `fit` any value the program computed → Python value of this type.
     """
 
-    column: str
     store: Callable[[object], SqlValue]
     load: Change
     shape: Change
@@ -59,7 +58,7 @@ def nullable(change: Callable[[object], object]) -> Callable[[object], object]:
 
 
 def storing(change: Callable[[object], SqlValue]) -> Callable[[object], SqlValue]:
-    """As `nullable`, towards SQLite."""
+    """As `nullable`, towards the database."""
     return lambda value: None if value is None else change(value)
 
 
@@ -188,7 +187,6 @@ def raw_json(value: object) -> object:
 
 def text_codec(check: Callable[[object], str]) -> Codec:
     return Codec(
-        column="TEXT",
         store=storing(check),
         load=same,
         shape=same,
@@ -212,15 +210,12 @@ SCALARS: Mapping[str, Codec] = {
     "text": text_codec(clean_text),
     "uuid": text_codec(_uuid),
     "date": text_codec(_date),
-    "int": Codec(
-        "INTEGER", storing(_int), same, same, None, nullable(_int), _int_read, nullable(_int)
-    ),
+    "int": Codec(storing(_int), same, same, None, nullable(_int), _int_read, nullable(_int)),
     "float": Codec(
-        "REAL", storing(_float), same, same, None, nullable(_float), _float_read, nullable(_float)
+        storing(_float), same, same, None, nullable(_float), _float_read, nullable(_float)
     ),
     "bool": Codec(
-        column="INTEGER",
-        store=storing(lambda value: int(_bool(value))),
+        store=storing(_bool),
         load=nullable(bool),
         shape=same,
         emit=nullable(bool),
@@ -229,7 +224,6 @@ SCALARS: Mapping[str, Codec] = {
         fit=nullable(_bool),
     ),
     "timestamp": Codec(
-        column="INTEGER",
         store=storing(_stamp),
         load=same,
         shape=nullable(_shape_stamp),
@@ -239,7 +233,6 @@ SCALARS: Mapping[str, Codec] = {
         fit=nullable(_stamp),
     ),
     "duration": Codec(
-        column="REAL",
         store=storing(_duration),
         load=same,
         shape=nullable(_shape_duration),
@@ -249,7 +242,6 @@ SCALARS: Mapping[str, Codec] = {
         fit=nullable(_duration),
     ),
     "json": Codec(
-        column="TEXT",
         store=storing(_json_text),
         load=nullable(_loaded_json),
         shape=plain,

@@ -79,14 +79,14 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
             scope = _scope(plan, unit, params, query)
             return msgspec.json.encode(does.run(unit, page, scope))
 
-        return await runtime.database.read(listed)
+        return await runtime.database.read(listed, snapshot=page.count)
     query = _query(plan, ask)
 
     def found(conn: Session) -> bytes:
         unit = runtime.unit(conn, ask.principal)
         return msgspec.json.encode(does.run(unit, _scope(plan, unit, params, query)))
 
-    return await runtime.database.read(found)
+    return await runtime.database.read(found, snapshot=does.several)
 
 
 async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from backstay.app.errors import POSTGRES_LATER
+from backstay.app.errors import BAD_DATABASE
 from backstay.core.errors import Fault
 from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
@@ -23,7 +23,12 @@ class AppSettings(ProcessSettings, frozen=True):
         msgspec.Meta(ge=0, le=65535),
     ] = 8080
     database_url: Annotated[
-        Secret, Option("sqlite:///path; unset: app.db in `data`", ("DATABASE_URL",), "databaseUrl")
+        Secret,
+        Option(
+            "sqlite:///path or postgres://user:password@host/name; unset: app.db in `data`",
+            ("DATABASE_URL",),
+            "databaseUrl",
+        ),
     ] = Secret("")
     max_connections: Annotated[
         int,
@@ -34,6 +39,16 @@ class AppSettings(ProcessSettings, frozen=True):
         ),
         msgspec.Meta(ge=2, le=500),
     ] = 25
+    database_timeout: Annotated[
+        float,
+        Option(
+            "longest that a statement on PostgreSQL may take",
+            ("DATABASE_TIMEOUT",),
+            "databaseTimeout",
+            duration=True,
+        ),
+        msgspec.Meta(ge=0.1),
+    ] = 10.0
     durability: Annotated[
         Literal["power", "process"],
         Option("what an answer survives", ("CODEAI_DURABILITY",), "durability", "--durability"),
@@ -62,12 +77,14 @@ class AppSettings(ProcessSettings, frozen=True):
         """Where to listen; `listen` wins over `port`."""
         return self.listen or f"127.0.0.1:{self.port}"
 
-    def store(self) -> Path:
-        """The database file. Raises APP001 for another database than SQLite."""
+    def store(self) -> Path | None:
+        """The database file, None for a PostgreSQL server. Raises APP001 for anything else."""
         url = self.database_url.reveal()
         if not url:
             return self.data / "app.db"
         scheme, found, path = url.partition("://")
+        if found and scheme in ("postgres", "postgresql"):
+            return None
         if not found or scheme != "sqlite" or not path.removeprefix("/"):
-            raise Fault(POSTGRES_LATER, scheme=scheme if found else "no scheme")
+            raise Fault(BAD_DATABASE, scheme=scheme if found else "no scheme")
         return Path(path.removeprefix("/"))

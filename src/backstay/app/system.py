@@ -18,10 +18,11 @@ from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
-from backstay.app.store.schema import runtime_schema
+from backstay.app.store.aim import aim
+from backstay.app.store.catalogue import ERRORS as STORE_ERRORS
+from backstay.app.store.choose import database_of
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
-from backstay.app.store.sqlite import SqliteDatabase
 from backstay.app.trust import trust_of
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
@@ -47,9 +48,8 @@ async def build(
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, program, listen, env, clock)
-    database = SqliteDatabase(
-        settings.store(), runtime_schema(), settings.durability, settings.max_connections, clock
-    )
+    database = database_of(settings, clock, process.dice)
+    program = aim(program, database.dialect)
     health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
@@ -63,7 +63,8 @@ async def build(
     process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
-    process.backups["app.db"] = database.backup
+    if settings.store() is not None:
+        process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
@@ -92,13 +93,15 @@ def _flow(
         load=recalled(database),
         queue=tasks,
         allow=process.loaded.settings.egress_allow,
+        # A file has one owner (core.sqlite); a server may have many replicas at work.
+        sole=process.loaded.settings.store() is not None,
     )
 
 
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *FLOW_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
     build=build,
 )

@@ -10,6 +10,9 @@
 | uuid, ref   | `str`, lower case  | TEXT                      | the same                |
 | json, lists, records | plain JSON values | TEXT holding JSON  | itself                  |
 
+PostgreSQL has a type of its own for each (decision 30); its codecs give and take what stands under
+SQLite here, but for a decimal, which comes as its text.
+
 Every function here takes None to None; none of them ever guesses: what does not fit is a
 ValueError whose text says what was expected.
 """
@@ -33,6 +36,7 @@ from backstay.app.scalars import (
     storing,
     text_codec,
 )
+from backstay.app.store.aim import dialect_of
 from backstay.app.texts import (
     EXACT,
     INT64,
@@ -86,7 +90,7 @@ def codec(program: Program, kind: Type) -> Codec:
         case ScalarType(name=name):
             return SCALARS[name]
         case DecimalType():
-            return _decimal(kind)
+            return _decimal(kind, scaled=dialect_of(program).scaled)
         case EnumType(members=members):
             return _enum(members)
         case RefType(entity=entity):
@@ -97,7 +101,7 @@ def codec(program: Program, kind: Type) -> Codec:
             return SCALARS["json"]
 
 
-def _decimal(kind: DecimalType) -> Codec:
+def _decimal(kind: DecimalType, *, scaled: bool) -> Codec:
     unit = Decimal(1).scaleb(-kind.scale)
     bound = 10**kind.precision
 
@@ -124,12 +128,14 @@ def _decimal(kind: DecimalType) -> Codec:
     def emit(value: object) -> object:
         return scaled_text(int(value), kind.scale)  # type: ignore[call-overload]
 
+    def store(value: object) -> SqlValue:
+        return int(fit(value).scaleb(kind.scale, EXACT)) if scaled else format(fit(value), "f")
+
     return Codec(
-        column="INTEGER",
-        store=storing(lambda value: int(fit(value).scaleb(kind.scale, EXACT))),
-        load=nullable(load),
+        store=storing(store),
+        load=nullable(load if scaled else to_decimal),
         shape=nullable(lambda value: format(to_decimal(value).quantize(unit, context=EXACT), "f")),
-        emit=nullable(emit),
+        emit=nullable(emit) if scaled else None,
         parse=nullable(parse),
         read=parse,
         fit=nullable(fit),
@@ -166,7 +172,6 @@ def _reference(program: Program, entity: str) -> Codec:
 def _composite(program: Program, kind: RowType | ManyType | RecordType | ListType) -> Codec:
     shape, parse = _composite_changes(program, kind)
     return Codec(
-        column="TEXT",
         store=storing(lambda value: msgspec.json.encode(shape(value)).decode()),
         load=nullable(lambda text: parse(msgspec.json.decode(str(text)))),
         shape=nullable(shape),

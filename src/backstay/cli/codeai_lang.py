@@ -81,6 +81,8 @@ def _made_of(program: Program) -> str:
         ("workflow", "workflows", len(program.workflows)),
         ("job", "jobs", len(program.jobs)),
         ("integration", "integrations", len(program.integrations)),
+        ("function", "functions", len(program.functions)),
+        ("test", "tests", len(program.tests)),
     )
     said = [f"{count} {one if count == 1 else many}" for one, many, count in parts if count]
     return ", ".join(said) or "empty"

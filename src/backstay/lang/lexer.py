@@ -284,9 +284,9 @@ class _Lexer:
             return _unicode(name)
         plain = _PLAIN_ESCAPES.get(name)
         if plain is None:
-            self.reports.add(
-                e.BAD_ESCAPE, self._span(found.group(), start + found.start()), text=name
-            )
+            span = self._span(found.group(), start + found.start())
+            edit = Edit("write two backslashes", span, f"\\\\{name}")
+            self.reports.add(e.BAD_ESCAPE, span, edit=edit, text=name)
             return name
         return plain
 

@@ -25,7 +25,7 @@ class Reports:
         self.found: list[Diagnostic] = []
         self.dropped = 0
         self.cut = False
-        """The text ends inside something: what it would have declared is not known."""
+        """What a part of the text would have declared is not known."""
         self.uses: dict[str, list[Span]] = {}
         """Which constructs the file uses, and where: see `Program.uses`."""
         self._lines: set[tuple[int, str]] = set()

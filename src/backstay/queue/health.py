@@ -59,7 +59,8 @@ class StoreHealth:
                 f"{self._engine.where} gave no answer to a write within {_DEADLINE:g} s",
             )
         except Fault as fault:
-            facts |= {"code": fault.entry.code, "reason": str(fault.values.get("reason", ""))}
+            facts |= {name: str(fault.values.get(name, "")) for name in ("reason", "address")}
+            facts["code"] = fault.entry.code
             found = Finding("fail", facts, fault.message)
         except Exception as failure:  # noqa: BLE001 - a broken check is a finding
             found = Finding("fail", facts, f"{type(failure).__name__}: {failure}")
@@ -112,6 +113,7 @@ async def store_probe(health: StoreHealth, settings: QueueSettings) -> dict[str,
         "error": finding.error if failed else "",
         "code": finding.facts.get("code", ""),
         "reason": finding.facts.get("reason", ""),
+        "address": finding.facts.get("address", ""),
         "mute": finding.facts.get("mute", False),
         "doubts": finding.facts.get("doubts", []),
         "free_bytes": free,

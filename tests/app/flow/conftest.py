@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.app.flow.payments import Payments
 from tests.app.flow.stage import Stage
+from tests.app.support import NewDatabase
 
 
 @pytest.fixture
@@ -17,8 +18,10 @@ async def payments(tmp_path: Path) -> AsyncIterator[Payments]:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, payments: Payments) -> AsyncIterator[Stage]:
-    made = Stage(tmp_path, payments)
+async def stage(
+    tmp_path: Path, payments: Payments, new_database: NewDatabase
+) -> AsyncIterator[Stage]:
+    made = Stage(tmp_path, payments, database=new_database())
     await made.open()
     yield made
     await made.close()
@@ -28,12 +31,14 @@ Open = Callable[..., Awaitable[Stage]]
 
 
 @pytest.fixture
-async def open_stage(tmp_path: Path, payments: Payments) -> AsyncIterator[Open]:
+async def open_stage(
+    tmp_path: Path, payments: Payments, new_database: NewDatabase
+) -> AsyncIterator[Open]:
     """Stages with a program, a carrier or dice of the test's own."""
     made: list[Stage] = []
 
     async def open_(**given: object) -> Stage:
-        stage = Stage(tmp_path, payments, **given)  # type: ignore[arg-type]
+        stage = Stage(tmp_path, payments, database=new_database(), **given)  # type: ignore[arg-type]
         made.append(stage)
         await stage.open()
         return stage

@@ -10,12 +10,15 @@ import apsw
 from tests.app import programs as p
 from tests.app.flow.carrier import Carrier
 from tests.app.flow.payments import Payments
+from tests.app.support import Plain
 
 from backstay.app.flow.engine import Flow
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Unit
+from backstay.app.store.aim import aim
+from backstay.app.store.postgres.database import PostgresDatabase
 from backstay.app.store.schema import relations, runtime_schema
-from backstay.app.store.session import Session
+from backstay.app.store.session import Database, Session
 from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Dice, Uuid7
@@ -39,14 +42,16 @@ class Stage:
         program: Program | None = None,
         carrier: Carrier | None = None,
         dice: Dice | None = None,
+        database: Database | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.ids = Uuid7(self.clock)
         self.payments = payments
-        self.program = program or p.orders()
+        self.database = database or SqliteDatabase(path / "app.db", runtime_schema(), "process")
+        self.program = aim(program or p.orders(), self.database.dialect)
+        self._look: Plain | None = None
         self.carrier = carrier or Carrier()
         self.dice = dice or FixedDice(0.5)
-        self.database = SqliteDatabase(path / "app.db", runtime_schema(), durability="process")
         self.registry = Registry((), self.clock)
         self.breakers: dict[str, Breaker] = {}
         self.env: dict[str, str | None] = {"PAYMENTS_URL": payments.url}
@@ -90,6 +95,8 @@ class Stage:
         await self.flow.drain(0.0)
         await self.flow.stop()
         await self.database.close()
+        if self._look is not None:
+            self._look.close()
 
     # --- driving -----------------------------------------------------------------------------
 
@@ -163,7 +170,7 @@ class Stage:
 
     def marks(self) -> list[str]:
         """What `write_down` steps left, in order."""
-        sql = "SELECT name FROM customers WHERE email LIKE '%:%' ORDER BY rowid"
+        sql = "SELECT name FROM customers WHERE email LIKE '%:%' ORDER BY id"
         return [str(name) for (name,) in self.all(sql)]
 
     def unit(self, conn: Session) -> Unit:
@@ -174,7 +181,10 @@ class Stage:
     # --- looking -----------------------------------------------------------------------------
 
     def all(self, sql: str, *params: object) -> list[tuple[object, ...]]:
-        look = apsw.Connection(str(self.database.path), flags=apsw.SQLITE_OPEN_READONLY)
+        if isinstance(self.database, PostgresDatabase):
+            self._look = self._look or Plain(self.database.address.url.reveal())
+            return self._look.rows(sql, *params)
+        look = apsw.Connection(self.database.where, flags=apsw.SQLITE_OPEN_READONLY)
         look.set_busy_timeout(1000)
         try:
             return list(look.execute(sql, params))  # type: ignore[arg-type]
@@ -196,9 +206,11 @@ class Stage:
         return [found[key] for key in ids] if ids else list(found.values())
 
     def _tables(self, conn: Session) -> None:
-        for relation in relations(self.program):
-            for statement in relation.create():
-                conn.execute(statement)
+        made = relations(self.program)
+        for statement in (text for relation in made for text in relation.create()):
+            conn.execute(statement)
+        for statement in (text for relation in made for text in relation.references()):
+            conn.execute(statement)
 
     async def _load(self, hash: str) -> Program | None:
         return self.program if hash == self.program.hash else None

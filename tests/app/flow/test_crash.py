@@ -1,6 +1,7 @@
 """Death at any moment: what was under way is unknown, what was committed stands."""
 
 import asyncio
+from pathlib import Path
 
 import apsw
 import pytest
@@ -178,7 +179,7 @@ class Locking:
 
     def __init__(self, stage: Stage) -> None:
         self._inner = stage.flow.integrations
-        self.locker = apsw.Connection(str(stage.database.path))
+        self.locker = apsw.Connection(stage.database.where)
         self.locked = asyncio.Event()
 
     async def call(self, claim: Claim) -> Outcome:
@@ -188,7 +189,11 @@ class Locking:
         return outcome
 
 
-async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(stage: Stage) -> None:
+async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(
+    tmp_path: Path, payments: Payments
+) -> None:
+    stage = Stage(tmp_path, payments)
+    await stage.open()
     order, execution = await stage.order(await stage.product())
     locking = Locking(stage)
     stage.flow.runner._caller = locking
@@ -204,6 +209,7 @@ async def test_an_outcome_that_the_store_does_not_take_is_kept_until_it_does(sta
     assert await stage.ends(execution) == "completed"
     assert stage.payments.captured() == [order]
     assert stage.one("SELECT count(*) FROM attempts") == 0
+    await stage.close()
 
 
 async def test_a_mistake_of_ours_in_one_step_stops_no_other(

@@ -133,6 +133,7 @@ _EXPRESSIONS = st.recursive(
         st.builds("lower( {} )".format, inner),
         st.builds("{{ a : {} ,\n b:{} }}".format, inner, inner),
         st.builds("[ {} in {} : {} ]".format, _NAMES, inner, inner),
+        st.builds("map( {} ,{}=>{} )".format, inner, _NAMES, inner),
     ),
     max_leaves=8,
 )
@@ -151,7 +152,19 @@ _STATEMENTS = st.one_of(
     st.builds('for {} in {} {{\n fail "no"\n}}'.format, _NAMES, _ATOMS),
     st.builds("if {} {{\n return {}\n}} else {{\n }}".format, _EXPRESSIONS, _EXPRESSIONS),
 )
+_IN_TESTS = st.one_of(
+    _STATEMENTS,
+    st.builds("assert {}".format, _EXPRESSIONS),
+    st.builds('assert ({}) else "no"'.format, _EXPRESSIONS),
+    st.builds("let {}=given Item {{a:{} }}".format, _NAMES, _EXPRESSIONS),
+    st.builds("stub Bank . charge returns {}".format, _EXPRESSIONS),
+    st.sampled_from(["stub Bank.charge fails 503", "let x=run pay{ a :1 }", "run = assert+1"]),
+    st.builds("call GET /a/{{b.c}}/d {{a:{}}} as {{ id:1 }}".format, _EXPRESSIONS),
+    st.builds("advance  {}".format, _EXPRESSIONS),
+    st.builds("expect Item where {} {{a:{}}}".format, _EXPRESSIONS, _EXPRESSIONS),
+)
 _BLOCKS = st.one_of(
+    st.lists(_IN_TESTS, max_size=4).map(lambda s: 'test  "a {b}" {\n' + "\n".join(s) + "\n}"),
     st.lists(_FIELDS, max_size=4).map(lambda f: "entity Item {\n" + "\n".join(f) + "\n}"),
     st.lists(_STATEMENTS, max_size=4).map(
         lambda s: 'job nightly {\nschedule : "0 2 * * *"\ndo {\n' + "\n".join(s) + "\n}\n}"

@@ -60,8 +60,8 @@ def task(command: str = "PACK", **fields: object) -> Create:
     return Create(NEW(), "default", command, "{}", **fields)
 
 
-def claim(count: int = 1, commands: tuple[str, ...] = ("PACK",)) -> Claim:
-    return Claim("w", tuple(NEW() for _ in range(count)), 60.0, commands, count=count)
+def claim(count: int = 1, commands: tuple[str, ...] = ("PACK",), *, seconds: float = 60.0) -> Claim:
+    return Claim("w", tuple(NEW() for _ in range(count)), seconds, commands, count=count)
 
 
 @pytest.fixture
@@ -319,12 +319,13 @@ async def test_a_lost_node_is_told_and_commands_go_on_when_it_is_back(tmp_path: 
         async with asyncio.timeout(30):
             found: set[str] = set()
             while found != set(names):
-                claims = [do(engine, claim(1, (name,))) for name in names]
+                # A claim whose answer was lost for good has its tasks until their leases end.
+                claims = [do(engine, Move(), claim(1, (name,), seconds=1.0)) for name in names]
                 for result in await asyncio.gather(*claims, return_exceptions=True):
                     if isinstance(result, BaseException):
                         assert isinstance(result, Fault)
                         continue
-                    [tasks] = result
+                    _, tasks = result
                     found |= {each.command for each in tasks}  # type: ignore[union-attr]
         await engine.close()
     finally:

@@ -63,7 +63,9 @@ class _Api:
 
     async def execution(self, request: Request) -> Response:
         key = request.params["id"]
-        found = await self._flow.database.read(lambda conn: views.execution(conn, key))
+        found = await self._flow.database.read(
+            lambda conn: views.execution(conn, key), snapshot=True
+        )
         if found is None:
             raise Fault(UNKNOWN_EXECUTION, id=key)
         return json_response(found)
@@ -72,7 +74,9 @@ class _Api:
         async def handle(request: Request) -> Response:
             key = request.params["id"]
             await self._flow.order(key, command)
-            row = await self._flow.database.read(lambda conn: views.execution(conn, key))
+            row = await self._flow.database.read(
+                lambda conn: views.execution(conn, key), snapshot=True
+            )
             return json_response(row, 202)
 
         return handle
@@ -119,7 +123,7 @@ class _Api:
         )
 
     async def _page(self, look: Callable[[Session], views.Json]) -> Response:
-        return json_response(await self._flow.database.read(look))
+        return json_response(await self._flow.database.read(look, snapshot=True))
 
 
 def _one(request: Request, name: str) -> str:

@@ -76,7 +76,14 @@ class Flow:
             call_timeouts=self.integrations.timeouts,
         )
         self.runner = Runner(
-            database, self._ground, self.integrations, clock, self._steady, self._metrics, limit
+            database,
+            self._ground,
+            self.integrations,
+            clock,
+            self._steady,
+            self._metrics,
+            limit,
+            sole=sole,
         )
         self.sweeper = Sweeper(
             database, self.runner, self._ground.owner, clock, self._steady, sole=sole

@@ -128,8 +128,8 @@ def _plan_next(turn: Turn, plan: JobPlan) -> None:
 
 def _store(turn: Turn, job: str, fire_at: float) -> None:
     turn.conn.execute(
-        "INSERT OR IGNORE INTO job_runs (id, job, fire_at, cause, status, created_at)"
-        " VALUES (?,?,?,'cron','pending',?)",
+        "INSERT INTO job_runs (id, job, fire_at, cause, status, created_at)"
+        " VALUES (?,?,?,'cron','pending',?) ON CONFLICT DO NOTHING",
         (turn.ground.ids.new(), job, fire_at, turn.now),
     )
 
@@ -169,8 +169,9 @@ def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
             " program = excluded.program, schedule = excluded.schedule,"
             " timezone = excluded.timezone, status = 'active',"
             " description = excluded.description,"
-            " since = iif(? OR status <> 'active', excluded.since, since)",
-            (name, program.hash, job.schedule, job.timezone, job.description, now, changed),
+            " since = CASE WHEN ? = 1 OR jobs.status <> 'active' THEN excluded.since"
+            " ELSE jobs.since END",
+            (name, program.hash, job.schedule, job.timezone, job.description, now, int(changed)),
         )
         if changed:
             _drop_plans(conn, name)

@@ -29,8 +29,10 @@ def of(database: Database, steady: Steady, integrations: Integrations) -> dict[s
 def _steps(conn: Session, now: float) -> list[dict[str, object]]:
     """Living steps per workflow and step; `oldest` is how long, in seconds, one waits by now."""
     sql = (
-        "SELECT workflow, name, phase, sum(state = 'pending'), sum(state = 'running'),"
-        " sum(state = 'waiting'), max(? - coalesce(started_at, due_at)), max(error)"
+        "SELECT workflow, name, phase,"
+        " count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'running'),"
+        " count(*) FILTER (WHERE state = 'waiting'), max(? - coalesce(started_at, due_at)),"
+        " max(error)"
         " FROM steps WHERE state IN ('pending', 'running', 'waiting') GROUP BY 1, 2, 3 LIMIT 200"
     )
     return [
@@ -53,7 +55,8 @@ def _steps(conn: Session, now: float) -> list[dict[str, object]]:
 def _outside(conn: Session, now: float) -> list[dict[str, object]]:
     """Calls per task command that no worker has answered; `unsent` are not with the queue yet."""
     sql = (
-        "SELECT command, count(*), sum(state = 'new'), max(? - created_at), max(sends)"
+        "SELECT command, count(*), count(*) FILTER (WHERE state = 'new'), max(? - created_at),"
+        " max(sends)"
         " FROM outbox WHERE state <> 'cancel' GROUP BY 1 LIMIT 200"
     )
     return [

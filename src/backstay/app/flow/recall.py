@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from backstay.app.flow.engine import LoadProgram
+from backstay.app.store.aim import aim
 from backstay.app.store.programs import sources_of
 from backstay.app.store.session import Database
 from backstay.lang.api import check_files
@@ -25,6 +26,6 @@ def recalled(database: Database) -> LoadProgram:
         if program is None:
             first = found[0].message if found else ""
             _log.error("a stored program is not valid any more", program=hash, reason=first)
-        return program
+        return None if program is None else aim(program, database.dialect)
 
     return load

@@ -21,6 +21,11 @@ BATCH = 200
 RESEND_AFTER = 60.0
 """Seconds without an answer after which a call is sent again; doubled each time up to 32 times."""
 
+_PAUSES_SQL = " ".join(f"WHEN {sent} THEN {RESEND_AFTER * 2**sent}" for sent in range(5))
+_MARK_SENT = (
+    "UPDATE outbox SET state = 'sent', sends = sends + 1, resend_at = ? +"  # noqa: S608 - numbers
+    f" CASE sends {_PAUSES_SQL} ELSE {RESEND_AFTER * 32} END WHERE key = ? AND state = 'new'"
+)
 _log = structlog.get_logger("app.flow")
 PAUSES = Backoff("exp_equal_jitter", base=0.25, cap=15.0)
 
@@ -96,11 +101,7 @@ def _unsent(conn: Session) -> tuple[list[OutsideCall], list[str]]:
 
 def _mark(conn: Session, calls: list[OutsideCall], now: float) -> None:
     # Only what is still wanted: it may have been cancelled or answered while it was sent.
-    conn.executemany(
-        "UPDATE outbox SET state = 'sent', sends = sends + 1,"
-        " resend_at = ? + ? * (1 << min(sends, 5)) WHERE key = ? AND state = 'new'",
-        [(now, RESEND_AFTER, call.key) for call in calls],
-    )
+    conn.executemany(_MARK_SENT, [(now, call.key) for call in calls])
 
 
 def _forget(conn: Session, keys: list[str]) -> None:

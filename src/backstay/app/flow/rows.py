@@ -182,8 +182,9 @@ def drop_step(conn: Session, row: Step) -> None:
 def archive(conn: Session, row: Step, run: int, outcome: str) -> None:
     """Keep the step's last attempt in the history. Twice is once."""
     conn.execute(
-        "INSERT OR IGNORE INTO attempts (execution, phase, position, run, attempt, outcome, input,"
-        " output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO attempts (execution, phase, position, run, attempt, outcome, input,"
+        " output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO NOTHING",
         (
             row.execution,
             row.phase,
@@ -223,8 +224,8 @@ def outputs(conn: Session, execution: str) -> dict[str, object]:
 def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
-        "INSERT OR IGNORE INTO outbox (key, execution, phase, position, attempt, command, payload,"
-        " expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outbox (key, execution, phase, position, attempt, command, payload,"
+        " expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             key,
             row.execution,

@@ -22,6 +22,8 @@ from backstay.core.errors import Fault
 
 _log = structlog.get_logger("app.flow")
 _STORE_PAUSE = 0.5
+LOOK_AGAIN = 2.0
+"""Seconds between looks for work that another process, now gone, has left."""
 
 
 class Caller(Protocol):
@@ -31,7 +33,8 @@ class Caller(Protocol):
 
 
 class Runner:
-    """A Loop. Several may share a database: each step is leased to one of them."""
+    """A Loop. Several may share a database: each step is leased to one of them. `sole` says that
+    nobody else adds work to it."""
 
     name = "workflow-runner"
 
@@ -44,6 +47,8 @@ class Runner:
         steady: Steady,
         metrics: FlowMetrics,
         limit: int = 128,
+        *,
+        sole: bool = True,
     ) -> None:
         self._database = database
         self._ground = ground
@@ -52,6 +57,7 @@ class Runner:
         self._steady = steady
         self._metrics = metrics
         self._limit = limit
+        self._look_again = float("inf") if sole else LOOK_AGAIN
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._stopped = False
         self.wake = asyncio.Event()
@@ -67,10 +73,12 @@ class Runner:
         """Run what is due now. Returns the tick of the next pending step."""
         while not self._stopped:
             notes = await self.write(_nothing)
+            again = self._clock.tick() + self._look_again
             if notes.next_due is None:
-                return None  # woken by a start, an answer or the end of a call
+                # Woken by a start, an answer or the end of a call.
+                return again if again < float("inf") else None
             if notes.next_due > self._steady.now():
-                return self._steady.tick_of(notes.next_due)
+                return min(again, self._steady.tick_of(notes.next_due))
         return None
 
     async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:

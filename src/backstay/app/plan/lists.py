@@ -10,27 +10,27 @@ values stand in the order of their key, so no page repeats or skips one.
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import msgspec
 
 from backstay.app.errors import BAD_QUERY
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
 from backstay.app.plan.evaluate import Evaluator
-from backstay.app.plan.operators import is_scalar
+from backstay.app.plan.operators import is_json, is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
 from backstay.app.plan.scales import Sql
 from backstay.app.plan.sql import SqlCompiler
-from backstay.app.plan.tables import Column, Table, quote, table
+from backstay.app.plan.tables import Column, quote, table
 from backstay.app.plan.unit import Row, Scope, Unit
-from backstay.app.values import INT64, SqlValue
+from backstay.app.store.aim import dialect_of
+from backstay.app.values import SqlValue
 from backstay.lang.program import DecimalType, EnumType, Field, ListOf, Program, RefType
 
 _SIGNS: Mapping[str, str] = {
-    "eq": "IS",
-    "ne": "IS NOT",
+    "eq": "=",
+    "ne": "IS DISTINCT FROM",
     "gt": ">",
     "gte": ">=",
     "lt": "<",
@@ -83,6 +83,7 @@ class ListPlan:
         self._filters = {name: self._rows.column(name) for name in spec.filter}
         self._sorts = {name: self._rows.column(name) for name in spec.sort}
         self._key = self._rows.column(self._rows.key)
+        self._dialect = dialect_of(program)
 
     # --- what was asked ---
 
@@ -167,10 +168,16 @@ class ListPlan:
         if cursor is None:
             return None
         found = _uncover(cursor)
-        if found is None or found[0] != _spelled(sort) or len(found[1]) != len(sort):
-            mistakes.append(Mistake("cursor", "is not one that this list gave for this sort"))
-            return None
-        return found[1]
+        if found is not None and found[0] == _spelled(sort) and len(found[1]) == len(sort):
+            codecs = [each.column.codec for each in sort]
+            try:
+                # JSON values, so that a cursor is the same whatever the database holds.
+                pairs = zip(codecs, found[1], strict=True)
+                return tuple(codec.store(codec.parse(value)) for codec, value in pairs)
+            except ValueError:
+                pass
+        mistakes.append(Mistake("cursor", "is not one that this list gave for this sort"))
+        return None
 
     # --- what is run ---
 
@@ -179,9 +186,9 @@ class ListPlan:
         conditions, params = self._conditions(unit, page, scope)
         total = self._count(unit, conditions, params) if page.count else None
         if page.after is not None:
-            text, more = _beyond(page.sort, page.after, self._rows)
+            text, more = self._beyond(page.sort, page.after)
             conditions, params = [*conditions, text], [*params, *more]
-        order = ", ".join(_ordered(sort, self._rows) for sort in page.sort)
+        order = ", ".join(self._ordered(sort) for sort in page.sort)
         text = (
             f"SELECT {self._rows.select} FROM {self._rows.name}{_where(conditions)}"
             f" ORDER BY {order} LIMIT ? OFFSET ?"
@@ -214,9 +221,50 @@ class ListPlan:
                 texts.append(part.text)
                 params += part.bind(unit, scope)
         for each in page.filters:
-            texts.append(_filtered(each, self._rows))
+            texts.append(self._filtered(each))
             params += each.values
         return texts, params
+
+    def _filtered(self, each: Filter) -> str:
+        column = self._column(each.column)
+        if each.op == "in":
+            return f"{column} IN ({', '.join('?' * len(each.values))})"
+        if each.op == "contains":
+            return f"{self._dialect.position(column, '?')} > 0"
+        return f"{column} {_SIGNS[each.op]} ?"
+
+    def _column(self, column: Column) -> str:
+        """As it is compared and sorted."""
+        name = f"{self._rows.name}.{quote(column.name)}"
+        return self._dialect.json_text(name) if is_json(column.field.type) else name
+
+    def _ordered(self, sort: Sort) -> str:
+        """Null sorts before everything else."""
+        column, field = self._column(sort.column), sort.column.field
+        direction = "DESC" if sort.descending else "ASC"
+        if field.required or field.primary:
+            return f"{column} {direction}"
+        return f"{column} {direction} NULLS {'LAST' if sort.descending else 'FIRST'}"
+
+    def _beyond(
+        self, sort: tuple[Sort, ...], after: tuple[SqlValue, ...]
+    ) -> tuple[str, list[SqlValue]]:
+        """Rows after the last one seen."""
+        alternatives: list[str] = []
+        params: list[SqlValue] = []
+        for place, (each, value) in enumerate(zip(sort, after, strict=True)):
+            step = _step(self._column(each.column), value, descending=each.descending)
+            if step is None:
+                continue
+            former = [
+                (self._column(one.column), held)
+                for one, held in zip(sort[:place], after[:place], strict=True)
+            ]
+            same = [f"{name} IS NULL" if held is None else f"{name} = ?" for name, held in former]
+            alternatives.append("(" + " AND ".join([*same, step]) + ")")
+            params += [held for _, held in former if held is not None]
+            params += [value] if "?" in step else []
+        return "(" + (" OR ".join(alternatives) or "FALSE") + ")", params
 
     def _count(self, unit: Unit, conditions: list[str], params: list[SqlValue]) -> SqlValue:
         text = f"SELECT count(*) FROM {self._rows.name}{_where(conditions)}"
@@ -224,8 +272,8 @@ class ListPlan:
         return counted
 
     def _cursor(self, sort: tuple[Sort, ...], values: Sequence[SqlValue]) -> str:
-        names = self._rows.names
-        last = [values[names.index(each.column.name)] for each in sort]
+        row = self._rows.shaped(values)
+        last = [row[each.column.name] for each in sort]
         raw = msgspec.json.encode([_spelled(sort), last])
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
@@ -242,8 +290,7 @@ def operators_of(field: Field) -> tuple[str, ...]:
     return ("eq", "ne")
 
 
-_Whole = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64 - 1)]
-_COVERED = msgspec.json.Decoder(tuple[str, tuple[_Whole | float | str | None, ...]])
+_COVERED = msgspec.json.Decoder(tuple[str, tuple[object, ...]])
 _ORDERED = ("int", "float", "timestamp", "date", "duration")
 
 
@@ -260,37 +307,6 @@ def _named(name: str) -> tuple[str, str]:
     return (field, op[:-1]) if bracket and op.endswith("]") else (name, "eq")
 
 
-def _filtered(each: Filter, rows: Table) -> str:
-    column = f"{rows.name}.{quote(each.column.name)}"
-    if each.op == "in":
-        return f"{column} IN ({', '.join('?' * len(each.values))})"
-    if each.op == "contains":
-        return f"instr({column}, ?) > 0"
-    return f"{column} {_SIGNS[each.op]} ?"
-
-
-def _ordered(sort: Sort, rows: Table) -> str:
-    direction = "DESC" if sort.descending else "ASC"
-    return f"{rows.name}.{quote(sort.column.name)} {direction}"
-
-
-def _beyond(
-    sort: tuple[Sort, ...], after: tuple[SqlValue, ...], rows: Table
-) -> tuple[str, list[SqlValue]]:
-    """Rows after the last one seen. Null sorts before everything else, as SQLite has it."""
-    alternatives: list[str] = []
-    params: list[SqlValue] = []
-    for place, (each, value) in enumerate(zip(sort, after, strict=True)):
-        column = f"{rows.name}.{quote(each.column.name)}"
-        step = _step(column, value, descending=each.descending)
-        if step is None:
-            continue
-        same = [f"{rows.name}.{quote(former.column.name)} IS ?" for former in sort[:place]]
-        alternatives.append("(" + " AND ".join([*same, step]) + ")")
-        params += [*after[:place], *([value] if "?" in step else [])]
-    return "(" + (" OR ".join(alternatives) or "0") + ")", params
-
-
 def _step(column: str, value: SqlValue, *, descending: bool) -> str | None:
     if descending:
         return None if value is None else f"({column} < ? OR {column} IS NULL)"
@@ -305,7 +321,7 @@ def _spelled(sort: tuple[Sort, ...]) -> str:
     return ",".join(("-" if each.descending else "") + each.column.name for each in sort)
 
 
-def _uncover(cursor: str) -> tuple[str, tuple[SqlValue, ...]] | None:
+def _uncover(cursor: str) -> tuple[str, tuple[object, ...]] | None:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         return _COVERED.decode(raw)

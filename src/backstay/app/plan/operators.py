@@ -11,7 +11,17 @@ from decimal import Decimal, DecimalException
 from backstay.app.errors import CANNOT_COMPUTE
 from backstay.app.values import EXACT, describe
 from backstay.core.errors import Fault
-from backstay.lang.program import DecimalType, RefType, RowType, ScalarType, Type
+from backstay.lang.program import (
+    DecimalType,
+    ListType,
+    ManyType,
+    RecordType,
+    RefType,
+    RowType,
+    ScalarType,
+    Type,
+    UnknownType,
+)
 
 Operator = Callable[[object, object], object]
 Number = int | float | Decimal
@@ -105,6 +115,13 @@ def is_reference(kind: Type) -> bool:
 def is_scalar(kind: Type, name: str) -> bool:
     """Whether `kind` is the scalar `name`."""
     return isinstance(kind, ScalarType) and kind.name == name
+
+
+def is_json(kind: Type) -> bool:
+    """Whether a value of this type is stored as JSON text."""
+    return is_scalar(kind, "json") or isinstance(
+        kind, ListType | RecordType | ManyType | UnknownType
+    )
 
 
 def _textual(kind: Type) -> bool:

@@ -33,6 +33,11 @@ class Reader:
         key = f"{self._rows.name}.{quote(self._rows.key)}"
         self._text = f"SELECT {self._rows.select} FROM {self._rows.name} WHERE {key} = ?"
 
+    @property
+    def several(self) -> bool:
+        """Whether it takes more than one statement."""
+        return bool(self._includes)
+
     def find(self, unit: Unit, key: object, *, guarded: bool = True) -> Row | None:
         """The row as JSON values, None when there is none that may be read."""
         text, params = self._text, [cast("SqlValue", key)]
@@ -55,6 +60,11 @@ class OnePlan:
         self._reader = Reader(program, spec.entity, spec.include)
         self._key = Evaluator(program, Rows(program, guarded=True)).closure(spec.key)
         self._entity = spec.entity
+
+    @property
+    def several(self) -> bool:
+        """Whether it takes more than one statement."""
+        return self._reader.several
 
     def run(self, unit: Unit, scope: Scope) -> Row:
         """Raises APP013 (404) when there is no such row for this principal."""
@@ -115,10 +125,7 @@ def _related(
     unit: Unit, rows: Table, by: str, keys: list[object], guard: Sql | None
 ) -> tuple[str, list[SqlValue]]:
     params: list[SqlValue] = [msgspec.json.encode(keys).decode()]
-    text = (
-        f"SELECT {rows.select} FROM {rows.name}"
-        f" WHERE {rows.name}.{quote(by)} IN (SELECT value FROM json_each(?))"
-    )
+    text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.among(by)}"
     if guard is not None and unit.guarded:
         text += f" AND {guard.text}"
         params += guard.bind(unit, {})

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from backstay.app.plan.evaluate import Evaluator, Loads
+from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.rules import rule
 from backstay.app.plan.scales import Sql
 from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Table, quote, table
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
+from backstay.app.store.aim import dialect_of
 from backstay.app.values import EXACT, SqlValue
 from backstay.lang.program import Aggregate, DecimalType, Program, ScalarType
 
@@ -60,7 +62,7 @@ class Rows:
         def closure(unit: Unit, scope: Scope) -> object:
             text, params = select(what, rows, [where, guard if unit.guarded else None], unit, scope)
             first = unit.conn.execute(text, params).fetchone()
-            return finish(first if isinstance(first, tuple) else ())
+            return finish(() if first is None else first)
 
         return closure
 
@@ -99,13 +101,14 @@ class Rows:
         column = rows.column(node.field)
         load = column.codec.load
         kind = column.field.type
-        scale = kind.scale if isinstance(kind, DecimalType) else 0
+        scaled = isinstance(kind, DecimalType) and dialect_of(self._program).scaled
+        scale = kind.scale if scaled and isinstance(kind, DecimalType) else 0
         if node.op in ("min", "max"):
             return lambda found: load(found[0])
         if node.op == "avg":
             return lambda found: _average(found, scale, exact=isinstance(kind, DecimalType))
         if isinstance(kind, DecimalType):
-            return lambda found: Decimal(int(found[0] or 0)).scaleb(-scale, EXACT)
+            return lambda found: Decimal(_number(found[0])).scaleb(-scale, EXACT)
         if isinstance(kind, ScalarType) and kind.name == "float":
             return lambda found: float(found[0] or 0)
         return lambda found: found[0] or 0
@@ -126,7 +129,14 @@ def _aggregated(node: Aggregate, rows: Table) -> str:
     if node.op == "count":
         return "count(*)"
     column = f"{rows.name}.{quote(node.field)}"
-    return f"sum({column}), count({column})" if node.op == "avg" else f"{node.op}({column})"
+    if node.op in ("sum", "avg") and is_scalar(rows.column(node.field).field.type, "int"):
+        # Where a sum of whole numbers is something larger than they are.
+        total = f"CAST(sum({column}) AS BIGINT)"
+    else:
+        total = f"sum({column})"
+    if node.op == "avg":
+        return f"{total}, count({column})"
+    return total if node.op == "sum" else f"{node.op}({column})"
 
 
 def _average(found: Sequence[SqlValue], scale: int, *, exact: bool) -> object:
@@ -134,9 +144,13 @@ def _average(found: Sequence[SqlValue], scale: int, *, exact: bool) -> object:
     if total is None or not count:
         return None
     if exact:
-        whole = Decimal(int(total)).scaleb(-scale, EXACT)
+        whole = Decimal(_number(total)).scaleb(-scale, EXACT)
         return EXACT.divide(whole, Decimal(int(count)))
     return float(total) / int(count)
+
+
+def _number(value: SqlValue) -> int | float | str:
+    return value if isinstance(value, int | float | str) else 0
 
 
 def loads(program: Program) -> Loads:

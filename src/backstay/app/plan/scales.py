@@ -1,12 +1,11 @@
 """Pieces of SQL, and numbers of different scales brought together before they meet."""
 
-from decimal import Decimal
-
 import msgspec
 
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.unit import Param, Scope, Unit
-from backstay.app.values import EXACT, INT64, SqlValue, to_decimal
+from backstay.app.store.dialect import Dialect
+from backstay.app.values import SqlValue
 from backstay.lang.program import DecimalType, ScalarType, Type
 
 
@@ -29,8 +28,10 @@ def _scale(kind: Type) -> int | None:
     return 0 if is_scalar(kind, "int") else None
 
 
-def aligned(a: Sql, b: Sql) -> tuple[Sql, Sql]:
+def aligned(dialect: Dialect, a: Sql, b: Sql) -> tuple[Sql, Sql]:
     """Both at the larger scale; both as floats where one of them is."""
+    if not dialect.scaled:
+        return _together(a, b)
     left, right = _scale(a.type), _scale(b.type)
     if left == right:
         return a, b
@@ -52,6 +53,14 @@ def _real(sql: Sql, scale: int | None) -> Sql:
     return Sql(f"({sql.text} / {10**scale}.0)", sql.params, ScalarType("float"))
 
 
+def _together(a: Sql, b: Sql) -> tuple[Sql, Sql]:
+    """Numbers as they are; the result's type is the wider one, which the first one is given."""
+    left, right = _scale(a.type), _scale(b.type)
+    if left is None or (right is not None and left >= right):
+        return a, b
+    return Sql(a.text, a.params, b.type), b
+
+
 def product(a: Type, b: Type) -> Type:
     """The type of `a * b`: the scales add up."""
     left, right = _scale(a), _scale(b)
@@ -60,11 +69,14 @@ def product(a: Type, b: Type) -> Type:
     return DecimalType(38, left + right) if left + right else a
 
 
-def rescaled(sql: Sql, target: DecimalType) -> Sql:
+def rescaled(dialect: Dialect, sql: Sql, target: DecimalType) -> Sql:
     """To the scale of the column; halves go away from zero, as in Python."""
     scale = _scale(sql.type)
+    if not dialect.scaled:
+        text = f"round(CAST({sql.text} AS NUMERIC), {target.scale})"
+        return Sql(text, sql.params, target)
     if scale is None:
-        text = f"CAST(round({sql.text} * {10**target.scale}) AS INTEGER)"
+        text = f"CAST(round({sql.text} * {10**target.scale}) AS BIGINT)"
         return Sql(text, sql.params, target)
     if scale <= target.scale:
         return _lifted(sql, scale, target)
@@ -73,23 +85,3 @@ def rescaled(sql: Sql, target: DecimalType) -> Sql:
         f"((({sql.text}) + {step // 2} * (CASE WHEN ({sql.text}) < 0 THEN -1 ELSE 1 END)) / {step})"
     )
     return Sql(text, sql.params + sql.params, target)
-
-
-def scaled(value: object, scale: int) -> SqlValue:
-    """A number in units of the scale: an int where it is whole, else a float to compare with."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        number = to_decimal(value).scaleb(scale, EXACT)
-        whole = int(number)
-        return whole if whole == number and -INT64 <= whole < INT64 else float(number)
-    return plainly(value)
-
-
-def plainly(value: object) -> SqlValue:
-    """A value that needs no scale, as SQLite takes it."""
-    if isinstance(value, bool):
-        return int(value)
-    if value is None or isinstance(value, int | float | str):
-        return value
-    return msgspec.json.encode(value).decode()

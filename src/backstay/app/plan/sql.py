@@ -7,16 +7,16 @@ ordering with null is false, decimals are scaled integers brought to one scale b
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
-from collections.abc import Callable
-
 import msgspec
 
 from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator
-from backstay.app.plan.operators import is_scalar, key_of
-from backstay.app.plan.scales import Sql, aligned, plainly, product, rescaled, scaled
-from backstay.app.plan.tables import Table, quote, table
-from backstay.app.plan.unit import Closure, Scope, Unit
+from backstay.app.plan.operators import is_json, is_scalar, key_of
+from backstay.app.plan.scales import Sql, aligned, product, rescaled
+from backstay.app.plan.tables import Table, key_kind, quote, table
+from backstay.app.plan.unit import Closure, Param, Scope, Unit
+from backstay.app.store.aim import dialect_of
+from backstay.app.store.dialect import Convert
 from backstay.app.values import SqlValue, codec
 from backstay.core.errors import Fault
 from backstay.lang.program import (
@@ -70,6 +70,7 @@ class SqlCompiler:
         self._evaluator = evaluator
         self._program = evaluator.program
         self._rows = rows
+        self._dialect = dialect_of(self._program)
         self._depth = 0
 
     def condition(self, expr: Expr) -> Sql:
@@ -82,7 +83,7 @@ class SqlCompiler:
             return self._stored(expr, field)
         made = self._compile(expr)
         if isinstance(field.type, DecimalType):
-            return rescaled(made, field.type)
+            return rescaled(self._dialect, made, field.type)
         return made
 
     def _stored(self, expr: Expr, field: Field) -> Sql:
@@ -100,12 +101,12 @@ class SqlCompiler:
     def _compile(self, expr: Expr) -> Sql:
         match expr:
             case Column(field=field, type=kind):
-                return Sql(f"{self._rows.name}.{quote(field)}", (), kind)
+                return Sql(self._column(f"{self._rows.name}.{quote(field)}", kind), (), kind)
             case Get():
                 return self._through(expr)
             case Binary(op=op) if op in ("and", "or", "==", "!=", "<", "<=", ">", ">=", "in"):
                 made = self._truth(expr)
-                return Sql(f"COALESCE({made.text}, 0)", made.params, BOOL)
+                return Sql(f"COALESCE({made.text}, FALSE)", made.params, BOOL)
             case Binary(op="??"):
                 return self._coalesce(expr)
             case Binary():
@@ -132,11 +133,15 @@ class SqlCompiler:
             raise self._unsupported(f"the list .{expr.field}")
         self._depth += 1
         name = f"r{self._depth}"
+        column = self._column(f"{name}.{quote(expr.field)}", expr.type)
         text = (
-            f"(SELECT {name}.{quote(expr.field)} FROM {target.name} AS {name}"
+            f"(SELECT {column} FROM {target.name} AS {name}"
             f" WHERE {name}.{quote(target.key)} = {inner.text})"
         )
         return Sql(text, inner.params, expr.type)
+
+    def _column(self, name: str, kind: Type) -> str:
+        return self._dialect.json_text(name) if is_json(kind) else name
 
     # --- truth ---
 
@@ -153,19 +158,41 @@ class SqlCompiler:
                 return self._comparison(expr)
             case Unary(op="not", operand=operand):
                 inner = self._truth(operand)
-                return Sql(f"(NOT COALESCE({inner.text}, 0))", inner.params, BOOL)
+                return Sql(f"(NOT COALESCE({inner.text}, FALSE))", inner.params, BOOL)
             case _:
                 return self._compile(expr)
 
     def _flag(self, closure: Closure) -> Sql:
-        return Sql("?", (lambda unit, scope: int(bool(closure(unit, scope))),), BOOL)
+        mark = self._dialect.operand(BOOL, BOOL).mark
+        return Sql(mark, (lambda unit, scope: bool(closure(unit, scope)),), BOOL)
 
     def _comparison(self, expr: Binary) -> Sql:
-        a, b = self._pair(expr.left, expr.right)
-        op = {"==": "IS", "!=": "IS NOT"}.get(expr.op, expr.op)
-        if expr.op == "==" and (self._never_null(expr.left) or self._never_null(expr.right)):
-            op = "="  # the planner knows that `=` on a key finds one row; with IS it does not
+        left, right = expr.left, expr.right
+        if expr.op in ("==", "!=") and not (speaks_of_columns(left) and speaks_of_columns(right)):
+            column, value = (left, right) if speaks_of_columns(left) else (right, left)
+            return self._equality(expr.op, column, value)
+        a, b = self._pair(left, right)
+        op = {"==": "IS NOT DISTINCT FROM", "!=": "IS DISTINCT FROM"}.get(expr.op, expr.op)
+        if expr.op == "==" and (self._never_null(left) or self._never_null(right)):
+            op = "="
         return Sql(f"({a.text} {op} {b.text})", a.params + b.params, BOOL)
+
+    def _equality(self, op: str, column: Expr, value: Expr) -> Sql:
+        """A column beside a computed value, null being a value like others."""
+        stored = self._compile(column)
+        given = self._param(value, stored.type)
+        if op == "==":
+            nullable = not self._never_null(column)
+            made = self._dialect.same(stored.text, given.text, nullable=nullable)
+        else:
+            made = self._dialect.other(stored.text, given.text)
+        closure = self._evaluator.closure(value)
+        params: dict[str, tuple[Param, ...]] = {
+            "c": stored.params,
+            "v": given.params,
+            "n": (lambda unit, scope: closure(unit, scope) is None,),
+        }
+        return Sql(made.text, tuple(each for part in made.order for each in params[part]), BOOL)
 
     def _never_null(self, expr: Expr) -> bool:
         if not isinstance(expr, Column):
@@ -178,18 +205,19 @@ class SqlCompiler:
             if speaks_of_columns(left) or not _textual(right.type):
                 raise self._unsupported("`in` with a column on its right side")
             whole, part = self._compile(right), self._param(left, right.type)
-            return Sql(f"(instr({whole.text}, {part.text}) > 0)", whole.params + part.params, BOOL)
+            text = f"({self._dialect.position(whole.text, part.text)} > 0)"
+            return Sql(text, whole.params + part.params, BOOL)
         column = self._compile(left)
         items = self._evaluator.closure(right)
-        convert = self._comparable(column.type)
+        convert = self._comparable(column.type, column.type)[1]
 
         def param(unit: Unit, scope: Scope) -> SqlValue:
             found = items(unit, scope)
             listed = found if isinstance(found, list | tuple) else []
             stored = [convert(item) for item in listed if item is not None]
-            return msgspec.json.encode(stored).decode()
+            return msgspec.json.encode([item for item in stored if item is not None]).decode()
 
-        text = f"({column.text} IN (SELECT value FROM json_each(?)))"
+        text = self._dialect.among(column.text, key_kind(self._program, column.type))
         return Sql(text, (*column.params, param), BOOL)
 
     # --- values that meet ---
@@ -202,32 +230,25 @@ class SqlCompiler:
         a = self._compile(left)
         if not speaks_of_columns(right):
             return a, self._param(right, a.type)
-        return aligned(a, self._compile(right))
+        return aligned(self._dialect, a, self._compile(right))
 
     def _param(self, expr: Expr, kind: Type) -> Sql:
-        closure, convert = self._evaluator.closure(expr), self._comparable(kind)
-        return Sql("?", (lambda unit, scope: convert(closure(unit, scope)),), kind)
+        closure = self._evaluator.closure(expr)
+        mark, convert = self._comparable(kind, expr.type)
+        return Sql(mark, (lambda unit, scope: convert(closure(unit, scope)),), kind)
 
-    def _comparable(self, kind: Type) -> Callable[[object], SqlValue]:
+    def _comparable(self, kind: Type, of: Type) -> tuple[str, Convert]:
         """Python → what a stored value of `kind` can be compared with; it need not fit there."""
-        if isinstance(kind, DecimalType):
-            return lambda value: scaled(value, kind.scale)
-        if is_scalar(kind, "int") or is_scalar(kind, "float"):
-            return lambda value: scaled(value, 0)
-        if isinstance(kind, RefType | RowType):
-            key = self._program.entity(kind.entity).key
-            return lambda value: plainly(key_of(key, value))
-        if is_scalar(kind, "timestamp") or is_scalar(kind, "json"):
-            store = codec(self._program, kind).store
+        operand = self._dialect.operand(key_kind(self._program, kind), key_kind(self._program, of))
+        key = self._program.entity(kind.entity).key if isinstance(kind, RefType | RowType) else ""
 
-            def moment(value: object) -> SqlValue:
-                try:
-                    return store(value)
-                except ValueError as bad:
-                    raise Fault(BAD_VALUE, where=self._rows.entity.name, reason=str(bad)) from None
+        def convert(value: object) -> SqlValue:
+            try:
+                return operand.convert(key_of(key, value) if key else value)
+            except ValueError as bad:
+                raise Fault(BAD_VALUE, where=self._rows.entity.name, reason=str(bad)) from None
 
-            return moment
-        return plainly
+        return operand.mark, convert
 
     def _coalesce(self, expr: Binary) -> Sql:
         a, b = self._pair(expr.left, expr.right)
@@ -246,15 +267,16 @@ class SqlCompiler:
             return self._division(expr, a, b)
         if op == "*":
             return Sql(f"({a.text} * {b.text})", a.params + b.params, product(a.type, b.type))
-        a, b = aligned(a, b)
+        a, b = aligned(self._dialect, a, b)
         return Sql(f"({a.text} {op} {b.text})", a.params + b.params, a.type)
 
     def _division(self, expr: Binary, a: Sql, b: Sql) -> Sql:
         if is_scalar(expr.type, "int"):
-            return Sql(f"({a.text} / {b.text})", a.params + b.params, expr.type)
+            return Sql(f"({a.text} / NULLIF({b.text}, 0))", a.params + b.params, expr.type)
         if is_scalar(expr.type, "float"):
-            a, b = aligned(a, b)
-            return Sql(f"(CAST({a.text} AS REAL) / {b.text})", a.params + b.params, expr.type)
+            a, b = aligned(self._dialect, a, b)
+            text = f"(CAST({a.text} AS DOUBLE PRECISION) / NULLIF({b.text}, 0))"
+            return Sql(text, a.params + b.params, expr.type)
         raise self._unsupported("a division of decimals")
 
     def _number(self, expr: Expr) -> Sql:
@@ -270,17 +292,16 @@ class SqlCompiler:
         left, right = expr.left, expr.right
         if is_scalar(left.type, "timestamp") and is_scalar(right.type, "timestamp"):
             a, b = self._pair(left, right)
-            text = f"(({a.text} - {b.text}) / 1000000.0)"
+            text = self._dialect.elapsed(a.text, b.text)
             return Sql(text, a.params + b.params, ScalarType("duration"))
-        parts = [self._steps(side) for side in (left, right)]
-        text = f"({parts[0].text} {expr.op} {parts[1].text})"
-        return Sql(text, parts[0].params + parts[1].params, ScalarType("timestamp"))
+        if not is_scalar(left.type, "timestamp"):
+            left, right = right, left  # only a sum can have the duration first
+        a, b = self._side(left), self._side(right)
+        text = self._dialect.moved(a.text, expr.op, b.text)
+        return Sql(text, a.params + b.params, ScalarType("timestamp"))
 
-    def _steps(self, expr: Expr) -> Sql:
-        made = self._compile(expr) if speaks_of_columns(expr) else self._param(expr, expr.type)
-        if is_scalar(expr.type, "timestamp"):
-            return made
-        return Sql(f"CAST(round({made.text} * 1000000) AS INTEGER)", made.params, expr.type)
+    def _side(self, expr: Expr) -> Sql:
+        return self._compile(expr) if speaks_of_columns(expr) else self._param(expr, expr.type)
 
     def _call(self, expr: Call) -> Sql:
         name, args = expr.name, expr.args
@@ -294,7 +315,8 @@ class SqlCompiler:
             a, b = self._pair(*args)
             sign = "> 0" if name == "contains" else "= 1"
             # In SQL an empty text is found at 1 as well, so both say yes to it, as Python does.
-            return Sql(f"(instr({a.text}, {b.text}) {sign})", a.params + b.params, BOOL)
+            text = f"({self._dialect.position(a.text, b.text)} {sign})"
+            return Sql(text, a.params + b.params, BOOL)
         raise self._unsupported(f"the function {name}() of a column")
 
     def _unsupported(self, what: str) -> Fault:

@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from backstay.app.plan.unit import Row
+from backstay.app.store.aim import dialect_of
+from backstay.app.store.dialect import Dialect
 from backstay.app.values import Codec, SqlValue, codec, is_many, same
-from backstay.lang.program import Entity, Field, Program
+from backstay.lang.program import Entity, Field, Program, RefType, RowType, Type
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One stored field."""
+    """One stored field. `kind` is that of what is stored: for a reference, its target's key."""
 
     field: Field
     codec: Codec
+    kind: Type
 
     @property
     def name(self) -> str:
@@ -24,6 +27,7 @@ class Table(msgspec.Struct, frozen=True):
     """`name` is quoted; `select` is the list of all columns in order, qualified by it."""
 
     entity: Entity
+    dialect: Dialect
     name: str
     key: str
     columns: tuple[Column, ...]
@@ -42,15 +46,19 @@ class Table(msgspec.Struct, frozen=True):
     def has(self, name: str) -> bool:
         return name in self.names
 
+    def among(self, name: str) -> str:
+        """The column is one of the keys in a JSON array, the only parameter."""
+        return self.dialect.among(f"{self.name}.{quote(name)}", self.column(name).kind)
+
     def row(self, values: Sequence[SqlValue]) -> Row:
-        """Python values of what SQLite gave for `select`."""
+        """Python values of what the database gave for `select`."""
         row: Row = dict(zip(self.names, values, strict=True))
         for name, load in self.loads:
             row[name] = load(row[name])
         return row
 
     def shaped(self, values: Sequence[SqlValue]) -> Row:
-        """JSON values of what SQLite gave for `select`, without the way through Python's."""
+        """JSON values of what the database gave for `select`, without the way through Python's."""
         row: Row = dict(zip(self.names, values, strict=True))
         for name, emit in self.emits:
             row[name] = emit(row[name])
@@ -65,13 +73,14 @@ def table(program: Program, name: str) -> Table:
     """Everything about the entity `name`."""
     entity = program.entity(name)
     columns = tuple(
-        Column(field, codec(program, field.type))
+        Column(field, codec(program, field.type), key_kind(program, field.type))
         for field in entity.fields
         if not is_many(field.type)
     )
     quoted = quote(entity.table)
     return Table(
         entity=entity,
+        dialect=dialect_of(program),
         name=quoted,
         key=entity.key,
         columns=columns,
@@ -80,6 +89,14 @@ def table(program: Program, name: str) -> Table:
         loads=tuple((c.name, c.codec.load) for c in columns if c.codec.load is not same),
         emits=tuple((c.name, c.codec.emit) for c in columns if c.codec.emit is not None),
     )
+
+
+def key_kind(program: Program, kind: Type) -> Type:
+    """A reference, or a row, is what its key is; everything else is itself."""
+    while isinstance(kind, RefType | RowType):
+        target = program.entity(kind.entity)
+        kind = next(field.type for field in target.fields if field.primary)
+    return kind
 
 
 def quote(name: str) -> str:

@@ -130,14 +130,22 @@ class Writer:
         start = f"UPDATE {self._rows.name} SET {sets}"
         # A computed column has parameters, too, but none of them is the value it gets.
         names = [name if made.text == "?" else "" for name, made in changes for _ in made.params]
-        return self._changing(start, [made for _, made in changes], names, where, "update")
+        computed = [name for name, made in changes if made.text != "?"]
+        sets_of = [made for _, made in changes]
+        return self._changing(start, sets_of, names, where, "update", computed)
 
     def delete(self, where: Expr) -> Callable[[Unit, Scope], int]:
         """One DELETE; how many rows went."""
         return self._changing(f"DELETE FROM {self._rows.name}", [], [], where, "delete")
 
     def _changing(
-        self, start: str, sets: Sequence[Sql], names: Sequence[str], where: Expr, verb: Verb
+        self,
+        start: str,
+        sets: Sequence[Sql],
+        names: Sequence[str],
+        where: Expr,
+        verb: Verb,
+        computed: Sequence[str] = (),
     ) -> Callable[[Unit, Scope], int]:
         rows = self._rows
         condition = SqlCompiler(self._evaluator, rows).condition(where)
@@ -157,7 +165,7 @@ class Writer:
                 unit.conn.execute(guarded_text if guarded else open_text, params)
             except RowTrouble as refusal:
                 touched = (condition.text, condition.bind(unit, scope))
-                raise self._refusals.fault(refusal, unit.conn, stored, touched) from None
+                raise self._refusals.fault(refusal, unit.conn, stored, touched, computed) from None
             changed = unit.conn.changes()
             unit.forget(rows.entity.name)
             if guarded and not changed:

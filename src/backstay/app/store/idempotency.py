@@ -46,6 +46,9 @@ def keep(conn: Session, slot: Slot, answer: Answer, now: int) -> None:
     """Keep an answer; those past their time go."""
     conn.execute("DELETE FROM backstay_idempotency WHERE created_at <= ?", (now - KEPT,))
     conn.execute(
-        "INSERT OR REPLACE INTO backstay_idempotency VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO backstay_idempotency"
+        " (owner, route, key, fingerprint, status, body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint,"
+        " status = excluded.status, body = excluded.body, created_at = excluded.created_at",
         (slot.owner, slot.route, slot.key, slot.fingerprint, answer.status, answer.body, now),
     )

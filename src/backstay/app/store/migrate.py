@@ -15,10 +15,9 @@ from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.tables import quote, table
 from backstay.app.plan.unit import Unit
+from backstay.app.store.aim import dialect_of
 from backstay.app.store.schema import Item, Relation, relations
 from backstay.app.store.session import Session
-from backstay.app.store.sqlite import literal
-from backstay.app.values import SqlValue
 from backstay.core.errors import Fault
 from backstay.lang.program import Program
 
@@ -50,15 +49,18 @@ def compare(program: Program, shape: Shape, unit: Unit) -> Migration:
     differences: list[str] = []
     refused: list[str] = []
     wanted = relations(program)
+    # A reference may point at a table that is only made further down.
+    late: list[str] = []
     for relation in wanted:
         known = shape.get(relation.name)
         if known is None:
             statements += relation.create()
+            late += relation.references()
             continue
         defaults = _defaults(program, relation, unit)
         told = len(differences)
         for item in relation.items:
-            _compare_item(relation, item, known, defaults, statements, differences)
+            _compare_item(relation, item, known, defaults, statements, late, differences)
         rebuilt = len(differences) > told
         if rebuilt:
             refused += _rebuild(relation, known)
@@ -67,7 +69,7 @@ def compare(program: Program, shape: Shape, unit: Unit) -> Migration:
     for gone in sorted(set(shape) - names):
         differences.append(f"the table {gone} belongs to no entity any more")
         refused += [f"DROP TABLE {quote(gone)};", _forget(gone)]
-    return Migration(tuple(statements), tuple(differences), tuple(refused))
+    return Migration((*statements, *late), tuple(differences), tuple(refused))
 
 
 def apply(conn: Session, program: Program, unit: Unit, path: str) -> bool:
@@ -96,6 +98,7 @@ def _compare_item(
     known: Mapping[str, str],
     defaults: Mapping[str, str],
     statements: list[str],
+    late: list[str],
     differences: list[str],
 ) -> None:
     was = known.get(_label(item))
@@ -105,6 +108,8 @@ def _compare_item(
     if item.kind == "index":
         drop = [] if was is None else [f"DROP INDEX IF EXISTS {quote(item.name)}"]
         statements += [*drop, item.definition]
+    elif item.kind == "reference" and was is None:
+        late.append(item.definition)
     elif was is None and item.addable:
         definition = item.definition + defaults.get(item.name, "")
         statements.append(f"ALTER TABLE {quote(relation.name)} ADD COLUMN {definition}")
@@ -170,16 +175,12 @@ def _defaults(program: Program, relation: Relation, unit: Unit) -> Mapping[str, 
         if column.field.default is not None:
             value = evaluator.closure(column.field.default)(unit, {})
             stored = column.codec.store(column.codec.fit(value))
-            found[column.name] = f" DEFAULT {_literal(stored)}"
+            found[column.name] = f" DEFAULT {rows.dialect.literal(stored, column.kind)}"
     return found
 
 
-def _literal(value: SqlValue) -> str:
-    return literal(value)
-
-
 def _text(value: str) -> str:
-    return _literal(value)
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _label(item: Item) -> str:
@@ -200,7 +201,7 @@ def _remember(conn: Session, wanted: Sequence[Relation]) -> None:
 
 
 def _check_free(conn: Session, program: Program, shape: Shape) -> None:
-    held = {row[0].lower() for row in conn.execute("SELECT name FROM sqlite_schema")}
+    held = {row[0].lower() for row in conn.execute(dialect_of(program).tables)}
     for entity in program.entities:
         if entity.table not in shape and entity.table.lower() in held:
             raise Fault(TABLE_TAKEN, table=entity.table, entity=entity.name)

@@ -9,8 +9,8 @@ from backstay.lang.program import Program
 def remember(conn: Session, program: Program, now: int) -> None:
     """Keep the sources of a program; the same program again changes nothing."""
     conn.execute(
-        "INSERT OR IGNORE INTO backstay_programs (hash, name, version, sources, loaded_at)"
-        " VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO backstay_programs (hash, name, version, sources, loaded_at)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             program.hash,
             program.name,

@@ -9,24 +9,17 @@ from importlib import resources
 
 import msgspec
 
-from backstay.app.errors import NOT_SUPPORTED
+from backstay.app.plan.constraints import Key, checks, keys, primary_name, reference_name
+from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.tables import Column, Table, quote, table
-from backstay.core.errors import Fault
 from backstay.core.sqlite import Schema
-from backstay.lang.program import (
-    DecimalType,
-    EnumType,
-    Field,
-    ListType,
-    Program,
-    RefType,
-    ScalarType,
-)
+from backstay.lang.columns import column as column_type
+from backstay.lang.program import Field, Program, RefType
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One column (`column`) or index (`index`) of a table, as SQL. `addable` columns may be added
-    to a table that has rows."""
+    """One `column`, `index` or `reference` of a table, as SQL. `addable` columns may be added to a
+    table that has rows."""
 
     kind: str
     name: str
@@ -39,16 +32,21 @@ class Relation(msgspec.Struct, frozen=True):
 
     name: str
     items: tuple[Item, ...]
+    closing: str
 
     @property
     def columns(self) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.kind == "column")
 
     def create(self) -> list[str]:
-        """The SQL for an empty place."""
+        """The SQL for an empty place; `references` come when all tables are there."""
         columns = ",\n  ".join(item.definition for item in self.columns)
-        made = [f"CREATE TABLE {quote(self.name)} (\n  {columns}\n) STRICT"]
+        made = [f"CREATE TABLE {quote(self.name)} (\n  {columns}\n){self.closing}"]
         return made + [item.definition for item in self.items if item.kind == "index"]
+
+    def references(self) -> list[str]:
+        """The SQL that ties it to other tables, where its columns do not."""
+        return [item.definition for item in self.items if item.kind == "reference"]
 
 
 def runtime_schema() -> Schema:
@@ -78,56 +76,53 @@ def _relation(program: Program, rows: Table) -> Relation:
         Item("column", column.name, _column(program, rows, column), _addable(column.field))
         for column in rows.columns
     ]
-    return Relation(rows.entity.table, (*columns, *_indexes(rows)))
+    indexes = [_index(rows, key) for key in keys(rows)]
+    return Relation(
+        rows.entity.table, (*columns, *indexes, *_references(program, rows)), rows.dialect.closing
+    )
 
 
 def _column(program: Program, rows: Table, column: Column) -> str:
-    field = column.field
-    parts = [quote(field.name), column.codec.column]
-    if field.primary:
-        parts.append("PRIMARY KEY")
-    if field.required or (field.primary and column.codec.column != "INTEGER"):
+    field, dialect = column.field, rows.dialect
+    kind = column_type(program, field.type, dialect.name)
+    numbered = field.primary and is_scalar(field.type, "int")
+    parts = [quote(field.name)]
+    if numbered:
+        parts.append(dialect.numbered_key())
+    elif field.primary and dialect.late_references:
+        parts.append(f"{kind} CONSTRAINT {quote(primary_name(rows))} PRIMARY KEY")
+    else:
+        parts += [kind, *(["PRIMARY KEY"] if field.primary else [])]
+    if field.required or (field.primary and not numbered):
         parts.append("NOT NULL")
-    for rule, condition in _checks(field):
-        name = quote(f"{rows.entity.name}.{field.name}|{rule}")
-        parts.append(f"CONSTRAINT {name} CHECK ({condition})")
-    if isinstance(field.type, RefType):
-        target = table(program, field.type.entity)
-        parts.append(f"REFERENCES {target.name} ({quote(target.key)})")
+    parts += [
+        f"CONSTRAINT {quote(check.name)} CHECK ({check.condition})"
+        for check in checks(rows, column)
+    ]
+    if isinstance(field.type, RefType) and not dialect.late_references:
+        parts.append(_target(program, field.type))
     return " ".join(parts)
 
 
-def _checks(field: Field) -> list[tuple[str, str]]:
-    column, kind = quote(field.name), field.type
-    if isinstance(kind, DecimalType) and kind.precision > _DIGITS:
-        what = f"decimal({kind.precision}, {kind.scale}) with more than {_DIGITS} digits"
-        raise Fault(NOT_SUPPORTED, where=field.name, what=what)
-    checks: list[tuple[str, str]] = []
-    if isinstance(kind, EnumType):
-        members = ", ".join("'" + member.replace("'", "''") + "'" for member in kind.members)
-        checks.append((f"one of {', '.join(kind.members)}", f"{column} IN ({members})"))
-    if isinstance(kind, ScalarType) and kind.name == "bool":
-        checks.append(("true or false", f"{column} IN (0, 1)"))
-    if isinstance(kind, DecimalType):
-        bound = 10**kind.precision
-        checks.append((f"at most {kind.precision} digits", f"abs({column}) < {bound}"))
-    size, unit = _measure(field)
-    scale = kind.scale if isinstance(kind, DecimalType) else 0
-    for word, sign, bound_ in (("least", ">=", field.minimum), ("most", "<=", field.maximum)):
-        if bound_ is not None:
-            checks.append(
-                (f"at {word} {bound_:f}{unit}", f"{size} {sign} {bound_.scaleb(scale):f}")
-            )
-    return checks
+def _references(program: Program, rows: Table) -> list[Item]:
+    """References of their own, where a column's cannot name a table that is still to come."""
+    if not rows.dialect.late_references:
+        return []
+    return [
+        Item(
+            "reference",
+            name := reference_name(rows, column.name),
+            f"ALTER TABLE {rows.name} ADD CONSTRAINT {quote(name)}"
+            f" FOREIGN KEY ({quote(column.name)}) {_target(program, column.field.type)}",
+        )
+        for column in rows.columns
+        if isinstance(column.field.type, RefType)
+    ]
 
 
-def _measure(field: Field) -> tuple[str, str]:
-    column, kind = quote(field.name), field.type
-    if isinstance(kind, ListType):
-        return f"json_array_length({column})", " entries"
-    if isinstance(kind, ScalarType) and kind.name in ("string", "text"):
-        return f"length({column})", " characters"
-    return column, ""
+def _target(program: Program, kind: RefType) -> str:
+    target = table(program, kind.entity)
+    return f"REFERENCES {target.name} ({quote(target.key)})"
 
 
 def _addable(field: Field) -> bool:
@@ -135,23 +130,14 @@ def _addable(field: Field) -> bool:
     return not field.primary and (not field.required or field.default is not None)
 
 
-def _indexes(rows: Table) -> list[Item]:
-    entity = rows.entity
-    wanted: list[tuple[tuple[str, ...], bool]] = [
-        ((field.name,), True) for field in entity.fields if field.unique
-    ]
-    wanted += [(index.fields, index.unique) for index in entity.indexes]
-    leading = {fields[0] for fields, _ in wanted}
-    wanted += [
-        ((column.name,), False)
-        for column in rows.columns
-        if isinstance(column.field.type, RefType) and column.name not in leading
-    ]
-    return [_index(rows, fields, unique=unique) for fields, unique in dict.fromkeys(wanted)]
+def _index(rows: Table, key: Key) -> Item:
+    columns = ", ".join(
+        rows.dialect.ordered(quote(name), nullable=_nullable(rows, name)) for name in key.fields
+    )
+    word = "UNIQUE INDEX" if key.unique else "INDEX"
+    return Item("index", key.name, f"CREATE {word} {quote(key.name)} ON {rows.name} ({columns})")
 
 
-def _index(rows: Table, fields: tuple[str, ...], *, unique: bool) -> Item:
-    name = f"{rows.entity.table}_{'_'.join(fields)}_{'unique' if unique else 'index'}"
-    columns = ", ".join(quote(field) for field in fields)
-    word = "UNIQUE INDEX" if unique else "INDEX"
-    return Item("index", name, f"CREATE {word} {quote(name)} ON {rows.name} ({columns})")
+def _nullable(rows: Table, name: str) -> bool:
+    field = rows.column(name).field
+    return not (field.required or field.primary)

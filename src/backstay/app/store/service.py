@@ -58,10 +58,10 @@ class Store:
         await self._database.close()
 
     async def _migrate(self) -> None:
-        if await self._database.read(self._touches_data):
+        if await self._database.read(self._touches_data, snapshot=True):
             copy = await self._database.copy_before(self._program.hash[:12])
-            _log.info("copied before a migration", copy=copy)
-        if await self._database.write(self._bring_up):
+            _log.info("copied before a migration", copy=copy or "none is needed")
+        if await self._database.write(self._bring_up, alone=True, patient=True):
             _log.info(
                 "tables made or changed", program=self._program.name, path=self._database.where
             )

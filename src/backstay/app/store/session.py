@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from backstay.app.store.dialect import Dialect
 from backstay.core.errors import Plain
 
 T = TypeVar("T")
@@ -62,6 +63,11 @@ class StoreTrouble(Exception):  # noqa: N818 - never seen outside a transaction
 class Session(Protocol):
     """One open transaction. All calls raise RowTrouble or StoreTrouble and nothing else."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL is written in."""
+        ...
+
     def execute(self, sql: str, values: Values = (), /) -> Result:
         """Run one statement; question marks stand for `values`."""
         ...
@@ -110,6 +116,11 @@ class Database(Protocol):
     """Where rows are. Everything that goes wrong with the database itself is a Fault."""
 
     @property
+    def dialect(self) -> Dialect:
+        """What its SQL is written in."""
+        ...
+
+    @property
     def where(self) -> str:
         """As people read it in messages: a path, or an address without a password."""
         ...
@@ -122,9 +133,12 @@ class Database(Protocol):
         """Run `work`, which writes nothing. With `snapshot` all of its statements see one state."""
         ...
 
-    async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:
+    async def write(
+        self, work: Callable[[Session], T], /, *, alone: bool = False, patient: bool = False
+    ) -> T:
         """Run `work` in a transaction as if nothing ran beside it; durable on return. `alone`: it
-        waits for its turn among all work that says so, in all processes."""
+        waits for its turn among all work that says so, in all processes. `patient`: it may take
+        any time."""
         ...
 
     async def ping(self) -> None:

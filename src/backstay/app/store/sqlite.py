@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from backstay.app.store.dialect import Dialect
 from backstay.app.store.session import (
     DatabaseStats,
     PoolStats,
@@ -18,7 +19,7 @@ from backstay.app.store.session import (
     StoreTrouble,
     Values,
 )
-from backstay.app.values import SqlValue
+from backstay.app.store.sqlite_dialect import SQLITE
 from backstay.core.clock import Clock
 from backstay.core.errors import Plain
 from backstay.core.sqlite import Database as File
@@ -42,6 +43,7 @@ class SqliteSession:
     """A Session on an apsw connection that is in a transaction."""
 
     __slots__ = ("_conn",)
+    dialect: Dialect = SQLITE
 
     def __init__(self, conn: apsw.Connection) -> None:
         self._conn = conn
@@ -84,6 +86,8 @@ class SqliteSession:
 class SqliteDatabase:
     """A Database in one file, which one event loop uses. `connections` counts the writer, too."""
 
+    dialect: Dialect = SQLITE
+
     def __init__(
         self,
         path: Path,
@@ -118,7 +122,14 @@ class SqliteDatabase:
         finally:
             self._reading -= 1
 
-    async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:  # noqa: ARG002 - everything is, here
+    async def write(
+        self,
+        work: Callable[[Session], T],
+        /,
+        *,
+        alone: bool = False,  # noqa: ARG002 - everything is
+        patient: bool = False,  # noqa: ARG002 - nothing is cut short
+    ) -> T:
         self._writing += 1
         try:
             return await self._file.write(lambda conn: _run(work, conn))
@@ -182,8 +193,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def literal(value: SqlValue) -> str:
-    """A value as SQL text, for statements that cannot have parameters."""
-    return apsw.format_sql_value(value)

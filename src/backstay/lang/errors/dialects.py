@@ -72,6 +72,14 @@ EVENT_NAME = rule(
     "name it like order_placed",
     severity="warning",
 )
+ELSEWHERE = rule(
+    "SemanticError",
+    117,
+    "{what}",
+    "a handler may speak of another program, as files of the first version do; no server runs it",
+    "declared here are: {known}",
+    severity="warning",
+)
 UNKNOWN_EVENT = rule(
     "SemanticError",
     110,

@@ -27,7 +27,8 @@ class Function(msgspec.Struct, frozen=True):
 
     `forms` are the ways to call it; `gives` is the kind of its result. `run` is called with the
     values of the arguments and raises Unfit; a lambda comes as a callable. Unless `nulls` is set,
-    a null argument makes the result null, and `run` is not called. `walks` says that the work
+    a null argument makes the result null, and `run` is not called; a null list is one with nothing
+    in it, as it is for a loop. `walks` says that the work
     grows with the size of the arguments.
     """
 
@@ -49,6 +50,11 @@ class Function(msgspec.Struct, frozen=True):
     def most(self) -> int:
         """The most arguments."""
         return max(len(form) for form in self.forms)
+
+    @property
+    def of_lists(self) -> bool:
+        """Whether the first argument is a list, whichever the form."""
+        return all(form and form[0].kind.startswith("list(") for form in self.forms)
 
     def form(self, count: int) -> tuple[tuple[Param, ...], ...]:
         """The forms with this many arguments."""
@@ -90,10 +96,8 @@ def call(known: Function, args: Sequence[Value | Callable[..., Value]]) -> Value
     """What the function makes of these arguments. Raises Unfit; `run` must be there."""
     if known.run is None:
         raise ValueError(f"{known.name} asks the world")
-    if not known.nulls and None in map(_null, args):
+    if known.of_lists and args and args[0] is None:
+        args = ([], *args[1:])
+    if not known.nulls and any(each is None for each in args):
         return None
     return known.run(*args)
-
-
-def _null(value: object) -> object:
-    return None if value is None else True

@@ -241,7 +241,7 @@ def word_at(lines: Sequence[str], line: int, column: int) -> str:
 
 def explain_word(word: str) -> str:
     """A word of the language in Markdown, or nothing."""
-    if word in DECLARATIONS:
+    if word in DECLARATIONS and word in BLOCKS:
         return f"`{word}` may hold: {', '.join(BLOCKS[word])}"
     function = LIBRARY.get(word)
     if function is not None:

@@ -19,7 +19,10 @@ from backstay.lang.parser.grammar import DECLARATIONS
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import Declaration, File
 
-_HEAD = re.compile(rf"^(?:{'|'.join(DECLARATIONS)})\b(?=[ \t]+[A-Za-z_/]|[ \t]*\{{)", re.MULTILINE)
+_WORDS = "|".join(DECLARATIONS)
+_HEAD = re.compile(
+    rf"^(?:(?:{_WORDS})\b(?=[ \t]+[A-Za-z_/]|[ \t]*\{{)|test(?=[ \t]+\"))", re.MULTILINE
+)
 
 
 class Piece(msgspec.Struct, frozen=True):

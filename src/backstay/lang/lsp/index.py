@@ -28,6 +28,7 @@ class Place(NamedTuple):
     detail: str = ""
 
 
+_Rows = s.CreateNode | s.UpdateNode | s.DeleteNode | s.GivenNode | s.ExpectNode
 _DECLARED = ("entity", "workflow", "integration", "job")
 _PARAMETERS = ("path", "query", "body", "input")
 _FIELD_LISTS = ("filter", "sort", "include")
@@ -200,9 +201,9 @@ class _Walk:
                 self.walk(args)
             case s.NameExpr() | s.Dot():
                 self.name(node)
-            case s.LetNode() | s.ForNode() | s.Each() | s.Where():
+            case s.LetNode() | s.ForNode() | s.Each() | s.Where() | s.CallExpr():
                 self.scoped(node)
-            case s.CreateNode() | s.UpdateNode() | s.DeleteNode():
+            case s.CreateNode() | s.UpdateNode() | s.DeleteNode() | s.GivenNode() | s.ExpectNode():
                 self.write(node)
             case s.Node():
                 self.named(node)
@@ -211,14 +212,14 @@ class _Walk:
 
     def named(self, node: s.Node) -> None:
         """What names a thing outside of the declaration."""
-        if isinstance(node, s.CallNode):
+        if isinstance(node, s.CallNode | s.StubNode):
             outside = node.integration.name
             self.add(Symbol("integration", outside), node.integration)
             self.add(Symbol("operation", node.operation.name, outside), node.operation)
-        elif isinstance(node, s.StartNode):
+        elif isinstance(node, s.StartNode | s.RunNode):
             self.add(Symbol("workflow", node.workflow.name), node.workflow)
 
-    def scoped(self, node: s.LetNode | s.ForNode | s.Each | s.Where) -> None:
+    def scoped(self, node: s.LetNode | s.ForNode | s.Each | s.Where | s.CallExpr) -> None:
         """What makes a name, or a row whose fields may stand alone."""
         match node:
             case s.LetNode(name=name, value=value):
@@ -227,10 +228,22 @@ class _Walk:
             case s.Where(target=target, condition=condition):
                 self.walk(target)
                 self.of_row(self.leads_to(target), condition)
+            case s.CallExpr(callee=callee, args=args):
+                self.walk(callee)
+                self.arguments(args)
             case _:
                 self.walk(node.items)
                 self.bind(node.variable, node.items)
                 self.walk(node.body if isinstance(node, s.ForNode) else node.value)
+
+    def arguments(self, args: tuple[s.Expr, ...]) -> None:
+        """The variable of a lambda is an item of the list before it."""
+        for arg in args:
+            if isinstance(arg, s.Lambda):
+                self.bind(arg.variable, args[0])
+                self.walk(arg.value)
+            else:
+                self.walk(arg)
 
     def bind(self, name: s.Ident, value: object) -> None:
         self.bound[name.name] = self.leads_to(value)
@@ -260,10 +273,10 @@ class _Walk:
             self.walk(of)
         self.field(self.leads_to(of), field)
 
-    def write(self, node: s.CreateNode | s.UpdateNode | s.DeleteNode) -> None:
+    def write(self, node: _Rows) -> None:
         entity = node.entity.name
         self.add(Symbol("entity", entity), node.entity)
-        if not isinstance(node, s.CreateNode):
+        if not isinstance(node, s.CreateNode | s.GivenNode):
             self.of_row(entity, node.where)
         if isinstance(node, s.DeleteNode):
             return
@@ -282,7 +295,7 @@ class _Walk:
     def leads_to(self, node: object) -> str:
         """The entity whose row, or rows, an expression gives; nothing when it is not known."""
         match node:
-            case s.CreateNode(entity=entity):
+            case s.CreateNode(entity=entity) | s.GivenNode(entity=entity):
                 return entity.name
             case s.NameExpr(name=name):
                 entities = self.index.names["entity"]

@@ -36,7 +36,7 @@ _WORK = {
 BLOCKS: Mapping[str, Mapping[str, Slot]] = {
     "config": {
         "name": _TEXT,
-        "version": _TEXT,
+        "version": Slot("version"),
         "description": _TEXT,
         "auth": Slot("labelled", "auth"),
         "database": _SETTING,

@@ -97,21 +97,26 @@ def _labelled(c: Cursor, slot: Slot) -> Value:
     if c.at_member() and not c.at("{"):
         raise c.expected("a value")
     start = c.token
-    label = c.name("jwt")
-    if label.name != "jwt":
+    if start.text != "jwt" or start.kind != "ident":
         raise c.snag(
             e.UNSUPPORTED,
             start.span(c.reports.file),
-            what=f"auth by '{label.name}'",
+            what=f"auth by {c.got()}",
             instead='write auth: jwt { secret: env("JWT_SECRET") }',
         )
+    label = c.name("jwt")
     inside = block(c, slot.block)
     return Labelled(c.range(start), label, inside)
 
 
+_SHORT = 6
+
+
 def _is_free(c: Cursor, known: Mapping[str, Slot]) -> bool:
-    """Whether the word is a setting of its own and no slip of a known one."""
-    return c.ahead().text in (":", "{") and nearest(c.token.text, known) is None
+    """Whether the word is a setting of its own and no slip of a known one. `port` is none of
+    `cors`: in a short word two letters are too many."""
+    most = 1 if len(c.token.text) < _SHORT else 3
+    return c.ahead().text in (":", "{") and nearest(c.token.text, known, most) is None
 
 
 def _setting(c: Cursor, kind: str, seen: dict[str, Ident]) -> Member:

@@ -31,6 +31,15 @@ def _expr(c: Cursor) -> Value:
     return expression(c)
 
 
+def _version(c: Cursor) -> Value:
+    """`"1.2.0"`; files of the first version also have `1.2`."""
+    token = c.token
+    if token.kind not in ("int", "decimal"):
+        return text(c)
+    c.take()
+    return Literal_(c.range(token), "string", token.text)
+
+
 def _word(c: Cursor) -> Value:
     """A word; the old dialects put some into quotes."""
     token = c.token
@@ -146,6 +155,7 @@ def _emit(c: Cursor) -> Value:
 READERS: Mapping[str, Reader] = {
     "expr": _expr,
     "text": text,
+    "version": _version,
     "word": _word,
     "flag": _flag,
     "names": _names,

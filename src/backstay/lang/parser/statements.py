@@ -8,6 +8,7 @@ from backstay.lang.diagnostics import Edit
 from backstay.lang.lexer import Token
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
 from backstay.lang.syntax import (
     AssignNode,
@@ -63,6 +64,8 @@ def body(c: Cursor) -> Body:
 
 def statement(c: Cursor) -> StatementNode:
     word = c.token
+    if is_declaration(c) and not is_script(c):
+        raise misplaced(c)
     if word.kind != "ident":
         raise c.expected("a statement", words=(*c.extra, *_STATEMENTS), starts=True)
     if word.text in c.extra and _is_extra(c):

@@ -4,6 +4,8 @@ from backstay.core.guide import Cause, Fix, Guide, Symptom
 from backstay.queue.guides.looking import message_probe
 
 _SAID = "helm.message"
+_NOBODY = r"connection to the server \S+ was refused|dial tcp \S+: connect: connection refused"
+"""How kubectl says it, which has fewer words for it than Helm."""
 _FORMS = (
     ("required", r"(?P<value>(secrets|config|ingress)\.\w+) is required"),
     ("replicas", r"replicaCount above 1 needs a store"),
@@ -13,8 +15,11 @@ _FORMS = (
         "schema",
         r"at '/(?P<value>[^']*)': (?!invalid propertyName)|does not match pattern|got \w+, want",
     ),
-    ("no-chart", r"path \"?(?P<value>\S*helm/codeq)\"? not found|Chart\.yaml file is missing"),
-    ("no-cluster", r"Kubernetes cluster unreachable"),
+    (
+        "no-chart",
+        r"(path|stat) \"?\S*helm/codeq\"?:? (not found|no such)|Chart\.yaml file is missing",
+    ),
+    ("no-cluster", rf"Kubernetes cluster unreachable|{_NOBODY}"),
     ("name-taken", r"cannot re-use a name"),
 )
 
@@ -31,6 +36,7 @@ HELM_INSTALL = Guide(
     seed="codeq: Helm Chart Installation Fails",
     symptoms=(
         Symptom("text", r"execution error at \(codeq/|INSTALLATION FAILED|helm", "Helm refuses"),
+        Symptom("text", _NOBODY, "kubectl reaches nothing"),
     ),
     probes=(SAID,),
     causes=(

@@ -7,10 +7,13 @@ from typing import Any
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import seen
-from backstay.queue.guides.looking import NOTHING, inside
+from backstay.queue.guides.looking import NOTHING, inside, numbers
 
 _IDLE = r"worker.*(never|not|no longer|idle).*|not claiming|never claims|claims? nothing|204"
 _LATE = r"(task|queue|job)s?\b.*(late|delay|slow|behind|too long)|not processed quickly"
+_MEANT = ("put-off", "leased", "empty")
+"""What queues are for: it explains a complaint about this queue, and where nothing was ever
+delivered; elsewhere it is everyday life."""
 _WAITS = 2.0
 """Seconds a ready task has waited when it is late, for somebody who complains about it."""
 
@@ -29,17 +32,23 @@ def _held_probe(ident: str, asks: str, complaint: str, readings: Sequence[str]) 
             return policies
         commands = found.get("commands") or {}
         named = [name for name in commands if re.search(rf"\b{re.escape(name)}\b", target.text)]
+        counted = await numbers(ident, target)
+        if isinstance(counted, Evidence):
+            return counted
+        everyday = not named and counted.total("codeq_task_claimed_total") > 0
         for name in named or sorted(commands):
             reading = _holds(name, commands, policies.get("policies") or {})
-            if reading in readings:
-                facts: dict[str, Plain] = {"command": name, "data": str(target.data)}
-                facts |= {kind: commands[name].get(kind) for kind in ("ready", "delayed")}
-                facts |= {"in_progress": commands[name].get("in_progress")}
-                facts["asked_for"] = ", ".join(_asked_for(commands))
-                return seen(ident, reading, "fail", found, **facts)
+            if reading in readings and not (everyday and reading in _MEANT):
+                return seen(ident, reading, "fail", found, **_facts(name, commands, target))
         return seen(ident, NOTHING, "pass", found)
 
     return Probe(ident, asks, "inside", (NOTHING, *readings), run)
+
+
+def _facts(name: str, commands: Mapping[str, Any], target: Target) -> dict[str, Plain]:
+    counts = {kind: commands[name].get(kind) for kind in ("ready", "delayed", "in_progress")}
+    asked_for = ", ".join(_asked_for(commands))
+    return {"command": name, "data": str(target.data), "asked_for": asked_for, **counts}
 
 
 def _holds(name: str, commands: Mapping[str, Any], policies: Mapping[str, Any]) -> str:

@@ -126,7 +126,13 @@ QUEUE_MEMORY = Guide(
     id="queue-memory",
     title="The queue's server needs too much memory",
     seed="codeq: High Memory Usage",
-    symptoms=(Symptom("text", r"OOM|out of memory|memory (usage|leak)|MemoryError", "memory"),),
+    symptoms=(
+        Symptom(
+            "text",
+            r"OOM|(out of|excessive|high|much) memory|memory (usage|leak)|MemoryError",
+            "memory",
+        ),
+    ),
     probes=(
         Probe(
             "queue.memory",

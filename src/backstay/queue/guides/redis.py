@@ -35,6 +35,7 @@ async def _look_at_redis(target: Target) -> Evidence:
     if store.startswith("/"):
         return seen(_REDIS, NOTHING, "skip")
     doubts = [str(one) for one in found.get("doubts") or []]
+    store = str(found.get("address") or store)  # of a cluster, the node that it is about
     facts: dict[str, Plain] = {"store": store, "doubt": "; ".join(doubts)}
     facts["host"], _, facts["port"] = store.partition(",")[0].rpartition(":")
     facts["error"] = found.get("reason") or found.get("error")

@@ -21,7 +21,10 @@ _FORMS = (
     ("store-password", r"QUEUE032"),
     ("store-newer", r"QUEUE034|CORE04[78]"),
     ("store-address", r"QUEUE036"),
-    ("memory", r"OOMKilled|MemoryError|exit (code|status) 137"),
+    (
+        "memory",
+        r"OOMKilled|MemoryError|exit (code|status) 137|memory allocation of \d+|start new thread",
+    ),
     ("no-object", r"CreateContainerConfigError|(secret|configmap) \"(?P<place>\S+)\" not found"),
 )
 _BESIDE = ("held", "port", "memory", "no-object")
@@ -90,7 +93,10 @@ QUEUE_START = Guide(
     seed="codeq: Server Won't Start; Pod CrashLoopBackOff",
     symptoms=(
         Symptom("text", r"CORE001|CORE01[02]|CORE062|CORE11[01]|QUEUE03[1-6]", "it did not start"),
-        Symptom("text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError", "a pod"),
+        Symptom("text", r"server.*(crash|exits|(will|wo)n.t start|not start)", "it ends at once"),
+        Symptom(
+            "text", r"CrashLoopBackOff|OOMKilled|CreateContainerConfigError|pod\b.*crash", "a pod"
+        ),
     ),
     probes=(SAID, RECORD),
     causes=(
@@ -116,7 +122,7 @@ QUEUE_START = Guide(
         _cause("redis-password", "store-password", "the store refuses the password", "password"),
         _cause("store-is-newer", "store-newer", "the store is of a newer version", "upgrade"),
         _cause("bad-store-address", "store-address", "REDIS_ADDR is no address", "name-store"),
-        _cause("out-of-memory", "memory", "it was ended for its memory", "raise-limit"),
+        _cause("out-of-memory", "memory", "it has too little memory", "raise-limit"),
         _cause(
             "object-missing",
             "no-object",

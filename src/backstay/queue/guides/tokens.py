@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import error_code, fetch, read_state, seen
+from backstay.core.probing import Reply, error_code, fetch, read_state, seen
 from backstay.queue.guides.looking import NOTHING
 
 _CODES: Mapping[str, str] = {
@@ -28,6 +29,8 @@ _WORDS: Sequence[tuple[str, str]] = (
     (r"missing exp|without exp|no exp\b", "no-expiry"),
 )
 
+_RIGHTS = ("scope", "event-type")
+
 
 def classify(text: str) -> str:
     """The reading of an answer or of the user's words; `none` when they are about no token."""
@@ -45,14 +48,10 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
         facts: dict[str, Plain] = {"address": target.base_url}
         told = target.text
         gateway = bool(read_state(target))
-        if target.token and not gateway:
-            headers = {"Authorization": f"Bearer {target.token}"}
-            reply = await fetch(f"{target.base_url}/v1/codeq/tasks?limit=1", 2.0, headers)
-            if reply.status >= 400:
-                body = reply.json()
-                values = body.get("values") or {}
-                words = (body.get("code"), body.get("detail"), *values.values())
-                told = " ".join(str(word) for word in words)
+        if not gateway and (target.token or classify(told) in readings):
+            reply = await _judged(target)
+            if reply is not None and _speaks(reply, target, told):
+                told = _words(reply) if reply.status >= 400 else ""
                 facts |= {"status": reply.status, "said": told[:300]}
         reading = classify(told)
         if reading not in readings or (gateway and error_code(told).startswith("AUTH")):
@@ -62,6 +61,31 @@ def token_probe(ident: str, asks: str, readings: Sequence[str]) -> Probe:
         return seen(ident, reading, "fail", told, **facts)
 
     return Probe(ident, asks, "outside", (NOTHING, *readings), run, deadline=4.5, cost=0.1)
+
+
+async def _judged(target: Target) -> Reply | None:
+    """What the queue answers to who has this token, or none; None where nobody answers."""
+    headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
+    try:
+        return await fetch(f"{target.base_url}/v1/codeq/tasks?limit=1", 2.0, headers)
+    except (OSError, HTTPException):
+        if target.token:
+            raise
+        return None
+
+
+def _speaks(reply: Reply, target: Target, told: str) -> bool:
+    """Whether the answer is nearer to the truth than the user's words: it is about the token, or
+    shows that this queue asks nobody for one. A token that may list may still lack a right."""
+    if reply.status < 400:
+        return classify(told) not in _RIGHTS or not target.token
+    return bool(target.token)
+
+
+def _words(reply: Reply) -> str:
+    body = reply.json()
+    values = body.get("values") or {}
+    return " ".join(str(word) for word in (body.get("code"), body.get("detail"), *values.values()))
 
 
 def _causes(probe: str, told: Sequence[tuple[str, str, str, str]]) -> tuple[Cause, ...]:
@@ -80,6 +104,7 @@ TOKENS = Guide(
     seed="codeq: Authentication Errors; JWT Token Expired",
     symptoms=(
         Symptom("text", r"AUTH00[1-5]|token (has|is) expired|invalid token", "a refused token"),
+        Symptom("text", r"\b401\b|unauthori[sz]ed", "the answer 401"),
     ),
     probes=(
         token_probe(
@@ -155,7 +180,10 @@ SCOPES = Guide(
     id="queue-scopes",
     title="A valid token may not do this",
     seed="codeq: Missing Scopes; Worker Not Claiming Tasks: Verify worker authentication",
-    symptoms=(Symptom("text", r"QUEUE00[89]|missing scope|event type not allowed", "not allowed"),),
+    symptoms=(
+        Symptom("text", r"QUEUE00[89]|missing scope|event type not allowed", "not allowed"),
+        Symptom("text", r"\b403\b|forbidden", "the answer 403"),
+    ),
     probes=(token_probe("queue.scopes", "what may the token not do", ("scope", "event-type")),),
     causes=_causes(
         "queue.scopes",

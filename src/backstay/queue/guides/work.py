@@ -70,7 +70,7 @@ LEASES = Guide(
     symptoms=(
         Symptom(
             "text",
-            r"QUEUE00[234]|not-owner|not-in-progress|lease.*(expired|over|ended)",
+            r"QUEUE00[234]|not-owner|not-in-progress|lease.*(expired|over|ended)|reassigned",
             "a lost lease",
         ),
         Symptom("metric", "codeq_lease_expired_total>3", "leases end alone"),
@@ -133,7 +133,7 @@ RETRIES = Guide(
     symptoms=(
         Symptom(
             "text",
-            r"nack|retry.?loop|dead.?letter|dlq|(fail|retr)\w* (repeatedly|again)",
+            r"nack|retry.?loop|dead.?letter|dlq|(fail|retr)\w* (repeatedly|again)|repeatedly",
             "tasks come back",
         ),
         Symptom("metric", "codeq_dlq_depth>0", "there are dead letters"),

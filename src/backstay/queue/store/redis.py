@@ -45,6 +45,7 @@ from backstay.queue.store.redis_layout import (
     SCHEMA,
     SCHEMA_VERSION,
     SUBSCRIPTIONS,
+    TOUCHED,
     command_of,
     tag_of,
 )
@@ -184,8 +185,11 @@ class RedisEngine:
             await self._link.close()
 
     async def touch(self) -> None:
-        """A real write, as durable as the store makes any, and by a script, as all of them are.
-        Raises QUEUE034, too: a newer version may have come to the store meanwhile."""
+        """A real write, as durable as the store makes any, and by a script, as all of them are; in
+        a cluster one on every node, as each holds other commands. Raises QUEUE034, too: a newer
+        version may have come to the store meanwhile."""
+        # The nodes first, as they are called by their names.
+        await _faults(self._link.write_everywhere(TOUCHED, f"{self._leases.now():.6f}"))
         await _faults(self._leases.sync(self._link))
         await _faults(self._check_schema())
 

@@ -44,8 +44,9 @@ KEYS = (
 COMMANDS = f"{PREFIX}:commands"
 """Sorted set of all commands there are keys of; its score is when one was last used."""
 CLOCK = f"{PREFIX}:clock"
-"""Hash: by how much the store's clock has jumped, the newest time that was told, and when a health
-check last wrote."""
+"""Hash: by how much the store's clock has jumped, and the newest time that was told."""
+TOUCHED = f"{PREFIX}:touched"
+"""Before a hash tag: what a health check writes on each node of a cluster. It goes by itself."""
 SERVERS = f"{PREFIX}:servers"
 """Sorted set of the servers on this store; its score is when each was last heard of."""
 SUBSCRIPTIONS = f"{PREFIX}:subscriptions"

@@ -64,6 +64,12 @@ def _closed_under(failure: Exception) -> bool:
     )
 
 
+_KEPT = 60
+"""Seconds until what was only written to see whether that works is gone."""
+_TAGS = 1000
+"""A node that none of so many hash tags lies on has no share worth speaking of."""
+
+
 class LostError(Exception):
     """No answer came: what was asked may have been done."""
 
@@ -131,6 +137,29 @@ class Link:
     async def _ask(self, *words: bytes | str | float) -> Any:
         async with self._free:
             return await self._heed(self._client.execute_command(*words))
+
+    async def write_everywhere(self, name: str, value: str) -> None:
+        """In a cluster, `value` under `name` on each of its nodes, for a minute. Raises as `run`
+        does, and names the node."""
+        for node, tag in self._places().items() if self.clustered else ():
+            try:
+                await self._ask("SET", f"{name}:{{{tag}}}", value, "EX", _KEPT)
+            except Fault as refused:
+                raise Fault(refused.entry, **{**refused.values, "address": node}) from refused
+
+    def _places(self) -> dict[str, str]:
+        """For each node that holds slots, a hash tag that lies there."""
+        found: dict[str, str] = {}
+        try:
+            nodes = len(self._client.get_primaries())
+            for tag in map(str, range(_TAGS)):
+                node = self._client.get_node_from_key(f"{{{tag}}}")
+                found.setdefault(f"{node.host}:{node.port}", tag)
+                if len(found) == nodes:
+                    break
+        except Exception as failure:
+            raise self._understand(failure) from failure
+        return found
 
     async def listener(self, channel: str) -> Any:
         """A subscription of its own connection; close it with `aclose`."""
