@@ -25,20 +25,25 @@ _OLD_PARAMETER = re.compile(r"(?<![\w:])::?(?=[A-Za-z_])")
 
 def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
     """The type of what a query of a step gives. Reports its mistakes."""
-    made = _compiled(k, Quoted(node.span, node.text), "", scope)
-    return result_of(made) if made else UNKNOWN
+    quoted = Quoted(node.span, node.text)
+    made = _compiled(k, quoted, "")
+    if made is None:
+        return UNKNOWN
+    for name in made.parameters:
+        _parameter(k, quoted, next(each for each in made.slots if each.parameter == name), scope)
+    return result_of(made)
 
 
-def where(k: Checker, node: s.Expr, entity: str, scope: Scope) -> None:
-    """The condition in quotes of `find(users) where "id = :id"`. Without an entity of the program
-    only its form is judged."""
+def where(k: Checker, node: s.Expr, entity: str) -> None:
+    """The condition in quotes of `find(users) where "id = :id"`, whose parameters come with the
+    request. Without an entity of the program only its form is judged."""
     if not isinstance(node, s.Literal_) or not isinstance(node.value, str):
         return
     head = f"select from {entity or 'It'} where "
     text = head + _OLD_PARAMETER.sub("@", node.value)
     quoted = Quoted(node.span, text, len(head))
     if entity:
-        _compiled(k, quoted, entity, scope)
+        _compiled(k, quoted, entity)
         return
     try:
         parse(text)
@@ -93,7 +98,7 @@ class Quoted:
         return s.Range(row, column, row, column + length)
 
 
-def _compiled(k: Checker, quoted: Quoted, entity: str, scope: Scope) -> Compiled | None:
+def _compiled(k: Checker, quoted: Quoted, entity: str) -> Compiled | None:
     if k.entities is None or k.world.incomplete:
         return None
     try:
@@ -102,11 +107,6 @@ def _compiled(k: Checker, quoted: Quoted, entity: str, scope: Scope) -> Compiled
         _report(k, quoted, bad)
         return None
     k.use("entity", made.entity)
-    asked: set[str] = set()
-    for slot in made.slots:
-        if slot.parameter and slot.parameter not in asked:
-            asked.add(slot.parameter)
-            _parameter(k, quoted, slot, scope)
     return made
 
 
