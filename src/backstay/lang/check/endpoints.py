@@ -22,7 +22,7 @@ from backstay.lang.names import listed, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_AUTH = ("public", "optional", "required")
+AUTH = ("public", "optional", "required")
 _TAKEN = {
     "path": "path parameter",
     "query": "query parameter",
@@ -257,8 +257,8 @@ class EndpointCheck:
         word = node.name if node else ("required" if self.k.world.has_auth else "public")
         if word == "none":
             word = "public"
-        if node and word not in _AUTH:
-            self.k.unknown(e.UNKNOWN_WORD, node, _AUTH, what="auth")
+        if node and word not in AUTH:
+            self.k.unknown(e.UNKNOWN_WORD, node, AUTH, what="auth")
         elif node and word != "public" and not self.k.world.has_auth:
             what, fix = f"auth: {word} needs a config with auth", "add config { auth: jwt { … } }"
             self._conflict(node.span, what, fix)

@@ -16,11 +16,10 @@ from backstay.lang.diagnostics import Edit
 from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
 from backstay.lang.query.errors import QueryError
-from backstay.lang.query.parser import parse
 from backstay.lang.query.slots import Slot
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_OLD_PARAMETER = re.compile(r"(?<![\w:])::?(?=[A-Za-z_])")
+_OLD_PARAMETER = re.compile(r"(?<![\w:]):(?=[A-Za-z_])")
 
 
 def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
@@ -35,20 +34,12 @@ def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
 
 
 def where(k: Checker, node: s.Expr, entity: str) -> None:
-    """The condition in quotes of `find(users) where "id = :id"`, whose parameters come with the
-    request. Without an entity of the program only its form is judged."""
-    if not isinstance(node, s.Literal_) or not isinstance(node.value, str):
-        return
-    head = f"select from {entity or 'It'} where "
-    text = head + _OLD_PARAMETER.sub("@", node.value)
-    quoted = Quoted(node.span, text, len(head))
-    if entity:
-        _compiled(k, quoted, entity)
-        return
-    try:
-        parse(text)
-    except QueryError as bad:
-        _report(k, quoted, bad)
+    """The condition in quotes of `find(orders) where "id = :id"`, whose parameters come with the
+    request. What is no entity of the program has conditions of its own language."""
+    if entity and isinstance(node, s.Literal_) and isinstance(node.value, str):
+        head = f"select from {entity} where "
+        text = head + _OLD_PARAMETER.sub("@", node.value)
+        _compiled(k, Quoted(node.span, text, len(head)), entity)
 
 
 def result_of(made: Compiled) -> p.Type:
