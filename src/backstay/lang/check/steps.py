@@ -15,7 +15,7 @@ from backstay.lang.check.statements import Bodies
 from backstay.lang.check.truth import conjuncts, truth
 from backstay.lang.check.types import STRING, UNKNOWN, item_of, show
 from backstay.lang.check.world import Checker
-from backstay.lang.diagnostics import Related
+from backstay.lang.diagnostics import Edit, Related
 from backstay.lang.parser import grammar
 
 _WORK = ("do", "call", "task", "action", "send", "emit", "query", "activity")
@@ -208,7 +208,10 @@ class Steps:
         if undoes and (isinstance(made.work, p.NoWork | p.QueryStep) or surely_fails(made)):
             member = members.member("compensate")
             span = member.name.span if member else name.span
-            self.k.error(e.USELESS_COMPENSATION, span, name=name.name)
+            whole = (
+                Edit("remove compensate", self.k.reports.at(member.span), "") if member else None
+            )
+            self.k.error(e.USELESS_COMPENSATION, span, edit=whole, name=name.name)
 
     def _work(
         self, members: Members, span: s.Range, owner: str, *, checks: bool = False

@@ -31,7 +31,7 @@ def unused(k: Checker, program: p.Program, files: Mapping[str, Reports]) -> None
         return
     for kind, info in _declared(k, program):
         if info.name not in world.used.get(kind, ()) and not info.name.startswith("_"):
-            _say(info.reports, name_span(info), kind, info.name)
+            _say(info.reports, name_span(info), kind, info.name, _removed(info))
     roles = world.named["role"] if _does_something(program) else {}
     for name, span in roles.items():
         if not world.used.get("role", set()) & {name, ANY_ROLE} and not name.startswith("_"):
@@ -57,5 +57,11 @@ def _does_something(program: p.Program) -> bool:
     return bool(program.endpoints or program.workflows or program.jobs)
 
 
-def _say(reports: Reports, span: Span, what: str, name: str) -> None:
-    reports.add(e.UNUSED, span, what=what, name=name)
+def _removed(info: _Info) -> Edit:
+    """The declaration goes as a whole."""
+    info.reports.base = info.declaration.line
+    return Edit("remove it", info.reports.at(info.declaration.span), "")
+
+
+def _say(reports: Reports, span: Span, what: str, name: str, edit: Edit | None = None) -> None:
+    reports.add(e.UNUSED, span, edit=edit, what=what, name=name)

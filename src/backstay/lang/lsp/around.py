@@ -6,6 +6,9 @@ from backstay.lang.lsp.incremental import start_of_declaration
 from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, DECLARED_AS
 from backstay.lang.reports import Reports
 
+RECORDS = ("path", "query", "body", "headers", "input", "payload", "signals", "schema")
+"""Blocks of fields that are no columns."""
+
 
 class Around:
     """`open` are the words that opened the blocks around the cursor, outermost first; `heads` all

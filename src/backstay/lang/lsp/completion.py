@@ -11,7 +11,7 @@ from backstay.lang.check.outside import AUTHS, TYPES
 from backstay.lang.check.retries import BACKOFFS
 from backstay.lang.lexer import lex
 from backstay.lang.library import LIBRARY
-from backstay.lang.lsp.around import Around
+from backstay.lang.lsp.around import RECORDS, Around
 from backstay.lang.lsp.index import Index, written
 from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, title
 from backstay.lang.program import Program
@@ -24,12 +24,12 @@ _TYPE_FORMS = ("decimal(10, 2)", "enum(…)", "ref(…)", "list(…)")
 _MODIFIERS = ("required", "optional", "unique", "default(…)", "min(…)", "max(…)", "pattern(…)")
 _OF_ENTITY = ("primary", "auto", "auto_update", "searchable", "index", "via(…)")
 _STATEMENTS = ("let", "create", "update", "delete", "for", "if", "fail", "start", "emit", "return")
-_RECORDS = ("path", "query", "body", "headers", "input", "payload", "signals", "schema")
 _TAKEN = ("path", "query", "body", "headers")
 _BODIES = ("do", "on_fail", "on_complete", "else", "for", "if", "then")
 _USER = ("id", "sub", "tenant", "email", "name", "roles", "scopes", "has")
 _ACTIONS = ("action", "on_fail", "on_success", "on_complete", "send", "compensate", "fallback")
-_QUERY = ("select", "from", *AGGREGATES, "update", "set", "delete", *CLAUSES, *WORDS, "between")
+_QUERY = ("select", "from", *AGGREGATES, "update", "set", "delete", *CLAUSES)
+_TESTS = (*WORDS, "between", "and", "or", "not")
 _RETRIES = tuple(f"3 times with {each}(1s, 60s)" for each in BACKOFFS)
 _SCHEDULES = ("every 1h", '"0 2 * * *"')
 _WORDS: Mapping[str, Sequence[str]] = {
@@ -165,7 +165,7 @@ class _Choices:
             yield from self.fields(entity)
 
     def query(self) -> Iterator[Choice]:
-        yield from _keywords(_QUERY)
+        yield from _keywords((*_QUERY, *_TESTS))
         yield from self.named("entity")
         for word in self.around.line:
             yield from self.fields(word)
@@ -174,7 +174,7 @@ class _Choices:
         block, line = self.around.block, self.around.line
         member = self.around.member()
         words = _WORDS.get(f"{block}.{member}")
-        if block in ("entity", *_RECORDS) and line[1:2] == [":"] and member not in BLOCKS["entity"]:
+        if block in ("entity", *RECORDS) and line[1:2] == [":"] and member not in BLOCKS["entity"]:
             yield from self.of_field()
         elif words is not None:
             yield from (Choice(each, "value") for each in words)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from backstay.lang.library import LIBRARY
-from backstay.lang.lsp.around import Around
+from backstay.lang.lsp.around import RECORDS, Around
 from backstay.lang.program import Program, Type
 
 _OTHERS = {
@@ -32,10 +32,13 @@ class Signature(NamedTuple):
 
 def signatures(program: Program, text: str, offset: int) -> tuple[list[Signature], int]:
     """The signatures at a cursor, and which parameter is being written (from 0)."""
-    call = Around(text, offset).call()
+    around = Around(text, offset)
+    call = around.call()
     if call is None:
         return [], 0
     name, at = call
+    if around.block in ("entity", *RECORDS) and name in _OTHERS:
+        return _other(name), at
     for own in program.functions:
         if own.name == name:
             params = tuple(f"{each.name}: {_show(each.type)}" for each in own.params)
@@ -48,10 +51,12 @@ def signatures(program: Program, text: str, offset: int) -> tuple[list[Signature
             params = tuple(f"{each.name}: {each.kind}" for each in form)
             found.append(Signature(label, params, function.says))
         return found, at
-    if name in _OTHERS:
-        params, says = _OTHERS[name]
-        return [Signature(f"{name}({', '.join(params)})", params, says)], at
-    return [], 0
+    return (_other(name) if name in _OTHERS else []), at
+
+
+def _other(name: str) -> list[Signature]:
+    params, says = _OTHERS[name]
+    return [Signature(f"{name}({', '.join(params)})", params, says)]
 
 
 def _show(kind: Type) -> str:
