@@ -33,7 +33,8 @@ from typing import NamedTuple
 
 from backstay.core.clock import SystemClock, SystemDice, Uuid7
 from backstay.core.sqlite import Durability
-from backstay.queue.model import Claim, Create, Finish, Rules, Task
+from backstay.queue.model import Rules, Task
+from backstay.queue.operations import Claim, Create, Finish
 from backstay.queue.store.sqlite import SqliteEngine
 
 PAYLOAD = '{"order":4711,"lines":[{"product":"p-1","quantity":2},{"product":"p-2","quantity":1}]}'

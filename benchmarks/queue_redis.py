@@ -31,7 +31,8 @@ from queue_http import CREATE_BATCH, batch
 from queue_load import connect, median, run, serving
 
 from backstay.core.clock import SystemClock, SystemDice, Uuid7
-from backstay.queue.model import Claim, Create, Finish, Rules, Task
+from backstay.queue.model import Rules, Task
+from backstay.queue.operations import Claim, Create, Finish
 from backstay.queue.store.redis import RedisEngine
 from backstay.queue.store.redis_address import RedisAddress, RedisStore
 

@@ -1,7 +1,8 @@
 """Every test of the app that goes through a database runs on both: SQLite and PostgreSQL."""
 
-import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.app.support import NewDatabase, NewPlace, Place, PostgresPlace, SqlitePlace
@@ -17,19 +18,52 @@ from backstay.core.settings import Secret
 from backstay.lang.program import Program
 
 KINDS = ("sqlite", "postgres")
-_numbers = itertools.count(1)
+
+
+class Urls:
+    """Empty databases of one server. Making one takes longer than emptying one, so they are used
+    again."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._made = 0
+        self._free: list[str] = []
+
+    def take(self) -> str:
+        """The URL of a database that nobody else uses."""
+        if not self._free:
+            self._made += 1
+            name = f"test_{self._made}"
+            self.server.sql(f"CREATE DATABASE {name}")
+            return self.server.url(name)
+        url = self._free.pop()
+        name = url.rpartition("/")[2]
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+        self.server.sql(f"{end}'{name}'")
+        self.server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", name)
+        return url
+
+    def give(self, url: str) -> None:
+        self._free.append(url)
 
 
 @pytest.fixture(scope="session")
-def new_url(postgres: PostgresServer) -> Callable[[], str]:
-    """The URL of an empty database of its own, each time another."""
+def urls(postgres: PostgresServer) -> Urls:
+    return Urls(postgres)
+
+
+@pytest.fixture
+def new_url(urls: Urls) -> Iterator[Callable[[], str]]:
+    """The URL of an empty PostgreSQL database of its own, each time another."""
+    taken: list[str] = []
 
     def made() -> str:
-        name = f"test_{next(_numbers)}"
-        postgres.sql(f"CREATE DATABASE {name}")
-        return postgres.url(name)
+        taken.append(urls.take())
+        return taken[-1]
 
-    return made
+    yield made
+    for url in taken:
+        urls.give(url)
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -37,25 +71,42 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def new_place(
+@pytest.fixture
+def new_place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewPlace]:
+    """Open databases with the tables of a program."""
+    with _places(kind, request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def new_module_place(
     kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NewPlace]:
-    """Open databases with the tables of a program."""
+    """As `new_place`, for tests that use one after the other."""
+    with _places(kind, request, tmp_path_factory.mktemp("place")) as made:
+        yield made
+
+
+@contextmanager
+def _places(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[NewPlace]:
     opened: list[Place] = []
+    taken: list[str] = []
 
     def made(program: Program) -> Place:
         place: Place
         if kind == "sqlite":
-            place = SqlitePlace(tmp_path_factory.mktemp("place") / "app.db", program)
+            place = SqlitePlace(folder / f"{len(opened)}.db", program)
         else:
-            place = PostgresPlace(request.getfixturevalue("new_url")(), program)
+            taken.append(request.getfixturevalue("urls").take())
+            place = PostgresPlace(taken[-1], program)
         opened.append(place)
         return place
 
     yield made
     for place in opened:
         place.close()
+    for url in taken:
+        request.getfixturevalue("urls").give(url)
 
 
 @pytest.fixture

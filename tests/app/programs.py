@@ -459,7 +459,7 @@ def orders() -> Program:
         version="1.0.0",
         hash="0" * 64,
         sources=(("app.cai", ""),),
-        auth=Auth(Env("JWT_SECRET", None, STRING), "backstay", "backstay"),
+        auth=Auth(Env("JWT_SECRET", None, STRING), *[Constant("backstay", STRING)] * 2),
         entities=(CUSTOMER, PRODUCT, ORDER, LINE, NOTIFICATION, SALES),
         endpoints=ENDPOINTS,
         workflows=(FULFIL, REFUND),

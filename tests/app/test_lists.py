@@ -101,8 +101,8 @@ def insert(dialect: Dialect) -> Insert:
 
 
 @pytest.fixture(scope="module")
-def place(new_place: NewPlace) -> Place:
-    return new_place(PROGRAM)
+def place(new_module_place: NewPlace) -> Place:
+    return new_module_place(PROGRAM)
 
 
 def fill(place: Place, rows: list[Row]) -> list[Row]:

@@ -199,8 +199,8 @@ def of_row(expr: object) -> object:
 
 
 @pytest.fixture(scope="module")
-def place(new_place: NewPlace) -> Place:
-    made = new_place(PROGRAM)
+def place(new_module_place: NewPlace) -> Place:
+    made = new_module_place(PROGRAM)
     insert = Writer(made.program, "Owner").insert()
     with made.unit() as unit:
         for owner, (team, score) in TEAMS.items():

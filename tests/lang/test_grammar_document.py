@@ -93,7 +93,14 @@ def test_the_page_lists_what_the_parser_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["reference/language.md", "reference/language-grammar.md", "tutorial/first-script.md"]
+    "name",
+    [
+        "reference/language.md",
+        "reference/language-grammar.md",
+        "reference/language-library.md",
+        "reference/language-tests.md",
+        "tutorial/first-script.md",
+    ],
 )
 def test_programs_in_the_documents_check(name: str) -> None:
     found = re.findall(r"```cai\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)

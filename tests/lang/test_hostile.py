@@ -234,3 +234,8 @@ def test_every_token_is_taken_once(source: str) -> None:
     lexed = lex(source, Reports("a.cai"))
     cursor_steps = work(source) - lexed.steps
     assert cursor_steps <= len(lexed.tokens)
+
+
+@pytest.mark.parametrize("text", ["𝟎m", "var x = ٣", "var x = 𝟏𝟐h", "job j { schedule: every 𝟎m }"])
+def test_digits_of_other_scripts_are_no_numbers(text: str) -> None:
+    assert "LANG001" in {each.code for each in judged(text)}

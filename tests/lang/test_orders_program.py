@@ -21,7 +21,11 @@ def endpoint(program: p.Program, method: str, path: str) -> p.Endpoint:
 
 def test_config_with_auth_from_the_environment(orders: p.Program) -> None:
     assert (orders.name, orders.version) == ("orders", "1.0.0")
-    assert orders.auth == p.Auth(p.Env("JWT_SECRET", None, STRING), "backstay", "backstay")
+    assert orders.auth == p.Auth(
+        p.Env("JWT_SECRET", None, STRING),
+        p.Constant("backstay", STRING),
+        p.Constant("backstay", STRING),
+    )
 
 
 def test_entities_have_tables_keys_and_exact_types(orders: p.Program) -> None:

@@ -3,16 +3,23 @@
 import json
 import os
 import random
+import select
+import shutil
+import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.patchgen.support import BIN, PATIENCE, patchgen, text_of
 
 from backstay.patchgen.batch import Item, run
+from backstay.patchgen.look import difference
 from backstay.patchgen.model import Package, Placed
 from backstay.patchgen.render import render
 from backstay.patchgen.validate import require
@@ -81,7 +88,7 @@ def test_kill_9_at_20_moments_and_again_leaves_every_package_whole_and_once(tmp_
             break
         if before == len(expected):
             for name in expected:
-                subprocess.run(["rm", "-r", out / name], check=True)
+                shutil.rmtree(out / name)
     assert killed == 20
     done = patchgen(
         "batch", str(source), "-output", str(out), "--durability", "process", "--format", "json"
@@ -92,20 +99,73 @@ def test_kill_9_at_20_moments_and_again_leaves_every_package_whole_and_once(tmp_
     check(out, expected)
 
 
+class Nursery:
+    """Forks commands out of a process that has imported everything: what is killed early is at its
+    work, not at its start."""
+
+    def __init__(self) -> None:
+        code = (
+            "import json, os, sys\n"
+            "import backstay.cli.patchgen_batch\n"
+            "from backstay.cli.patchgen import command\n"
+            "silent = os.open(os.devnull, os.O_RDWR)\n"
+            "for line in sys.stdin:\n"
+            "    child = os.fork()\n"
+            "    if not child:\n"
+            "        for stream in (0, 1, 2): os.dup2(silent, stream)\n"
+            "        command.main(json.loads(line))\n"
+            "    print(child, flush=True)\n"
+            "    print(os.waitpid(child, 0)[1], flush=True)\n"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._asked, self._told = self._process.stdin, self._process.stdout
+
+    def kill_once(self, words: list[str], after: float) -> bool:
+        """As above."""
+        self._asked.write(json.dumps(words).encode() + b"\n")
+        child = int(self._told.readline())
+        ended = select.select([self._told], [], [], after)[0]
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(int(self._told.readline())) == -signal.SIGKILL
+
+    def close(self) -> None:
+        self._asked.close()
+        assert self._process.wait(PATIENCE) == 0
+        self._told.close()
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    own = Nursery()
+    yield own
+    own.close()
+
+
 @pytest.mark.slow
-def test_hundreds_of_kills(tmp_path: Path, torture_seconds: float, chance: random.Random) -> None:
+def test_hundreds_of_kills(
+    tmp_path: Path, torture_seconds: float, chance: random.Random, nursery: Nursery
+) -> None:
     ends = time.monotonic() + torture_seconds
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
     out.mkdir()
     expected = intents(source, 3000)
-    words = [str(BIN / "patchgen"), "batch", str(source), "-output", str(out), "--group", "16"]
+    words = ["batch", str(source), "-output", str(out), "--group", "16"]
+    kills = 0
     while time.monotonic() < ends:
-        kill_once(words, chance.uniform(0.05, 1.0))
+        kills += nursery.kill_once(words, chance.uniform(0.01, 0.5))
         seen = [name for name in os.listdir(out) if not name.startswith(".")]  # noqa: PTH208
         for name in chance.sample(seen, min(20, len(seen))):
             assert require_of(out / name) == name
+        gone = Path(tempfile.mkdtemp(dir=tmp_path))
         for name in chance.sample(seen, len(seen) // 3):
-            subprocess.run(["rm", "-r", out / name], check=True)
+            (out / name).rename(gone / name)
+    print(f"{kills} kills")
+    assert kills > 0
     assert patchgen("batch", str(source), "-output", str(out)).returncode == 0
     check(out, expected)
 
@@ -131,6 +191,64 @@ def test_memory_does_not_grow_with_the_batch(tmp_path: Path) -> None:
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     assert peaks[1] < 150
     assert peaks[1] < peaks[0] + 20
+
+
+class Memory(NamedTuple):
+    """MB of resident memory: after a tenth of the batch, and the most of all samples."""
+
+    early: float
+    most: float
+
+
+def watched(words: list[str], count: int, *, kill_at: int = 0) -> tuple[Memory, str]:
+    """Run a batch and read its memory whenever its progress bar is drawn; what it printed."""
+    early, samples, shown = 0.0, [0.0], b""
+    with subprocess.Popen(
+        [*words, "--progress"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        status = Path(f"/proc/{process.pid}/status")
+        while piece := os.read(process.stderr.fileno(), 4096):
+            # Its own peak, as the kernel keeps it; empty once the process has ended.
+            held = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+            samples += [int(line.split()[1]) / 1024 for line in held]
+            shown = (shown + piece).rpartition(b"\r")[2]
+            done = shown.partition(b" intents:")[0]
+            if not done.isdigit():
+                continue
+            if not early and int(done) >= count // 10:
+                early = max(samples)
+            if kill_at and int(done) >= kill_at:
+                process.kill()
+                break
+        told = process.stdout.read().decode()
+    return Memory(early, max(samples)), told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read in /proc")
+def test_a_long_batch_is_flat_and_goes_on_where_a_kill_left_it(tmp_path: Path) -> None:
+    count = 20_000
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    out.mkdir()
+    texts = [text_of(target=f"app-{n}", replicas=n % 101) for n in range(count)]
+    source.write_bytes(b"\n".join(texts))
+    words = [str(BIN / "patchgen"), "batch", str(source), "-output", str(out)]
+    words += ["--durability", "process", "--format", "json"]
+    watched(words, count, kill_at=count // 2)
+    half = len([name for name in os.listdir(out) if not name.startswith(".")])  # noqa: PTH208
+    assert count // 2 <= half < count
+    memory, told = watched(words, count)
+    counts = json.loads(told)["counts"]
+    assert (counts["unchanged"], counts["written"]) == (half, count - half)
+    for text in texts:
+        package = render(require(text))
+        assert difference(out / package.name, package.files) == ""
+    assert len(os.listdir(out)) == count  # noqa: PTH208
+    assert 0 < memory.early <= memory.most < 150
+    assert memory.most < memory.early + 25
 
 
 def test_every_kind_of_input_and_every_failure_with_its_place(tmp_path: Path) -> None:

@@ -113,6 +113,10 @@ def test_paths_that_climb_and_packages_that_changed(tmp_path: Path) -> None:
             "output-full",
         ),
         ("mount -t tmpfs -o size=600k tmpfs {0}", "output-full"),
+        (
+            "mount -t tmpfs -o size=40m,nr_inodes=5 tmpfs {0} && touch {0}/a {0}/b {0}/c {0}/d",
+            "output-no-inodes",
+        ),
         ("mount -t tmpfs -o ro tmpfs {0}", "output-read-only"),
     ],
 )

@@ -18,7 +18,8 @@ from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
 from backstay.queue.loops.notices import Notices
 from backstay.queue.metrics import QueueMetrics
-from backstay.queue.model import Claim, Create, Finish, Op, OpResult, Rules, Task
+from backstay.queue.model import Rules, Task
+from backstay.queue.operations import Claim, Create, Finish, Op, OpResult
 from backstay.queue.outgoing import Outgoing
 from backstay.queue.store import Engine
 from backstay.queue.store.memory import MemoryEngine

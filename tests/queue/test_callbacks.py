@@ -19,7 +19,8 @@ from backstay.core.service import Service
 from backstay.core.tracing import TracingSettings, make_tracer
 from backstay.queue.health import callbacks_check
 from backstay.queue.loops.callbacks import Tries
-from backstay.queue.model import Cancel, Nack, Redrive, Task
+from backstay.queue.model import Task
+from backstay.queue.operations import Cancel, Nack, Redrive
 from backstay.queue.webhooks import verify
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

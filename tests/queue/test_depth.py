@@ -12,7 +12,8 @@ from tests.queue.support import Server, serving, until
 from backstay.core.clock import SystemClock, SystemDice, Uuid7
 from backstay.core.control import ask
 from backstay.core.runtime import find_runtime
-from backstay.queue.model import Create, Rules
+from backstay.queue.model import Rules
+from backstay.queue.operations import Create
 from backstay.queue.store.sqlite import SqliteEngine
 
 

@@ -14,7 +14,8 @@ from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.metrics import MOST_NAMES, QueueMetrics
-from backstay.queue.model import Create, QueueStats, Rules, Task
+from backstay.queue.model import QueueStats, Rules, Task
+from backstay.queue.operations import Create
 from backstay.queue.service import Queue
 from backstay.queue.store.sqlite import SqliteEngine
 

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import (
+from backstay.queue.model import Rules, Task
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Claim,
@@ -27,8 +28,6 @@ from backstay.queue.model import (
     Nack,
     Op,
     OpResult,
-    Rules,
-    Task,
 )
 from backstay.queue.store.sqlite import SqliteEngine
 

@@ -14,7 +14,8 @@ from backstay.core.clock import SystemClock, SystemDice, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
 from backstay.queue.loops.cron import Cron
-from backstay.queue.model import Create, Periodic, SetPeriodic, TaskQuery
+from backstay.queue.model import Periodic, TaskQuery
+from backstay.queue.operations import Create, SetPeriodic
 from backstay.queue.service.periodics import Periodics
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.store.sqlite import SqliteEngine

@@ -10,17 +10,8 @@ from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
 from backstay.core.sqlite.files import application_id
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import (
-    ANY_TENANT,
-    Ack,
-    Claim,
-    Create,
-    Finish,
-    Move,
-    Redrive,
-    Rules,
-    TaskQuery,
-)
+from backstay.queue.model import ANY_TENANT, Rules, TaskQuery
+from backstay.queue.operations import Ack, Claim, Create, Finish, Move, Redrive
 from backstay.queue.store.sql import MIGRATIONS
 from backstay.queue.store.sqlite import SCHEMA, SqliteEngine
 

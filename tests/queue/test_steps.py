@@ -7,7 +7,8 @@ import apsw
 import pytest
 
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import (
+from backstay.queue.model import Policy, Rules, Task
+from backstay.queue.operations import (
     Cancel,
     Claim,
     Create,
@@ -17,11 +18,8 @@ from backstay.queue.model import (
     Nack,
     Op,
     OpResult,
-    Policy,
     Reschedule,
-    Rules,
     SetPolicy,
-    Task,
 )
 from backstay.queue.store.sql import MIGRATIONS
 from backstay.queue.store.sqlite_bounds import Bounds

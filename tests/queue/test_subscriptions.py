@@ -10,16 +10,15 @@ from tests.queue.support import Server, serving
 from tests.queue.support import until as poll
 from tests.queue.test_auth import KEY, minted
 
-from backstay.queue.model import (
+from backstay.queue.model import Policy, Subscription
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Nack,
-    Policy,
     Redrive,
     Reschedule,
     SetPolicy,
     Subscribe,
-    Subscription,
 )
 
 

@@ -22,6 +22,7 @@ from tests.servers.rotel import binary as rotel_binary
 from tests.servers.valkey import RedisNodes, RedisServer, system_binary, wheel_binary
 
 Register = Callable[[str, int], None]
+_ROOM = 1 << 30
 PEERS = "pip install --require-hashes -r requirements/peers.txt"
 
 
@@ -71,7 +72,10 @@ def postgres(real_process: Register) -> Iterator[PostgresServer]:
     if binaries is None:
         absent("postgres", f"Debian: sudo apt-get install postgresql-15, or {PEERS}")
     # Nothing of it has to outlive this machine, only a process of its own.
-    yield from _postgres(binaries, real_process, fsync="off", full_page_writes="off")
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
+    parent = memory if roomy else None
+    yield from _postgres(binaries, real_process, parent, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="session")
@@ -155,10 +159,12 @@ def _redis(binary: str, folder: Path, register: Register) -> Iterator[RedisServe
         server.stop()
 
 
-def _postgres(binaries: Path, register: Register, **settings: str) -> Iterator[PostgresServer]:
-    server = PostgresServer(binaries, **settings)
+def _postgres(
+    binaries: Path, register: Register, parent: Path | None = None, **settings: str
+) -> Iterator[PostgresServer]:
+    server = PostgresServer(binaries, parent, **settings)
     register(f"postgres {server.version}", server.running.pid)
     try:
         yield server
     finally:
-        server.stop()
+        server.stop(immediate="fsync" in settings)

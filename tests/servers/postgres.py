@@ -4,7 +4,9 @@ It refuses to run as root, so root starts it as `postgres` or `nobody`, in a fol
 under the system's temp dir: pytest's own folders are closed to everybody else.
 """
 
+import contextlib
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -36,10 +38,10 @@ def wheel_binaries() -> Path | None:
 class PostgresServer:
     """One server on a free loopback port, superuser `postgres` without a password."""
 
-    def __init__(self, binaries: Path, **settings: str) -> None:
+    def __init__(self, binaries: Path, parent: Path | None = None, **settings: str) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="backstay-pg-", dir=parent))
         self._user = unprivileged()
         self._settings = settings
         try:
@@ -61,14 +63,46 @@ class PostgresServer:
         """As in DATABASE_URL."""
         return f"postgresql://postgres@{self.host}:{self.port}/{database}"
 
-    def sql(self, statement: str) -> str:
+    def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints for one statement, unaligned and without headings."""
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url())
+        where = self.url(database)
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, where)
 
-    def stop(self) -> None:
-        """A fast shutdown, then the folder goes."""
-        self.running.stop(signal.SIGINT)
+    def stop(self, *, immediate: bool = False) -> None:
+        """A fast shutdown (or one without a checkpoint), then the folder goes."""
+        self.running.stop(signal.SIGQUIT if immediate else signal.SIGINT)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def halt(self, sign: signal.Signals = signal.SIGINT) -> None:
+        """End the server, its data stays: SIGINT is a fast shutdown, SIGQUIT an immediate one."""
+        self.running.stop(sign)
+
+    def crash(self) -> None:
+        """kill -9 of the server and of whatever worked for it."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.running.process.wait(10)
+
+    def again(self) -> None:
+        """Start it on its data and port."""
+        self.running = self._start()
+
+    def freeze(self) -> None:
+        """It takes connections and says nothing any more, until `thaw`."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def processes(self) -> list[int]:
+        """The postmaster, then what it started."""
+        own = self.running.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [own, *map(int, children)]
 
     def _initialise(self) -> None:
         options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]

@@ -27,7 +27,7 @@ def read_environment(program: Program, given: Mapping[str, str]) -> dict[str, st
     if missing:
         raise Fault(ENV_MISSING, names=", ".join(sorted(missing)), program=program.name)
     tokens = [node for each in program.integrations for node in _envs(each.token)]
-    for node in (*tokens, *_envs(program.auth)):
+    for node in (*tokens, *_envs(program.auth.secret if program.auth else None)):
         Secret(values[node.name] or "")
     return values
 

@@ -35,6 +35,13 @@ NOT_SUPPORTED = ErrorEntry(
     fix="compute it into a `let` first, or write the condition without it",
     exit=Exit.USAGE,
 )
+UNFIT = ErrorEntry(
+    code="APP005",
+    message="{where}: {problem}",
+    cause="the program reads well, but this part of it could never run",
+    fix="{instead}",
+    exit=Exit.USAGE,
+)
 BAD_JSON = ErrorEntry(
     code="APP010",
     message="the body is not JSON: {reason}",
@@ -168,6 +175,7 @@ ERRORS = (
     ENV_MISSING,
     MIGRATION_REFUSED,
     NOT_SUPPORTED,
+    UNFIT,
     BAD_JSON,
     INVALID,
     BAD_QUERY,

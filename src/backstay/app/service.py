@@ -15,7 +15,7 @@ from backstay.app.plan.endpoints import EndpointPlan
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
-from backstay.app.plan.unit import Starter, Unit
+from backstay.app.plan.unit import Emitter, Starter, Unit
 from backstay.app.store.idempotency import Answer, Slot, keep, recall
 from backstay.app.store.session import Database, Session
 from backstay.app.values import micros
@@ -38,7 +38,8 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What all use cases of one process share. `start` begins workflows inside a transaction."""
+    """What all use cases of one process share. `start` begins workflows and `emit` publishes events
+    inside a transaction."""
 
     program: Program
     database: Database
@@ -46,11 +47,12 @@ class Runtime(msgspec.Struct, frozen=True):
     ids: Ids
     env: Mapping[str, str | None]
     start: Starter | None = None
+    emit: Emitter | None = None
 
     def unit(self, conn: Session, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
         now = micros(self.clock.now())
-        return Unit(conn, now, self.ids, self.env, principal, self.start)
+        return Unit(conn, now, self.ids, self.env, principal, self.start, self.emit)
 
 
 def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:

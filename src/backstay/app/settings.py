@@ -72,6 +72,17 @@ class AppSettings(ProcessSettings, frozen=True):
         Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),
     ] = ()
 
+    history_keep: Annotated[
+        float,
+        Option(
+            "how long histories of executions, events and job runs are kept; 0s: for ever",
+            ("HISTORY_KEEP",),
+            "historyKeep",
+            duration=True,
+        ),
+        msgspec.Meta(ge=0),
+    ] = 30 * 86400.0
+
     @property
     def address(self) -> str:
         """Where to listen; `listen` wins over `port`."""

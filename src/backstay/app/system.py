@@ -53,7 +53,8 @@ async def build(
     health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
-    runtime = Runtime(program, database, clock, process.ids, env, flow.starter(program.hash))
+    start, emit = flow.starter(program.hash), flow.emitter(program.hash)
+    runtime = Runtime(program, database, clock, process.ids, env, start, emit)
 
     async def opened() -> None:
         await flow.serve(program)
@@ -93,6 +94,7 @@ def _flow(
         load=recalled(database),
         queue=tasks,
         allow=process.loaded.settings.egress_allow,
+        keep=process.loaded.settings.history_keep,
         # A file has one owner (core.sqlite); a server may have many replicas at work.
         sole=process.loaded.settings.store() is not None,
     )

@@ -31,8 +31,10 @@ def trust_of(
     if not secret and declared is not None:
         secret = Secret(_text(declared.secret, env))
     if secret or settings.jwt_jwks_url:
-        issuer = settings.jwt_issuer or (declared.issuer if declared else "") or ISSUER
-        audience = settings.jwt_audience or (declared.audience if declared else "") or AUDIENCE
+        issuer = settings.jwt_issuer or (_text(declared.issuer, env) if declared else "") or ISSUER
+        audience = (
+            settings.jwt_audience or (_text(declared.audience, env) if declared else "") or AUDIENCE
+        )
         keys = issuer_keys(secret, settings.jwt_jwks_url, clock)
         return Trust.strict(Jwt(keys, issuer, audience, clock))
     require_auth_for(str(listen), None)

@@ -59,7 +59,8 @@ def _members(block: str, names: str) -> set[str]:
 
 RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
-    _members("declaration", "config entity endpoint workflow job integration test")
+    _members("declaration", "config entity endpoint workflow job integration event on webhook")
+    | _members("declaration", "test")
     | _members("config", "name version description auth")
     | _members("auth", "secret issuer audience")
     | _members("entity", "description index access")
@@ -69,12 +70,22 @@ RUNS: frozenset[str] = frozenset(
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
     | _members("operation", "description method path")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
-    | _members("endpoint", "include page_size page_limit do status")
-    | _members("workflow", "description input timeout steps on_fail")
-    | _members("step", "description do call task when timeout retry compensate")
-    | _members("compensate", "do call task")
-    | _members("job", "description schedule timezone do")
-    | _members("statement", "let create update delete for if fail start return")
+    | _members("endpoint", "include page_size page_limit do status on_success")
+    | _members("event", "description schema payload publish_to trigger")
+    | _members("webhook", "event url method headers secret retry initial_interval backoff")
+    | _members("workflow", "description trigger input signals timeout retry steps")
+    | _members("workflow", "on_complete on_fail")
+    | _members("step", "description do call task action activity send emit query signal")
+    | _members("step", "for_each parallel check when if as timeout retry compensate")
+    | _members("step", "input template data subject attachment format on_success on_fail")
+    | _members("compensate", "do call task action send emit")
+    | _members("job", "description schedule timezone do steps task action timeout retry")
+    | _members("job", "on_complete on_fail")
+    | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
+    | _members("statement", "let create update delete for if fail start emit return")
+    | {"steps.parallel", "schedule.every"}
+    | _members("workflow", "on_fail.action on_complete.action")
+    | _members("job", "on_fail.action on_complete.action")
 )
 """The constructs this runtime runs."""
 
@@ -93,22 +104,28 @@ NAMES: Mapping[str, str] = {
     "expression.function": "a call of a function of the program",
     "steps.parallel": "'parallel'",
     "schedule.every": "'every' as a schedule",
-    "rate": "a number in a stretch of time",
     "compensate.action": "compensate by name",
+    "workflow.on_fail.action": "on_fail by name",
+    "workflow.on_complete.action": "on_complete by name",
+    "job.on_fail.action": "on_fail by name",
+    "job.on_complete.action": "on_complete by name",
+    "rate": "a number in a stretch of time",
     "integration.type.other": "a type of integration other than rest",
     "integration.auth.other": "this auth of an integration",
-    "workflow.on_fail.action": "on_fail by name",
     "index.kind": "an index of this kind",
     "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a record after returns",
+    "endpoint.returns.record": "a value other than rows after returns",
+    "endpoint.returns.list": "returns: list(…)",
+    "endpoint.include.list": "include on a list",
+    "on.elsewhere": "a handler of what this program does not declare",
 }
 
 INSTEAD: Mapping[str, str] = {
-    "declaration.event": "start a workflow, or write a row",
-    "declaration.on": "start a workflow where the event happens",
+    "endpoint.returns.list": "write returns: paginated(Entity)",
+    "endpoint.include.list": "read one row with include, or list the others",
+    "on": "declare it here, or leave the handler out",
     "declaration.role": 'name roles in roles: [ … ] and user.has("…")',
     "declaration.middleware": "use auth and roles of the endpoint",
-    "declaration.webhook": "call an integration from a workflow",
     "declaration.database": "declare entities; the runtime makes the tables",
     "declaration.auth": "write auth: jwt { … } inside config",
     "declaration.function": "write the expression where it is used",
@@ -117,8 +134,6 @@ INSTEAD: Mapping[str, str] = {
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
-    "event": "leave the event out",
-    "webhook": "leave the webhook out",
     "role": "leave the role out",
     "middleware": "leave the middleware out",
     "provider": "write auth: jwt { … } inside config",
@@ -148,40 +163,15 @@ INSTEAD: Mapping[str, str] = {
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.validate": "use min, max and required on the fields of body",
     "endpoint.error": "use fail in do",
-    "endpoint.on_success": "start a workflow in do",
     "endpoint.middleware": "use auth and roles",
     "endpoint.require_role": "write roles: [ … ]",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",
-    "workflow.trigger": "start it from an endpoint or a job",
-    "workflow.on_complete": "add a last step",
-    "workflow.on_fail.action": "write on_fail { … } with statements",
-    "workflow.retry": "set it on each step",
-    "step.for_each": "walk the list with for inside do",
-    "step.check": "use if and fail inside do",
-    "step.action": "use do",
-    "step.activity": "use task",
-    "step.input": "give the arguments in the braces of call or task",
-    "step.if": "write when: …",
-    "step.send": "call an integration",
-    "step.emit": "write a row",
-    "step.as": "use steps.NAME",
-    "step.on_success": "add a step",
-    "step.on_fail": "use compensate, or on_fail of the workflow",
-    "steps.parallel": "write the steps one after the other",
-    "compensate.action": "write compensate { do { … } } or compensate { call: … }",
-    "schedule.every": 'write five fields, such as schedule: "0 * * * *"',
     "rate": "write the number alone",
-    "retry": "write retry: 4 times with exponential_backoff(200ms, 2s)",
-    "job.task": "start a workflow with a task step",
-    "job.steps": "start a workflow in do",
-    "job.action": "use do",
-    "job.retry": "a job that failed runs at its next time",
     "statement.var": "use let",
     "statement.assign": "give a value a name with let",
     "statement.call": "give a value a name with let",
-    "statement.emit": "write a row, or start a workflow",
     "statement.exec": "use a task for an outside worker",
     "statement.function": "write the expression where it is used",
     "expression.choice": "use if and else in a do block",

@@ -18,6 +18,7 @@ command = LazyGroup(
         "new": Lazy("backstay.cli.codeai_new:new", "Make a folder with a program."),
         "query": Lazy("backstay.cli.codeai_query:query", "Ask the database of a program."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
+        "event": Lazy("backstay.cli.event:event", "Look at events, publish them, send them again."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
     },
     help="The .cai language and the server of its programs.",

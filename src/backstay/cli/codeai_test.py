@@ -97,10 +97,10 @@ def _nothing(_: Outcome) -> None:
 
 
 def _said(outcome: Outcome) -> None:
-    click.echo(f"{outcome.outcome:>7}  {outcome.name}")
+    click.echo(f"{outcome.outcome:>7}  {_clean(outcome.name)}")
     if outcome.outcome == "passed":
         return
-    click.echo("\n".join(f"         {line}" for line in _details(outcome)))
+    click.echo("\n".join(f"         {_clean(line)}" for line in _details(outcome)))
 
 
 def _details(outcome: Outcome) -> list[str]:
@@ -177,7 +177,7 @@ def _case(suite: ET.Element, each: Timed) -> None:
 
 
 def _clean(text: str) -> str:
-    """XML has no place for most control characters, however they are written."""
+    """Without control characters: XML has no place for them, and a terminal obeys them."""
     return "".join(each if _fits(ord(each)) else "\ufffd" for each in text)
 
 

@@ -141,7 +141,14 @@ def server_options(*file_env: str) -> Callable[[F], F]:
 
 def emit_json(value: object) -> None:
     """One JSON document, indented, on standard output."""
-    encoded = msgspec.json.encode(value, enc_hook=str)
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:
+        # A path that is no UTF-8. Escaped, it is JSON, and Python reads the same path back.
+        import json
+
+        click.echo(json.dumps(msgspec.to_builtins(value, enc_hook=str), indent=2))
+        return
     click.echo(msgspec.json.format(encoded, indent=2).decode())
 
 

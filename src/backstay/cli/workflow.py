@@ -2,44 +2,19 @@
 server.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 
 from backstay.cli import face
+from backstay.cli.flow_face import Given, ask, given_options, json_option, say, show_list
 from backstay.core.errors import Exit
-
-C = TypeVar("C", bound=Callable[..., Any])
-DEFAULT_BASE_URL = "http://localhost:8080"
-
-
-class Given(msgspec.Struct, frozen=True):
-    """Where the server is, and how to print."""
-
-    base_url: str
-    token: str
-    output: str
-
-
-def given_options(command: C) -> C:
-    """`--base-url`, `--token` and `--output` as three parameters."""
-    for option in (
-        face.output_option,
-        click.option("--token", envvar="CODEAI_TOKEN", metavar="JWT", default=""),
-        click.option(
-            "--base-url", envvar="CODEAI_BASE_URL", default=DEFAULT_BASE_URL, show_default=True
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(cls=face.Group)
 def workflow() -> None:
-    """Look at executions; cancel, retry and compensate them."""
+    """Start workflows; look at executions and steer them."""
 
 
 @workflow.command("list")
@@ -47,13 +22,13 @@ def workflow() -> None:
 def list_workflows(base_url: str, token: str, output: str) -> int:
     """The workflows and how many executions are in each status."""
     given = Given(base_url, token, output)
-    body = _ask(given, "GET", "/workflows", limit=100)
+    body = ask(given, "GET", "/workflows", limit=100)
 
     def row(item: dict[str, Any]) -> list[str]:
         counts = ", ".join(f"{count} {status}" for status, count in item["executions"].items())
         return [item["id"], item["status"], str(item["steps"]), counts]
 
-    return _list(given, body, ("WORKFLOW", "STATUS", "STEPS", "EXECUTIONS"), row)
+    return show_list(given, body, ("WORKFLOW", "STATUS", "STEPS", "EXECUTIONS"), row)
 
 
 @workflow.command("executions")
@@ -67,14 +42,12 @@ def executions(
 ) -> int:
     """Executions, the newest first."""
     given = Given(base_url, token, output)
-    body = _ask(
-        given, "GET", "/executions", status=status, workflow_id=name, limit=limit, page=page
-    )
+    body = ask(given, "GET", "/executions", status=status, workflow_id=name, limit=limit, page=page)
 
     def row(item: dict[str, Any]) -> list[str]:
         return [item["id"], item["workflow_id"], item["status"], item["created_at"], item["error"]]
 
-    return _list(given, body, ("EXECUTION", "WORKFLOW", "STATUS", "CREATED", "ERROR"), row)
+    return show_list(given, body, ("EXECUTION", "WORKFLOW", "STATUS", "CREATED", "ERROR"), row)
 
 
 @workflow.command("show")
@@ -83,7 +56,7 @@ def executions(
 def show(execution: str, base_url: str, token: str, output: str) -> int:
     """One execution with its steps and every attempt."""
     given = Given(base_url, token, output)
-    return _shown(given, _ask(given, "GET", f"/executions/{execution}"))
+    return _shown(given, ask(given, "GET", f"/executions/{execution}"))
 
 
 def _order(name: str, says: str) -> click.Command:
@@ -91,7 +64,7 @@ def _order(name: str, says: str) -> click.Command:
     @given_options
     def order(execution: str, base_url: str, token: str, output: str) -> int:
         given = Given(base_url, token, output)
-        return _shown(given, _ask(given, "POST", f"/executions/{execution}/{name}"))
+        return _shown(given, ask(given, "POST", f"/executions/{execution}/{name}"))
 
     return click.command(name, help=says)(order)
 
@@ -104,6 +77,64 @@ for _name, _says in (
     workflow.add_command(_order(_name, _says))
 
 
+@workflow.command("run")
+@click.argument("name")
+@click.option("--input", "-i", "text", default="{}", metavar="JSON", help="The workflow's input.")
+@click.option("--dry-run", is_flag=True, help="Say what it would do; keep and send nothing.")
+@given_options
+def run(name: str, text: str, dry_run: bool, base_url: str, token: str, output: str) -> int:
+    """Start a workflow.
+
+    Exit code 1 for a dry run that would fail.
+    """
+    given = Given(base_url, token, output)
+    body = json_option(text, "the input")
+    if dry_run:
+        return _rehearsed(given, ask(given, "POST", f"/workflows/{name}/dry-run", body))
+    made = ask(given, "POST", f"/workflows/{name}/start", body)
+    return say(given, made, "{workflow_id}: execution {id} is {status}")
+
+
+@workflow.command("signal")
+@click.argument("execution")
+@click.argument("name")
+@click.argument("value", default="null")
+@given_options
+def signal(execution: str, name: str, value: str, base_url: str, token: str, output: str) -> int:
+    """Bring a signal to an execution that waits for it, or will; VALUE is JSON."""
+    given = Given(base_url, token, output)
+    body = json_option(value, "the value")
+    answer = ask(given, "POST", f"/executions/{execution}/signals/{name}", body)
+    return say(given, answer, "{id}: signal {signal} was brought")
+
+
+@workflow.command("history")
+@click.argument("execution")
+@given_options
+def history(execution: str, base_url: str, token: str, output: str) -> int:
+    """What happened to an execution, as one line of time."""
+    given = Given(base_url, token, output)
+    body = ask(given, "GET", f"/executions/{execution}/history")
+    if given.output == "json":
+        face.emit_json(body)
+        return Exit.OK
+    click.echo(f"{body['id']}  {body['workflow_id']}  {body['status']}")
+    for moment in body["data"]:
+        click.echo("  " + _moment(moment))
+    return Exit.OK
+
+
+@workflow.command("migrate")
+@click.argument("execution")
+@click.option("--to", default="", metavar="HASH", help="[the program being served]")
+@given_options
+def migrate(execution: str, to: str, base_url: str, token: str, output: str) -> int:
+    """Let a running execution go on by another program, whose steps so far are the same."""
+    given = Given(base_url, token, output)
+    answer = ask(given, "POST", f"/executions/{execution}/migrate", to=to)
+    return say(given, answer, "{id}: goes on by the program {program}")
+
+
 @click.group(cls=face.Group)
 def job() -> None:
     """Look at jobs, run them, cancel and purge their runs."""
@@ -114,14 +145,14 @@ def job() -> None:
 def list_jobs(base_url: str, token: str, output: str) -> int:
     """The jobs, when they ran and when they run next."""
     given = Given(base_url, token, output)
-    body = _ask(given, "GET", "/jobs", limit=100)
+    body = ask(given, "GET", "/jobs", limit=100)
 
     def row(item: dict[str, Any]) -> list[str]:
         last, upcoming = item["last_run_at"] or "-", item["next_run_at"] or "-"
         return [item["name"], item["status"], item["schedule"], item["timezone"], last, upcoming]
 
     heads = ("JOB", "STATUS", "SCHEDULE", "TIMEZONE", "LAST RUN", "NEXT RUN")
-    return _list(given, body, heads, row)
+    return show_list(given, body, heads, row)
 
 
 @job.command("runs")
@@ -132,12 +163,12 @@ def list_jobs(base_url: str, token: str, output: str) -> int:
 def runs(status: str, name: str, limit: int, base_url: str, token: str, output: str) -> int:
     """Runs of jobs, the latest first."""
     given = Given(base_url, token, output)
-    body = _ask(given, "GET", "/admin/jobs", status=status, job=name, limit=limit)
+    body = ask(given, "GET", "/admin/jobs", status=status, job=name, limit=limit)
 
     def row(item: dict[str, Any]) -> list[str]:
         return [item["id"], item["job"], item["status"], item["fire_at"], item["error"]]
 
-    return _list(given, body, ("RUN", "JOB", "STATUS", "AT", "ERROR"), row)
+    return show_list(given, body, ("RUN", "JOB", "STATUS", "AT", "ERROR"), row)
 
 
 @job.command("run")
@@ -146,7 +177,7 @@ def runs(status: str, name: str, limit: int, base_url: str, token: str, output: 
 def run_job(name: str, base_url: str, token: str, output: str) -> int:
     """Run a job now."""
     given = Given(base_url, token, output)
-    return _said(given, _ask(given, "POST", f"/jobs/{name}/run"), "{job}: run {id} is {status}")
+    return say(given, ask(given, "POST", f"/jobs/{name}/run"), "{job}: run {id} is {status}")
 
 
 @job.command("cancel")
@@ -155,7 +186,7 @@ def run_job(name: str, base_url: str, token: str, output: str) -> int:
 def cancel_run(run: str, base_url: str, token: str, output: str) -> int:
     """A run that has not begun never will."""
     given = Given(base_url, token, output)
-    return _said(given, _ask(given, "DELETE", f"/admin/jobs/{run}"), "run {id} is {status}")
+    return say(given, ask(given, "DELETE", f"/admin/jobs/{run}"), "run {id} is {status}")
 
 
 @job.command("purge")
@@ -165,42 +196,8 @@ def cancel_run(run: str, base_url: str, token: str, output: str) -> int:
 def purge(status: str, older_than: str, base_url: str, token: str, output: str) -> int:
     """Remove old runs; prints how many."""
     given = Given(base_url, token, output)
-    body = _ask(given, "POST", "/admin/jobs/purge", status=status, older_than=older_than)
-    return _said(given, body, "purged {purged} {status} runs older than {older_than}")
-
-
-def _ask(given: Given, method: str, path: str, **query: str | int) -> dict[str, Any]:
-    from backstay.app.flow.client import FlowClient
-    from backstay.core.clock import SystemClock
-
-    async def asked() -> dict[str, Any]:
-        client = FlowClient(SystemClock(), given.base_url, given.token)
-        try:
-            return await client.ask(method, path, **query)
-        finally:
-            await client.close()
-
-    return asyncio.run(asked())
-
-
-def _list(
-    given: Given,
-    body: dict[str, Any],
-    heads: Sequence[str],
-    row: Callable[[dict[str, Any]], list[str]],
-) -> int:
-    if given.output == "json":
-        face.emit_json(body)
-        return Exit.OK
-    rows = [list(heads), *(row(item) for item in body["data"])]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(heads))]
-    for line in rows:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-    page = body["pagination"]
-    if page["has_next"]:
-        click.echo(f"page {page['page']}; there are {page['total']} in all")
-    return Exit.OK
+    body = ask(given, "POST", "/admin/jobs/purge", status=status, older_than=older_than)
+    return say(given, body, "purged {purged} {status} runs older than {older_than}")
 
 
 def _shown(given: Given, body: dict[str, Any]) -> int:
@@ -215,16 +212,37 @@ def _shown(given: Given, body: dict[str, Any]) -> int:
             click.echo(f"{title}:")
         for step in steps:
             doubt = " (outcome was unknown)" if step["unknown"] else ""
-            click.echo(f"  {step['name']:<20} {step['kind']:<5} {step['state']}{doubt}")
+            name = step["name"] + (f"[{step['item']}]" if "item" in step else "")
+            click.echo(f"  {name:<20} {step['kind']:<5} {step['state']}{doubt}")
             for tried in step["attempts"]:
                 if tried["error"]:
                     click.echo(f"    {tried['attempt']}. {tried['outcome']}: {tried['error']}")
     return Exit.OK
 
 
-def _said(given: Given, body: dict[str, Any], text: str) -> int:
+def _moment(moment: dict[str, Any]) -> str:
+    name = moment.get("name", "") + (f"[{moment['item']}]" if "item" in moment else "")
+    said = [moment["at"], moment["what"].ljust(12), name.ljust(20)]
+    if "outcome" in moment:
+        said.append(f"{moment['attempt']}. {moment['outcome']}")
+    if "value" in moment:
+        said.append(msgspec.json.encode(moment["value"]).decode())
+    return "  ".join([*said, moment.get("error", "")]).rstrip()
+
+
+def _rehearsed(given: Given, report: dict[str, Any]) -> int:
+    code = Exit.NEGATIVE if report["ends"] == "failed" else Exit.OK
     if given.output == "json":
-        face.emit_json(body)
-    else:
-        click.echo(text.format_map(body))
-    return Exit.OK
+        face.emit_json(report)
+        return code
+    for step in report["steps"]:
+        name = step["step"] + (f"[{step['item']}]" if "item" in step else "")
+        shown = [step[what] for what in ("payload", "output", "begins") if what in step]
+        said = [msgspec.json.encode(each).decode() for each in shown]
+        click.echo("  ".join([name.ljust(20), step["does"], *said]))
+        if step.get("error"):
+            click.echo(f"  fails: {step['error']}")
+    for undone in report["compensations"]:
+        click.echo(f"  undone: {undone['step']}: {undone['does']}")
+    click.echo(f"would end: {report['ends']}")
+    return code

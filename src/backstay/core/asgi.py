@@ -6,13 +6,13 @@ problem JSON and counts. Handlers below it see a `Request` and nothing of HTTP's
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 import structlog
 
+from backstay.core.bodies import BODY_SECONDS, Bodies, Receive, spill
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import ANONYMOUS, Principal, RequestContext
 from backstay.core.errors import Fault, problem
@@ -21,16 +21,13 @@ from backstay.core.logs import debugs, request_debug
 from backstay.core.system import Metric
 from backstay.core.tracing import OFF, Attribute, NoSpan, Span, Tracer
 from backstay.core.web import Endpoint, Later, Refusal, Request, Response, Routes
-from backstay.core.web_errors import BAD_QUERY, BODY_TOO_LARGE, DRAINING, INTERNAL, NOT_ALLOWED
+from backstay.core.web_errors import BAD_QUERY, DRAINING, INTERNAL, NOT_ALLOWED
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _log = structlog.get_logger("http")
 _ID_LIMIT = 128
-_SPILL_BYTES = 32 * 1024 * 1024
-_SPILL_SECONDS = 2.0
 _NO_SPAN = NoSpan("")
 
 METRICS: Sequence[Metric] = (
@@ -77,6 +74,7 @@ class App:
         *,
         peers_may_debug: bool = True,
         tracer: Tracer = OFF,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self.name = name
         self.draining = False
@@ -87,6 +85,7 @@ class App:
         self._meter = meter
         self._may_debug = peers_may_debug
         self._tracer = tracer
+        self._bodies = Bodies(clock, body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,7 +97,7 @@ class App:
         request_id = _clean_id(headers.get("x-request-id", "")) or self._ids.new()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         debug = self._may_debug and headers.get("x-debug", "").lower() == "true"
-        known = _Known(request_id, debug=debug)
+        known = _Known(request_id, began, debug=debug)
         try:
             if debug:
                 with request_debug(on=True):
@@ -111,7 +110,7 @@ class App:
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
         if not known.read:
-            await _spill(receive, headers)
+            await spill(receive, headers)
         await _send(send, response, request_id, head=scope["method"] == "HEAD")
         self._record(scope, known, response.status, self._clock.tick() - began)
 
@@ -162,7 +161,7 @@ class App:
             who = principal.sub or principal.kind
             raise Fault(NOT_ALLOWED, scope=endpoint.scope, who=who)
         query = _query(scope["query_string"])
-        body = await _body(receive, headers, endpoint, path)
+        body = await self._bodies.read(receive, headers, endpoint.max_body, path, known.began)
         known.read = True
         request = Request(known.ctx, method, path, params, query, headers, body)
         answer = await endpoint.handler(request)
@@ -202,9 +201,10 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("code", "ctx", "judged", "read", "refusal", "route", "span")
+    __slots__ = ("began", "code", "ctx", "judged", "read", "refusal", "route", "span")
 
-    def __init__(self, request_id: str, *, debug: bool) -> None:
+    def __init__(self, request_id: str, began: float, *, debug: bool) -> None:
+        self.began = began
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
@@ -238,43 +238,6 @@ def _query(raw: bytes) -> dict[str, list[str]]:
         return parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as bad:
         raise Fault(BAD_QUERY, reason=str(bad)) from bad
-
-
-async def _body(
-    receive: Receive, headers: Mapping[str, str], endpoint: Endpoint, path: str
-) -> bytes:
-    limit = endpoint.max_body
-    announced = headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
-        raise Fault(BODY_TOO_LARGE, limit=limit, path=path)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientGoneError
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise Fault(BODY_TOO_LARGE, limit=limit, path=path)
-        parts.append(part)
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-async def _spill(receive: Receive, headers: Mapping[str, str]) -> None:
-    """Take what is left of a refused request's body: closing a connection with bytes unread breaks
-    the pipe under the sender, which then may never see why it was refused."""
-    if "expect" in headers or not ("content-length" in headers or "transfer-encoding" in headers):
-        return
-    left = _SPILL_BYTES
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_SPILL_SECONDS):
-            while left > 0:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-                left -= len(message.get("body", b""))
 
 
 async def _while_connected(later: Later, receive: Receive) -> Response:

@@ -76,6 +76,21 @@ WRONG_MEDIA_TYPE = ErrorEntry(
     fix="send content-type: application/json",
     status=415,
 )
+BODY_CUT = ErrorEntry(
+    code="CORE112",
+    message="the request body ended after {size} bytes, before its end",
+    cause="the sender closed, or its chunks are not what HTTP says they are; nothing was stored",
+    fix="send the whole body, as long as content-length says",
+    status=400,
+)
+BODY_TOO_SLOW = ErrorEntry(
+    code="CORE113",
+    message="the request body took longer than {seconds} s",
+    cause="a body that drips in keeps a connection from others; nothing was stored",
+    fix="send the body at once; look at the network in between",
+    status=408,
+    retryable=True,
+)
 
 ERRORS: Sequence[ErrorEntry] = (
     INTERNAL,
@@ -88,4 +103,6 @@ ERRORS: Sequence[ErrorEntry] = (
     NOT_ALLOWED,
     BAD_QUERY,
     WRONG_MEDIA_TYPE,
+    BODY_CUT,
+    BODY_TOO_SLOW,
 )

@@ -75,12 +75,19 @@ class Belief(msgspec.Struct, frozen=True):
         return sorted(self.odds, key=lambda cause: (-self.odds[cause], cause))
 
     def winner(self) -> str:
-        """The likeliest cause that at least one abnormal reading speaks for; else `none` or
-        `unknown`, whichever is likelier."""
+        """The likeliest cause that at least one abnormal reading of the guide's own speaks for;
+        else `none` or `unknown`, whichever is likelier. What probes of other guides saw may
+        follow from a cause, and names none."""
+        own = [one for one in self.evidence if self._own(one)]
         for cause in self.ranking():
-            if cause in (NONE, UNKNOWN) or any(self.explains(cause, e) for e in self.evidence):
+            if cause in (NONE, UNKNOWN) or any(self.explains(cause, one) for one in own):
                 return cause
         return NONE
+
+    def _own(self, evidence: Evidence) -> bool:
+        return evidence.probe.startswith(SYMPTOM) or any(
+            probe.id == evidence.probe for probe in self.guide.probes
+        )
 
 
 def believe(guide: Guide, evidence: Mapping[str, Evidence], sizes: Mapping[str, int]) -> Belief:

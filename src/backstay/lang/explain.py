@@ -65,8 +65,8 @@ def _who(of: p.Endpoint) -> str:
 
 def _does(of: p.Endpoint) -> str:
     match of.does:
-        case p.ListOf(entity=entity):
-            return f"lists {entity}"
+        case p.ListOf(entity=entity, include=include):
+            return f"lists {entity}" + (f" with {', '.join(include)}" if include else "")
         case p.OneOf(entity=entity):
             return f"gives one {entity}"
         case action:
@@ -143,6 +143,8 @@ def _work(work: p.Work) -> str:
             return f"emits {emit.event}"
         case p.QueryStep():
             return "query"
+        case p.SignalStep(signal=signal):
+            return f"waits for {signal}"
         case p.ParallelStep():
             return "at the same time"
         case _:

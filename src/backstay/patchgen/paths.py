@@ -89,6 +89,16 @@ def require_space(path: str | Path, floor: int = SPACE_FLOOR) -> int:
     return free
 
 
+def inodes_left(path: str | Path) -> int | None:
+    """New files that fit on the file system of `path` for this user, however small; None where it
+    has no such limit, or cannot be asked."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return found.f_favail if found.f_files else None
+
+
 def reason_of(failure: OSError) -> str:
     """The system's reason in small letters, as Go writes it: `permission denied`."""
     text = failure.strerror or str(failure)

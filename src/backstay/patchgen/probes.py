@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from backstay.patchgen.paths import SPACE_FLOOR, is_folder, walk, whoami
+from backstay.patchgen.paths import SPACE_FLOOR, inodes_left, is_folder, walk, whoami
 
 
 async def output_facts(output: str) -> dict[str, Any]:
@@ -15,7 +15,8 @@ async def output_facts(output: str) -> dict[str, Any]:
 
 
 def look_at_output(output: str) -> dict[str, Any]:
-    """`reading` is `writable`, `missing`, `not-a-folder`, `closed`, `read-only-disk` or `full`."""
+    """`reading` is `writable`, `missing`, `not-a-folder`, `closed`, `read-only-disk`, `full`
+    or `no-inodes`."""
     folder = Path(output)
     facts: dict[str, Any] = {"path": output, "user": whoami(), "free_bytes": -1, "stopped_at": ""}
     if not is_folder(folder):
@@ -33,6 +34,8 @@ def look_at_output(output: str) -> dict[str, Any]:
         facts["reading"] = "closed"
     elif facts["free_bytes"] < SPACE_FLOOR:
         facts["reading"] = "full"
+    elif inodes_left(folder) == 0:
+        facts["reading"] = "no-inodes"
     else:
         facts["reading"] = "writable"
     return facts

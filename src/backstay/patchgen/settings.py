@@ -5,12 +5,12 @@ from typing import Annotated
 
 import msgspec
 
-from backstay.core.process_settings import ProcessSettings
-from backstay.core.settings import Option, Secret
+from backstay.core.settings import Option
+from backstay.core.token_settings import TokenSettings
 from backstay.patchgen.command_settings import Debug, Durable, OutputDir, Strict
 
 
-class PatchgenSettings(ProcessSettings, frozen=True):
+class PatchgenSettings(TokenSettings, frozen=True):
     """The settings of `patchgen serve`."""
 
     listen: Annotated[
@@ -34,18 +34,9 @@ class PatchgenSettings(ProcessSettings, frozen=True):
         Option("resident bytes that are too many", ("PATCHGEN_MEMORY_WARNING",), "memoryWarning"),
         msgspec.Meta(ge=1),
     ] = 500 * 1024 * 1024
-    jwt_secret: Annotated[
-        Secret, Option("HS256 secret; unset: loopback only", ("JWT_SECRET",), "jwtSecret")
-    ] = Secret("")
     jwt_jwks_url: Annotated[
         str, Option("where the issuer's keys are", ("JWT_JWKS_URL",), "jwtJwksUrl")
     ] = ""
-    jwt_issuer: Annotated[
-        str, Option("issuer that tokens must name", ("JWT_ISSUER",), "jwtIssuer")
-    ] = "backstay"
-    jwt_audience: Annotated[
-        str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
-    ] = "backstay"
 
     def problems(self) -> Iterable[str]:
         """Values that cannot be meant."""

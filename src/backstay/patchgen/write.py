@@ -19,7 +19,7 @@ from backstay.patchgen.errors import Conflict, OutputDenied, OutputMissing, Writ
 from backstay.patchgen.errors import disk as errors
 from backstay.patchgen.look import difference
 from backstay.patchgen.model import Package, Placed
-from backstay.patchgen.paths import reason_of, refuse_traversal, whoami
+from backstay.patchgen.paths import inodes_left, reason_of, refuse_traversal, whoami
 from backstay.patchgen.stage import Abandon, Stage, close, remove, take
 
 Durability = Literal["power", "process"]
@@ -189,31 +189,32 @@ class FolderWriter:
         reason = reason_of(failed)
         if failed.errno in _FULL:
             return self._failed(failed)
-        remedy = _REMEDIES.get(failed.errno or 0, "look at the folder: patchgen diagnose {path}")
         return OutputDenied(
-            reason=reason,
-            path=str(self.output),
-            user=whoami(),
-            remedy=remedy.format(path=self.output),
+            reason=reason, path=str(self.output), user=whoami(), remedy=self._remedy(failed)
         )
 
     def _failed(self, failed: OSError) -> Fault:
-        remedy = _REMEDIES.get(failed.errno or 0, "look at the disk: patchgen diagnose {path}")
         return WriteFailed(
-            reason=reason_of(failed),
-            path=str(self.output),
-            remedy=remedy.format(path=self.output),
+            reason=reason_of(failed), path=str(self.output), remedy=self._remedy(failed)
         )
+
+    def _remedy(self, failed: OSError) -> str:
+        remedy = _REMEDIES.get(failed.errno or 0, "look at it: patchgen diagnose {path}")
+        if failed.errno == errno.ENOSPC and inodes_left(self.output) == 0:
+            remedy = _NO_INODES
+        return remedy.format(path=self.output)
 
 
 _CLOSED = (
     "give this user the right to write there, or use a folder of your own: "
     "-output ~/.nephoran/patches (patchgen diagnose {path} shows whose it is)"
 )
+_NO_INODES = "there is room, and no inode for one more file (df -i {path}): remove many small files"
 _REMEDIES: Mapping[int, str] = {
     errno.EACCES: _CLOSED,
     errno.EPERM: _CLOSED,
     errno.EROFS: "the file system is mounted read-only: choose another folder, or mount it anew",
     errno.ENOSPC: "free some space on the disk of {path}, or choose another folder",
+    errno.EFBIG: "this process may not write a file as large as a package's: ulimit -f",
     errno.EDQUOT: "the user's quota is used up: free some space, or choose another folder",
 }

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
+from backstay.core.token_settings import TokenSettings
 from backstay.queue.api.access import WORKER_SCOPES
 
 _DEV = frozenset({"", "dev", "development", "local", "test"})
@@ -62,21 +62,12 @@ class _Several(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: Annotated[list[_Named], msgspec.Meta(min_length=1, max_length=4)]
 
 
-class AuthSettings(ProcessSettings, frozen=True):
-    """The keys of section "Auth" in codeQ's configuration, and the shared secret of Backstay."""
+class AuthSettings(TokenSettings, frozen=True):
+    """The keys of section "Auth" in codeQ's configuration, beside the shared secret of Backstay."""
 
     env: Annotated[
         str, Option("dev, or what must not start half configured", ("CODEQ_ENV", "ENV"))
     ] = "dev"
-    jwt_secret: Annotated[
-        Secret, Option("HS256 secret; unset: loopback only", ("JWT_SECRET",), "jwtSecret")
-    ] = Secret("")
-    jwt_issuer: Annotated[
-        str, Option("issuer that tokens must name", ("JWT_ISSUER",), "jwtIssuer")
-    ] = "backstay"
-    jwt_audience: Annotated[
-        str, Option("audience that tokens must name", ("JWT_AUDIENCE",), "jwtAudience")
-    ] = "backstay"
     producer_auth_provider: Annotated[
         str,
         Option("jwks, static or multi", ("PRODUCER_AUTH_PROVIDER",), "producerAuthProvider"),

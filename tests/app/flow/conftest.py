@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.app.flow.live import Live
 from tests.app.flow.payments import Payments
+from tests.app.flow.receiver import Receiver
 from tests.app.flow.stage import Stage
 from tests.app.support import NewDatabase
 
@@ -46,3 +48,33 @@ async def open_stage(
     yield open_
     for stage in made:
         await stage.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+Serve = Callable[..., Awaitable[Live]]
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """Programs, each in a server process of its own."""
+    made: list[Live] = []
+
+    async def serve_(text: str, **env: str) -> Live:
+        folder = tmp_path / f"app{len(made)}"
+        folder.mkdir()
+        (folder / "app.cai").write_text(text)
+        live = Live(folder, folder / "app.cai", env)
+        made.append(live)
+        await live.start()
+        return live
+
+    yield serve_
+    for live in made:
+        await live.close()

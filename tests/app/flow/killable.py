@@ -47,7 +47,7 @@ class FileQueue:
 
     async def send(self, calls: Sequence[OutsideCall]) -> None:
         for call in calls:
-            output = json.dumps({"parcel": "P-" + json.loads(call.payload)["order"]})
+            output = json.dumps({"parcel": f"P-{json.loads(call.payload).get('order')}"})
             self._conn.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, 0)", (call.key, output))
 
     async def outcomes(self, wait: float) -> list[OutsideResult]:

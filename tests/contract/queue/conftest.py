@@ -7,7 +7,8 @@ import pytest
 
 from backstay.core.backoff import Backoff
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import (
+from backstay.queue.model import Rules, Task
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Claim,
@@ -18,8 +19,6 @@ from backstay.queue.model import (
     Nack,
     Op,
     OpResult,
-    Rules,
-    Task,
 )
 from backstay.queue.store import Engine, Expired, Happened
 from backstay.queue.store.memory import MemoryEngine

@@ -5,22 +5,17 @@ from msgspec.structs import replace
 from tests.contract.queue.conftest import Bench
 
 from backstay.core.errors import Fault
-from backstay.queue.model import (
-    ANY_TENANT,
+from backstay.queue.model import ANY_TENANT, Delivery, Periodic, Subscription, Task, TaskQuery
+from backstay.queue.operations import (
     Create,
-    Delivery,
     Fire,
-    Periodic,
     Purge,
     Redrive,
     SetPeriodic,
     SettleDelivery,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
-    TaskQuery,
 )
 from backstay.queue.store import Happened
 

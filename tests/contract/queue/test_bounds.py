@@ -4,7 +4,8 @@ whoever waits hears of each way in which a bound is lifted."""
 import pytest
 from tests.contract.queue.conftest import Bench, Ears
 
-from backstay.queue.model import ANY_TENANT, Cancel, Policy, Reschedule, SetPolicy, Task, TaskQuery
+from backstay.queue.model import ANY_TENANT, Policy, Task, TaskQuery
+from backstay.queue.operations import Cancel, Reschedule, SetPolicy
 
 
 async def bound(bench: Bench, command: str = "PACK", tenant: str = "default", **fields: object):

@@ -4,7 +4,8 @@ import pytest
 from tests.contract.queue.conftest import Bench
 
 from backstay.core.errors import Fault
-from backstay.queue.model import ANY_TENANT, Attempt, Create, Redrive, Reschedule, Task, TaskQuery
+from backstay.queue.model import ANY_TENANT, Attempt, Task, TaskQuery
+from backstay.queue.operations import Create, Redrive, Reschedule
 
 
 async def history(bench: Bench, task: Task) -> list[tuple[int, str, str, str]]:

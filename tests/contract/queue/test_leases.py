@@ -4,7 +4,8 @@ import pytest
 from tests.contract.queue.conftest import Bench, Ears
 
 from backstay.core.errors import Fault
-from backstay.queue.model import ANY_TENANT, Policy, SetPolicy, Task
+from backstay.queue.model import ANY_TENANT, Policy, Task
+from backstay.queue.operations import SetPolicy
 from backstay.queue.store import Expired
 
 ACTS = ("finish", "nack", "abandon", "extend")

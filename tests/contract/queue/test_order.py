@@ -4,7 +4,8 @@ import pytest
 from tests.contract.queue.conftest import Bench
 
 from backstay.core.errors import Fault
-from backstay.queue.model import Ack, Create, Purge, Redrive, Task, TaskQuery
+from backstay.queue.model import Task, TaskQuery
+from backstay.queue.operations import Ack, Create, Purge, Redrive
 
 
 async def served(bench: Bench, count: int = 100, **claim: object) -> list[str]:

@@ -3,7 +3,8 @@
 import pytest
 from tests.contract.queue.conftest import Bench
 
-from backstay.queue.model import ANY_TENANT, Purge, State, Task, TaskQuery
+from backstay.queue.model import ANY_TENANT, State, Task, TaskQuery
+from backstay.queue.operations import Purge
 
 
 async def found(bench: Bench, **query: object) -> list[str]:

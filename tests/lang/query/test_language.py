@@ -313,3 +313,8 @@ def test_the_reference_lists_every_function_with_what_it_gives() -> None:
         **{name: function.says for name, function in FUNCTIONS.items()},
         **SPECIAL,
     }
+
+
+@pytest.mark.parametrize("text", ["select from Product where stock > ٣", "stock > 𝟎m", "limit 𝟏"])
+def test_digits_of_other_scripts_are_no_numbers(orders: Program, text: str) -> None:
+    assert refused(orders, text, "Product").kind in ("LexerError", "ParserError")

@@ -117,6 +117,26 @@ def test_the_command_prints_and_refuses_exec_before_the_first_step(tmp_path: Pat
     assert (allowed.returncode, allowed.stdout) == (0, "one\ntwo\nthree\n")
 
 
+def test_a_folder_or_several_files_are_one_program(tmp_path: Path) -> None:
+    (tmp_path / "b.cai").write_text('print(greeting("b"))\n')
+    (tmp_path / "a.cai").write_text(
+        'var word = "hello"\nfunction greeting(who) { return "{word} {who}" }\nprint(greeting("a"))\n'
+    )
+    (tmp_path / "notes.txt").write_text("no program")
+    expected = (0, "hello a\nhello b\n", "")
+    for args in ([str(tmp_path)], [str(tmp_path / "b.cai"), str(tmp_path / "a.cai")]):
+        done = command(*args)
+        assert (done.returncode, done.stdout, done.stderr) == expected
+    alone = command(str(tmp_path / "b.cai"))
+    assert alone.returncode == 1
+    assert "undefined function 'greeting'" in alone.stderr
+    (tmp_path / "c.cai").write_text('print("c")\nexec { echo d }\nvar x = 1 / 0\n')
+    ended = command(str(tmp_path), "--allow-exec")
+    assert (ended.returncode, ended.stdout) == (1, "hello a\nhello b\nc\nd\n")
+    assert f"{tmp_path / 'c.cai'}:3:9: division by zero" in ended.stderr
+    assert "c.cai:2:1" in command(str(tmp_path)).stderr
+
+
 @pytest.mark.seed("C11")
 @pytest.mark.parametrize(
     ("text", "message"),

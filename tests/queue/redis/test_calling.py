@@ -13,7 +13,8 @@ from tests.queue.support import Server, until
 from tests.servers.valkey import RedisNodes, RedisServer
 
 from backstay.core.clock import SystemClock
-from backstay.queue.model import Periodic, SetPeriodic, TaskQuery
+from backstay.queue.model import Periodic, TaskQuery
+from backstay.queue.operations import SetPeriodic
 
 # After three times this and 2 s, the calls of a killed server come again.
 QUICK = {"WEBHOOK_TIMEOUT_SECONDS": "0.4", "RESULT_WEBHOOK_MAX_ATTEMPTS": "1000"}

@@ -17,34 +17,28 @@ from tests.servers.valkey import RedisServer
 from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import (
+from backstay.queue.model import Delivery, Periodic, Policy, Rules, Subscription, Task, TaskQuery
+from backstay.queue.operations import (
     Abandon,
     Ack,
     Cancel,
     Claim,
     Create,
-    Delivery,
     Extend,
     Finish,
     Fire,
     Move,
     Nack,
     Op,
-    Periodic,
-    Policy,
     Purge,
     Redrive,
     Reschedule,
-    Rules,
     SetPeriodic,
     SetPolicy,
     SettleDelivery,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
-    TaskQuery,
 )
 from backstay.queue.store import Engine
 from backstay.queue.store.memory import MemoryEngine

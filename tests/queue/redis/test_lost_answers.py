@@ -10,7 +10,8 @@ from tests.servers.valkey import RedisServer
 
 from backstay.core.clock import SystemClock, SystemDice, Uuid7
 from backstay.core.errors import Fault
-from backstay.queue.model import (
+from backstay.queue.model import Periodic, Subscription, Task
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Claim,
@@ -21,14 +22,11 @@ from backstay.queue.model import (
     Nack,
     Op,
     OpResult,
-    Periodic,
     Redrive,
     Reschedule,
     SetPeriodic,
     Subscribe,
-    Subscription,
     TakeNotices,
-    Task,
 )
 from backstay.queue.store.lua import APPLY
 from backstay.queue.store.redis import RedisEngine

@@ -11,18 +11,8 @@ from tests.servers.valkey import RedisNodes, RedisServer, system_binary
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.errors import Fault
 from backstay.core.virtual import VirtualClock
-from backstay.queue.model import (
-    Claim,
-    Create,
-    Finish,
-    Move,
-    Op,
-    OpResult,
-    Policy,
-    SetPolicy,
-    Task,
-    TaskQuery,
-)
+from backstay.queue.model import Policy, Task, TaskQuery
+from backstay.queue.operations import Claim, Create, Finish, Move, Op, OpResult, SetPolicy
 from backstay.queue.store import Happened
 from backstay.queue.store.lua import APPLY
 from backstay.queue.store.redis import RedisEngine

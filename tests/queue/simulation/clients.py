@@ -7,21 +7,18 @@ import msgspec
 
 from backstay.core.clock import Clock
 from backstay.core.virtual import CountingIds
-from backstay.queue.model import (
-    ANY_TENANT,
+from backstay.queue.model import ANY_TENANT, Delivery, Periodic, Policy, Subscription, Task
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Claim,
     Create,
-    Delivery,
     Extend,
     Finish,
     Fire,
     Nack,
     Op,
     OpResult,
-    Periodic,
-    Policy,
     Purge,
     Redrive,
     Reschedule,
@@ -29,10 +26,8 @@ from backstay.queue.model import (
     SetPolicy,
     SettleDelivery,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
 )
 
 

@@ -14,19 +14,8 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.core.virtual import FixedDice, VirtualClock
-from backstay.queue.model import (
-    Claim,
-    Delivery,
-    Move,
-    Op,
-    OpResult,
-    Rules,
-    SettleDelivery,
-    Subscription,
-    TakeDeliveries,
-    Task,
-    TaskQuery,
-)
+from backstay.queue.model import Delivery, Rules, Subscription, Task, TaskQuery
+from backstay.queue.operations import Claim, Move, Op, OpResult, SettleDelivery, TakeDeliveries
 from backstay.queue.store import Engine
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.store.memory_operations import Operations

@@ -5,7 +5,8 @@ from functools import singledispatch
 from tests.queue.history.events import Answer, Kind, Seen
 
 from backstay.core.errors import Fault
-from backstay.queue.model import (
+from backstay.queue.model import Task
+from backstay.queue.operations import (
     Abandon,
     Cancel,
     Claim,
@@ -20,7 +21,6 @@ from backstay.queue.model import (
     Redrive,
     Reschedule,
     SetPolicy,
-    Task,
 )
 
 _KINDS: dict[type, Kind] = {

@@ -9,7 +9,7 @@ import msgspec
 
 from backstay.core.breaker import Breaker
 from backstay.queue.lanes import Tried
-from backstay.queue.model import Op, OpResult
+from backstay.queue.operations import Op, OpResult
 from backstay.queue.outgoing import Sent
 from backstay.queue.store.sqlite import SqliteEngine
 

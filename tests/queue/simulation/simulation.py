@@ -27,19 +27,15 @@ from backstay.queue.loops.callbacks import Callbacks, Tries
 from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
-from backstay.queue.model import (
-    ANY_TENANT,
-    ENDED,
+from backstay.queue.model import ANY_TENANT, ENDED, Policy, Task, TaskQuery
+from backstay.queue.operations import (
     Claim,
     Finish,
     Op,
     OpResult,
-    Policy,
     Reschedule,
     SetPolicy,
     TakeDeliveries,
-    Task,
-    TaskQuery,
 )
 from backstay.queue.outgoing import Outgoing
 from backstay.queue.store import sqlite

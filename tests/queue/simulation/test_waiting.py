@@ -19,18 +19,8 @@ from backstay.core.metrics import Registry
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
-from backstay.queue.model import (
-    ANY_TENANT,
-    Create,
-    Finish,
-    Nack,
-    Op,
-    OpResult,
-    Policy,
-    Redrive,
-    SetPolicy,
-    Task,
-)
+from backstay.queue.model import ANY_TENANT, Policy, Task
+from backstay.queue.operations import Create, Finish, Nack, Op, OpResult, Redrive, SetPolicy
 from backstay.queue.service import Queue, Want
 from backstay.queue.store.memory import MemoryEngine
 

@@ -6,23 +6,26 @@ app that no access rule guards here.
 
 from collections.abc import Callable
 
+import msgspec
+
 from backstay.app.flow import service, views
+from backstay.app.flow.asked import choice_of, filters_of, one, window_of
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.errors import BAD_QUERY, NOT_OFFERED, UNKNOWN_EXECUTION, UNKNOWN_JOB
+from backstay.app.flow.event_api import routes as event_routes
 from backstay.app.flow.jobs import run_now
 from backstay.app.flow.model import EXECUTION_NEXT, Command
-from backstay.app.flow.views import Window
 from backstay.app.store.session import Session
 from backstay.core.duration import format_duration, parse_duration
 from backstay.core.errors import Fault
-from backstay.core.web import Endpoint, Handler, Request, Response, json_response
+from backstay.core.web import Endpoint, Handler, Request, Response, decode_json, json_response
 
 ADMIN = "admin"
+_ANY = msgspec.json.Decoder(object)
 PURGE_AGE = 86400.0
 """Seconds: what is younger stays, unless `older_than` says otherwise (seed C28)."""
 
-_RUN_STATUSES = ("pending", *service.RUN_ENDS)
-_LIMIT, _MOST = 20, 100
+_RUN_STATUSES = ("pending", "running", *service.RUN_ENDS)
 
 
 def routes(flow: Flow) -> list[Endpoint]:
@@ -31,7 +34,12 @@ def routes(flow: Flow) -> list[Endpoint]:
     root = "/api/v1"
     return [
         Endpoint("GET", f"{root}/workflows", api.workflows),
+        Endpoint("POST", f"{root}/workflows/{{name}}/start", api.start, scope=ADMIN),
+        Endpoint("POST", f"{root}/workflows/{{name}}/dry-run", api.rehearse, scope=ADMIN),
         Endpoint("GET", f"{root}/executions", api.executions, scope=ADMIN),
+        Endpoint("GET", f"{root}/executions/{{id}}/history", api.history, scope=ADMIN),
+        Endpoint("POST", f"{root}/executions/{{id}}/migrate", api.migrate, scope=ADMIN),
+        Endpoint("POST", f"{root}/executions/{{id}}/signals/{{name}}", api.signal, scope=ADMIN),
         Endpoint("GET", f"{root}/executions/{{id}}", api.execution, scope=ADMIN),
         Endpoint("POST", f"{root}/executions/{{id}}/cancel", api.order("cancel"), scope=ADMIN),
         Endpoint("POST", f"{root}/executions/{{id}}/retry", api.order("retry"), scope=ADMIN),
@@ -43,6 +51,7 @@ def routes(flow: Flow) -> list[Endpoint]:
         Endpoint("GET", f"{root}/admin/jobs", api.job_runs, scope=ADMIN),
         Endpoint("DELETE", f"{root}/admin/jobs/{{id}}", api.cancel_run, scope=ADMIN),
         Endpoint("POST", f"{root}/admin/jobs/purge", api.purge, scope=ADMIN),
+        *event_routes(flow),
     ]
 
 
@@ -51,12 +60,12 @@ class _Api:
         self._flow = flow
 
     async def workflows(self, request: Request) -> Response:
-        window = _window(request)
+        window = window_of(request)
         return await self._page(lambda conn: views.workflows(conn, window))
 
     async def executions(self, request: Request) -> Response:
-        window = _window(request, "status", "workflow_id")
-        filters = _filters(request, "workflow_id") | _choice(
+        window = window_of(request, "status", "workflow_id")
+        filters = filters_of(request, "workflow_id") | choice_of(
             request, "status", tuple(EXECUTION_NEXT)
         )
         return await self._page(lambda conn: views.executions(conn, window, filters))
@@ -70,6 +79,32 @@ class _Api:
             raise Fault(UNKNOWN_EXECUTION, id=key)
         return json_response(found)
 
+    async def start(self, request: Request) -> Response:
+        name = request.params["name"]
+        made = await self._flow.begin_by_hand(name, request.body)
+        return json_response({"id": made, "workflow_id": name, "status": "pending"}, 202)
+
+    async def rehearse(self, request: Request) -> Response:
+        return json_response(await self._flow.rehearse(request.params["name"], request.body))
+
+    async def history(self, request: Request) -> Response:
+        key = request.params["id"]
+        found = await self._flow.database.read(lambda conn: views.history(conn, key), snapshot=True)
+        if found is None:
+            raise Fault(UNKNOWN_EXECUTION, id=key)
+        return json_response(found)
+
+    async def signal(self, request: Request) -> Response:
+        key, name = request.params["id"], request.params["name"]
+        value = decode_json(request, _ANY) if request.body.strip() else None
+        await self._flow.signal(key, name, value)
+        return json_response({"id": key, "signal": name}, 202)
+
+    async def migrate(self, request: Request) -> Response:
+        key = request.params["id"]
+        to = await self._flow.migrate(key, one(request, "to"))
+        return json_response({"id": key, "program": to})
+
     def order(self, command: Command) -> Handler:
         async def handle(request: Request) -> Response:
             key = request.params["id"]
@@ -82,7 +117,7 @@ class _Api:
         return handle
 
     async def jobs(self, request: Request) -> Response:
-        window = _window(request)
+        window = window_of(request)
         return await self._page(lambda conn: views.jobs(conn, window))
 
     async def run_job(self, request: Request) -> Response:
@@ -95,8 +130,8 @@ class _Api:
         return json_response({"id": run, "job": name, "status": "pending"}, 202)
 
     async def job_runs(self, request: Request) -> Response:
-        window = _window(request, "status", "job")
-        filters = _filters(request, "job") | _choice(request, "status", _RUN_STATUSES)
+        window = window_of(request, "status", "job")
+        filters = filters_of(request, "job") | choice_of(request, "status", _RUN_STATUSES)
         return await self._page(lambda conn: views.job_runs(conn, window, filters))
 
     async def cancel_run(self, request: Request) -> Response:
@@ -105,12 +140,12 @@ class _Api:
         return json_response({"id": run, "status": "cancelled"})
 
     async def purge(self, request: Request) -> Response:
-        status = _choice(request, "status", _RUN_STATUSES).get("status", "failed")
-        if status == "pending":
+        status = choice_of(request, "status", _RUN_STATUSES).get("status", "failed")
+        if status not in service.RUN_ENDS:
             raise Fault(
                 NOT_OFFERED,
-                what="purging pending job runs",
-                why="a pending run is the plan of what comes next, not history",
+                what=f"purging {status} job runs",
+                why="such a run is what comes next or is under way, not history",
                 instead="DELETE /api/v1/admin/jobs/ID cancels one of them",
             )
         age = _age(request)
@@ -126,40 +161,8 @@ class _Api:
         return json_response(await self._flow.database.read(look, snapshot=True))
 
 
-def _one(request: Request, name: str) -> str:
-    return (request.query.get(name) or [""])[-1]
-
-
-def _window(request: Request, *filters: str) -> Window:
-    for name in request.query:
-        if name not in ("limit", "page", *filters):
-            known = ", ".join(("limit", "page", *filters))
-            raise Fault(BAD_QUERY, name=name, value=_one(request, name), expected=f"one of {known}")
-    return Window(_number(request, "limit", _LIMIT, _MOST), _number(request, "page", 1, 10**6))
-
-
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    text = _one(request, name)
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise Fault(BAD_QUERY, name=name, value=text, expected=f"a number from 1 to {most}")
-    return int(text)
-
-
-def _filters(request: Request, *names: str) -> dict[str, str]:
-    return {name: _one(request, name) for name in names if _one(request, name)}
-
-
-def _choice(request: Request, name: str, known: tuple[str, ...]) -> dict[str, str]:
-    value = _one(request, name)
-    if value and value not in known:
-        raise Fault(BAD_QUERY, name=name, value=value, expected=f"one of {', '.join(known)}")
-    return {name: value} if value else {}
-
-
 def _age(request: Request) -> float:
-    text = _one(request, "older_than")
+    text = one(request, "older_than")
     if not text:
         return PURGE_AGE
     try:

@@ -23,25 +23,29 @@ class FlowClient:
         self._client = Client(clock, EgressRules(("loopback", "private")))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    async def ask(self, method: str, path: str, **query: str | int) -> dict[str, Any]:
-        """The answer's JSON. Raises APP212, APP213, or CORE030 to CORE038 when nobody answers."""
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", **query: str | int
+    ) -> dict[str, Any]:
+        """The answer's JSON. `body` is JSON, too. Raises APP212, APP213, or CORE030 to CORE038 when
+        nobody answers."""
         asked = urlencode({name: value for name, value in query.items() if value != ""})
         url = f"{self._base}{path}" + (f"?{asked}" if asked else "")
-        answer = await self._client.request(method, url, self._headers)
+        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        answer = await self._client.request(method, url, headers, body)
         try:
-            body = msgspec.json.decode(answer.body, type=dict[str, Any])
+            found = msgspec.json.decode(answer.body, type=dict[str, Any])
         except (msgspec.DecodeError, msgspec.ValidationError):
-            body = {}
+            found = {}
         if answer.status < 300:
-            return body
+            return found
         entry = SERVER_DENIED if answer.status in (401, 403) else SERVER_REFUSED
         raise Fault(
             entry,
             address=self._base,
             status=answer.status,
-            said=str(body.get("detail") or body.get("error") or "no explanation"),
-            code=str(body.get("code") or "-"),
-            advice=str(body.get("fix") or "see the answer"),
+            said=str(found.get("detail") or found.get("error") or "no explanation"),
+            code=str(found.get("code") or "-"),
+            advice=str(found.get("fix") or "see the answer"),
         )
 
     async def close(self) -> None:

@@ -2,23 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 
-from backstay.app.flow import health, probes, service
+from backstay.app.flow import by_hand, health, probes, service, steering
+from backstay.app.flow.compiling import compile_program
+from backstay.app.flow.courier import Courier
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.inbox import Inbox
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.jobs import Cron, sync_jobs
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Command
-from backstay.app.flow.plans import Catalog
+from backstay.app.flow.plans import Catalog, ProgramPlan
+from backstay.app.flow.publishing import Publisher
+from backstay.app.flow.rehearsal import Rehearsal, Rehearsed
 from backstay.app.flow.relay import Relay
 from backstay.app.flow.runner import Runner
 from backstay.app.flow.steady import Steady
-from backstay.app.flow.sweeper import Sweeper
-from backstay.app.flow.turn import Ground
-from backstay.app.plan.unit import Starter, Unit
+from backstay.app.flow.sweeper import HISTORY_KEEP, Sweeper
+from backstay.app.flow.turn import Ground, Turn
+from backstay.app.flow.webhooks import Webhooks
+from backstay.app.plan.unit import Emitter, Starter, Unit
 from backstay.app.ports import TaskQueue
 from backstay.app.store.session import Database, Session
 from backstay.core.breaker import Breaker
@@ -37,6 +43,7 @@ LoadProgram = Callable[[str], Awaitable[Program | None]]
 
 class Flow:
     """A Service. `env` holds the values of `env()`; `allow` are egress rules of the settings;
+    `keep` is how many seconds the history of what ended is kept, 0 for ever;
     `sole` says that this process alone owns the database (core.sqlite sees to it)."""
 
     name = "workflows"
@@ -57,21 +64,24 @@ class Flow:
         sole: bool = True,
         inbox_wait: float = 20.0,
         limit: int = 128,
+        keep: float = HISTORY_KEEP,
     ) -> None:
         self.database, self.clock, self.ids = database, clock, ids
         self._load = load
         self._steady = Steady(clock)
-        self._catalog = Catalog()
+        self._catalog = Catalog(compile_program)
         self._metrics = FlowMetrics(registry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
         self.integrations = Integrations(clock, self._metrics, breakers, env, allow)
+        self.publisher = Publisher(self._catalog, self._steady.now)
         self._ground = Ground(
             catalog=self._catalog,
             ids=ids,
             dice=dice,
             env=env,
             starters=self.starter,
+            emitters=self.publisher.emitter,
             owner=ids.new(),
             call_timeouts=self.integrations.timeouts,
         )
@@ -86,11 +96,22 @@ class Flow:
             sole=sole,
         )
         self.sweeper = Sweeper(
-            database, self.runner, self._ground.owner, clock, self._steady, sole=sole
+            database, self.runner, self._ground.owner, clock, self._steady, sole=sole, keep=keep
         )
         self.cron = Cron(database, self._ground, clock, self._metrics)
-        self.cron.on_ran = self.runner.wake.set
         self.runner.on_timer = self.sweeper.due
+        self._webhooks = Webhooks(clock, breakers, env, allow)
+        self.courier = Courier(
+            database,
+            self._webhooks,
+            self.integrations,
+            clock,
+            self._steady,
+            dice,
+            self._metrics,
+            self._ground.owner,
+            sole=sole,
+        )
         self._relay: Relay | None = None
         self._inbox: Inbox | None = None
         if queue is not None:
@@ -106,6 +127,7 @@ class Flow:
             self.runner,
             self.sweeper,
             self.cron,
+            self.courier,
             self._relay,
             self._inbox,
         ]
@@ -126,6 +148,7 @@ class Flow:
         statements can begin its workflows. No I/O."""
         self._catalog.add(program)
         self.integrations.add(program)
+        self.courier.serve(program)
 
     async def serve(self, program: Program) -> None:
         """New executions start with this program; its jobs fire. Call it before `start` and on a
@@ -139,11 +162,13 @@ class Flow:
             sync_jobs(conn, plan, now)
 
         await self.database.write(sync)
+        self._catalog.served = plan
         self.cron.serve(plan)
 
     async def start(self) -> None:
         """Compile every program that a living execution is pinned to."""
         self._loop = asyncio.get_running_loop()
+        self.publisher.started(self._loop, self.runner.wake.set, self.courier.wake.set)
         for program, count in (await self.database.read(service.programs_alive)).items():
             if self._catalog.get(program) is None:
                 await self._recall(program, count)
@@ -155,35 +180,32 @@ class Flow:
     async def drain(self, seconds: float) -> None:
         """Claim nothing more, let calls under way end."""
         self._ready = False
-        await self.runner.drain(seconds)
+        await asyncio.gather(self.runner.drain(seconds), self.courier.drain(seconds))
 
     async def stop(self) -> None:
         await self.integrations.close()
+        await self._webhooks.close()
 
     def starter(self, program: str) -> Starter:
         """How statements of the program with this hash start workflows, inside a transaction."""
 
         def start(unit: Unit, workflow: str, input: Mapping[str, object]) -> str:
-            return self.begin(unit.conn, program, workflow, input, self._steady.now(), unit.ids)
+            return self.begin(unit, program, workflow, input)
 
         return start
 
-    def begin(
-        self,
-        conn: Session,
-        program: str,
-        workflow: str,
-        input: Mapping[str, object],
-        now: float,
-        ids: Ids,
-    ) -> str:
-        """Insert an execution inside any transaction of the database; its id. The runner is woken
+    def emitter(self, program: str) -> Emitter:
+        """How statements of the program with this hash publish events, inside a transaction."""
+        return self.publisher.emitter(program)
+
+    def begin(self, unit: Unit, program: str, workflow: str, input: Mapping[str, object]) -> str:
+        """Insert an execution inside any transaction of the database; its id. The runner is woken:
         once that is committed."""
         plan = self._catalog.get(program)
         if plan is None:
             raise Fault(PROGRAM_MISSING, program=program, executions=1)
-        made = service.start(conn, plan, workflow, input, now, ids.new())
-        conn.after(self._wake)
+        made = service.start(unit, plan, workflow, input, self._steady.now())
+        unit.conn.after(self._wake)
         return made
 
     def _wake(self) -> None:
@@ -192,11 +214,90 @@ class Flow:
 
     async def order(self, id: str, command: Command) -> None:
         """Cancel, retry or compensate an execution. Raises APP202, APP203, APP204."""
+        await self._at_hand(id)
+        await self.runner.write(lambda turn: service.obey(turn, id, command), crank=False)
+        self.runner.wake.set()
+
+    async def begin_by_hand(self, workflow: str, body: bytes) -> str:
+        """Start a workflow with an input as JSON; the execution's id. Raises APP201, and APP010 or
+        APP011 for an input that is not the workflow's."""
+        plan = self._served()
+        given = by_hand.input_of(plan.workflow(workflow), body)
+        return await self.database.write(
+            lambda conn: self.begin(self._unit(conn, plan.hash), plan.hash, workflow, given)
+        )
+
+    async def rehearse(self, workflow: str, body: bytes) -> dict[str, Any]:
+        """What a start would do, step by step, with everything taken back. Raises as a start."""
+        served = self._served()
+        plan = served.workflow(workflow)
+        given = by_hand.input_of(plan, body)
+
+        def work(conn: Session) -> None:
+            turn = Turn(self._ground, conn, self._steady.now())
+            plan.input.fill(self._unit(conn, served.hash), given)
+            raise Rehearsed(Rehearsal(turn, plan, plan.input.shape(given)).run())
+
+        try:
+            await self.database.write(work)
+        except Rehearsed as rehearsed:
+            return rehearsed.report
+        raise AssertionError("a rehearsal always ends in its report")
+
+    async def signal(self, id: str, name: str, value: object) -> None:
+        """Bring a signal to an execution. Raises APP202, APP203, APP216, APP220."""
+        await self._at_hand(id)
+        await self.runner.write(lambda turn: steering.signal(turn, id, name, value), crank=False)
+        self.runner.wake.set()
+
+    async def migrate(self, id: str, to: str) -> str:
+        """Let an execution go on by the program with this hash, or by the one being served; the
+        hash. Raises APP202, APP219."""
+        to = to or self._served().hash
+        await self._at_hand(id)
+        if self._catalog.get(to) is None:
+            await self._recall(to, 0)
+        await self.runner.write(lambda turn: steering.migrate(turn, id, to), crank=False)
+        self.runner.wake.set()
+        return to
+
+    async def publish_by_hand(self, name: str, payload: object) -> str:
+        """Publish an event of the served program as if the program had; its id. Raises APP215, and
+        APP011 for a payload that is not the event's."""
+        served = self._served()
+        given = by_hand.payload_of(served, name, payload)
+
+        def work(conn: Session) -> str:
+            unit = self._unit(conn, served.hash)
+            return self.publisher.publish(unit, served.hash, name, given, "")
+
+        return await self.database.write(work)
+
+    async def replay(self, id: str, target: str) -> list[str]:
+        """Deliver an event once more: to `target`, or to all of its targets outside this process;
+        the targets. Raises APP217, APP218."""
+        served = self._served()
+
+        def work(conn: Session) -> list[str]:
+            return by_hand.replay(self.publisher, self._unit(conn, served.hash), served, id, target)
+
+        return await self.database.write(work)
+
+    def _served(self) -> ProgramPlan:
+        served = self._catalog.served
+        if served is None:
+            raise Fault(PROGRAM_MISSING, program="", executions=0)
+        return served
+
+    def _unit(self, conn: Session, program: str) -> Unit:
+        turn = Turn(self._ground, conn, self._steady.now())
+        return turn.unit(program)
+
+    async def _at_hand(self, id: str) -> None:
+        """Have the program that an execution is pinned to."""
         row = await self.database.read(lambda conn: service.pinned(conn, id))
         if row is not None and self._catalog.get(row) is None:
             await self._recall(row, 1)
-        await self.runner.write(lambda turn: service.obey(turn, id, command), crank=False)
-        self.runner.wake.set()
 
     async def _recall(self, hash: str, count: int) -> None:
         program = await self._load(hash)

@@ -95,6 +95,49 @@ SERVER_DENIED = ErrorEntry(
     exit=Exit.AUTH,
 )
 
+UNKNOWN_EVENT = ErrorEntry(
+    code="APP215",
+    message="there is no event {name}",
+    cause="the program declares no event of this name, and no workflow is started by one",
+    fix="GET /api/v1/events lists those that happened; declare event {name} to publish it",
+    status=404,
+)
+UNKNOWN_SIGNAL = ErrorEntry(
+    code="APP216",
+    message="workflow {workflow} waits for no signal {name}",
+    cause="its signals are {known}",
+    fix="declare it in the workflow: signals {{ {name}: bool }}",
+    status=404,
+)
+NO_EVENT = ErrorEntry(
+    code="APP217",
+    message="there is no event with the id {id}",
+    cause="no event with this id is stored, or its history has been pruned",
+    fix="GET /api/v1/events lists those that are kept",
+    status=404,
+)
+NO_TARGET = ErrorEntry(
+    code="APP218",
+    message="event {id} was never for {target}",
+    cause="its targets are {known}",
+    fix="name one of them, or none for all that are outside",
+    status=404,
+)
+CANNOT_MIGRATE = ErrorEntry(
+    code="APP219",
+    message="execution {id} cannot go on by the program {to}: {reason}",
+    cause="the steps that have begun must be the same in both programs",
+    fix="let it end by its own program, or cancel it",
+    status=409,
+)
+BAD_SIGNAL = ErrorEntry(
+    code="APP220",
+    message="the signal {name} does not take this value: {reason}",
+    cause="a signal has the type that the workflow declares",
+    fix="send a JSON value of that type as the body",
+    status=400,
+)
+
 ERRORS = (
     UNKNOWN_WORKFLOW,
     UNKNOWN_EXECUTION,
@@ -109,4 +152,10 @@ ERRORS = (
     NOT_OFFERED,
     SERVER_REFUSED,
     SERVER_DENIED,
+    UNKNOWN_EVENT,
+    UNKNOWN_SIGNAL,
+    NO_EVENT,
+    NO_TARGET,
+    CANNOT_MIGRATE,
+    BAD_SIGNAL,
 )

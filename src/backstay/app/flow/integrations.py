@@ -136,20 +136,17 @@ class Target:
     def configure(
         self, declared: Integration, env: Mapping[str, str | None], allow: tuple[str, ...]
     ) -> None:
-        """Take address, credentials and operations. An address that the operator set in the
-        environment may be a near one; one that stands in the program has to be public."""
+        """Take address, credentials and operations."""
         self._operations.update({operation.name: operation for operation in declared.operations})
         if declared == self._declared:
             return  # the same again keeps its connections
         self._declared = declared
-        base = declared.base_url
-        near = isinstance(base, Env) and env.get(base.name) not in (None, base.default)
-        rules = EgressRules((*allow, "loopback", "private") if near else allow)
+        rules = egress_of(declared.base_url, env, allow)
         self._retired.append(self._client)  # calls may be under way on it
         self._client = Client(self._clock, rules)
-        self._base = _text(declared.base_url, env).rstrip("/")
-        self._token = _text(declared.token, env) if declared.token is not None else ""
-        _keep_secret(self._base, self._token)
+        self._base = text_of(declared.base_url, env).rstrip("/")
+        self._token = text_of(declared.token, env) if declared.token is not None else ""
+        keep_secret(self._base, self._token)
         self._variable = declared.base_url.name if isinstance(declared.base_url, Env) else ""
 
     def learn(self, operations: tuple[Operation, ...]) -> None:
@@ -290,7 +287,14 @@ def _seconds(text: str) -> float:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0.0
 
 
-def _keep_secret(base: str, token: str) -> None:
+def egress_of(base: Expr, env: Mapping[str, str | None], allow: tuple[str, ...]) -> EgressRules:
+    """What may be connected to: an address that the operator set in the environment may be a near
+    one, one that stands in the program has to be public."""
+    near = isinstance(base, Env) and env.get(base.name) not in (None, base.default)
+    return EgressRules((*allow, "loopback", "private") if near else allow)
+
+
+def keep_secret(base: str, token: str) -> None:
     """Credentials of an integration are known to whatever hides secrets."""
     known = redactor()
     known.learn(token)
@@ -302,7 +306,7 @@ def _keep_secret(base: str, token: str) -> None:
             known.learn(unquote(f"{parts.username}:{parts.password}"))
 
 
-def _text(expr: Expr, env: Mapping[str, str | None]) -> str:
+def text_of(expr: Expr, env: Mapping[str, str | None]) -> str:
     if isinstance(expr, Env):
         return env.get(expr.name) or expr.default or ""
     return str(expr.value) if isinstance(expr, Constant) and expr.value is not None else ""

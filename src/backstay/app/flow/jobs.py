@@ -6,14 +6,14 @@ caught up, but only the latest one (decision 10).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
-from backstay.app.flow.cron import last_fire, next_fire
+from backstay.app.flow.cron import last_fire, next_fire, schedule_of
+from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.plans import JobPlan, ProgramPlan
-from backstay.app.flow.pump import Refused, inside
 from backstay.app.flow.turn import Ground, Turn
 from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock, Ids
@@ -43,7 +43,6 @@ class Cron:
         self._metrics = metrics
         self._program: ProgramPlan | None = None
         self.wake = asyncio.Event()
-        self.on_ran: Callable[[], None] = lambda: None
 
     @property
     def jobs(self) -> Mapping[str, JobPlan]:
@@ -64,8 +63,6 @@ class Cron:
         ran = await self._database.write(lambda conn: self._fire(conn, program, now), alone=True)
         for job, status in ran:
             self._metrics.job_ran(job, status)
-        if ran:
-            self.on_ran()
         due = await self._database.read(_next_due)
         wait = LOOK_AGAIN if due is None else min(max(due - now, _BREATH), LOOK_AGAIN)
         return self._clock.tick() + wait
@@ -80,7 +77,8 @@ class Cron:
             found = program.jobs.get(str(job))
             if found is not None:
                 status = _run(turn, program, found, str(row), float(fire_at or 0))
-                ran.append((str(job), status))
+                if status != "running":
+                    ran.append((str(job), status))
         for plan in program.jobs.values():
             _plan_next(turn, plan)
         return ran
@@ -135,17 +133,30 @@ def _store(turn: Turn, job: str, fire_at: float) -> None:
 
 
 def _run(turn: Turn, program: ProgramPlan, plan: JobPlan, id: str, fire_at: float) -> str:
-    status, error = "done", ""
+    """Run a job in this transaction, or begin the execution that is its run."""
+    status, error, execution = "done", "", ""
     try:
-        inside(turn, lambda: plan.block(turn.unit(program.hash), {}))
+        execution = inside(turn, lambda: _begun(turn, program, plan, id))
     except Refused as refused:
         status, error = "failed", refused.text
         _log.error("job failed", job=plan.job.name, run=id, fire_at=fire_at, error=error)
+    if execution and plan.workflow in program.inner:
+        status = "running"
+    ended = None if status == "running" else turn.now
     turn.conn.execute(
-        "UPDATE job_runs SET status = ?, error = ?, started_at = ?, ended_at = ? WHERE id = ?",
-        (status, error, turn.now, turn.now, id),
+        "UPDATE job_runs SET status = ?, error = ?, execution = ?, started_at = ?, ended_at = ?"
+        " WHERE id = ?",
+        (status, error, execution, turn.now, ended, id),
     )
     return status
+
+
+def _begun(turn: Turn, program: ProgramPlan, plan: JobPlan, id: str) -> str:
+    unit = turn.unit(program.hash, id)
+    if plan.block is not None:
+        plan.block(unit, {})
+        return ""
+    return unit.start(plan.workflow, {})
 
 
 def _next_due(conn: Session) -> float | None:
@@ -162,7 +173,8 @@ def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
     for name, plan in program.jobs.items():
         job = plan.job
         next_fire(job, now)
-        changed = known.get(name) not in (None, (job.schedule, job.timezone))
+        schedule = schedule_of(job)
+        changed = known.get(name) not in (None, (schedule, job.timezone))
         conn.execute(
             "INSERT INTO jobs (name, program, schedule, timezone, status, description, since)"
             " VALUES (?,?,?,?,'active',?,?) ON CONFLICT (name) DO UPDATE SET"
@@ -171,7 +183,7 @@ def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
             " description = excluded.description,"
             " since = CASE WHEN ? = 1 OR jobs.status <> 'active' THEN excluded.since"
             " ELSE jobs.since END",
-            (name, program.hash, job.schedule, job.timezone, job.description, now, int(changed)),
+            (name, program.hash, schedule, job.timezone, job.description, now, int(changed)),
         )
         if changed:
             _drop_plans(conn, name)

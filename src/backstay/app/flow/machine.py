@@ -1,51 +1,71 @@
-"""How an execution moves: forward step by step, and backward when it has to be undone.
+"""How an execution moves: forward stage by stage, and backward when it has to be undone.
 
-Every function runs inside one write transaction (a Turn). Going forward there is at most one step
-row that is pending, running or waiting; going backward there is at most one compensation.
+Every function runs inside one write transaction (a Turn). Going forward the open step rows are
+those of one stage; going backward there is at most one compensation.
 """
 
 import msgspec
 
-from backstay.app.flow import model, rows
-from backstay.app.flow.model import ON_FAIL, Kind, Outcome, Phase, Reason, StepState
-from backstay.app.flow.plans import StepPlan, WorkflowPlan, WorkPlan
-from backstay.app.flow.rows import Execution, Step
-from backstay.app.flow.turn import Attempted, Ended, Turn
-
-_OPEN = ("pending", "running", "waiting")
+from backstay.app.flow import model, rows, undoing
+from backstay.app.flow.guarded import Refused, inside, scope_at
+from backstay.app.flow.model import Outcome
+from backstay.app.flow.plans import StepPlan, WorkflowPlan
+from backstay.app.flow.rows import WHOLE, Execution, Step
+from backstay.app.flow.turn import Attempted, Turn
 
 
 def begin(
     plan: WorkflowPlan, id: str, program: str, text: str, now: float
-) -> tuple[Execution, Step | None]:
-    """The rows of a new execution; no step when the workflow has none."""
+) -> tuple[Execution, list[Step]]:
+    """The rows of a new execution; no steps when the workflow has none."""
     row = Execution(id, plan.name, program, "pending", "", 1, text, "", now, now, None)
-    if not plan.steps:
+    if not plan.stages:
         row.status = "completed"
-        return row, None
-    return row, _forward(row, 0, plan.steps[0], now)
+        return row, []
+    first, last = plan.stages[0]
+    return row, [forward(row, at, plan.steps[at], now) for at in range(first, last + 1)]
 
 
-def advance(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> None:
-    """Make the step at `position` or after it pending, or complete the execution.
+def advance(
+    turn: Turn, row: Execution, plan: WorkflowPlan, stage: int, due_at: float | None = None
+) -> None:
+    """Make the steps of `stage`, or of the next one that has any to run, pending, or complete the
+    execution. `due_at` is when they may run, now if not given.
 
-    In a run that a person asked for, steps that were done and not undone stay done.
+    In a run that follows another, steps that were done and not undone stay done.
     """
-    for place in range(position, len(plan.steps)):
-        ahead = rows.step(turn.conn, row.id, "forward", place) if row.run > 1 else None
-        if ahead is not None and ahead.state == "done":
-            continue
-        if ahead is None:
-            rows.add_step(turn.conn, _forward(row, place, plan.steps[place], turn.now))
-        else:
-            ahead.state = model.step_move(ahead.state, "pending")
-            ahead.attempt, ahead.due_at, ahead.error = 0, turn.now, None
-            if not ahead.unknown:
-                ahead.input = None  # computed anew; a doubtful attempt has to send the same again
-            rows.save_step(turn.conn, ahead)
-        turn.notes.pending = True
-        return
-    _end(turn, row, "completed")
+    when = turn.now if due_at is None else due_at
+    for first, last in plan.stages[stage:]:
+        begun = [_open(turn, row, plan, place, when) for place in range(first, last + 1)]
+        if any(begun):
+            turn.notes.pending = True
+            return
+    undoing.end(turn, row, "completed")
+
+
+def _open(turn: Turn, row: Execution, plan: WorkflowPlan, place: int, when: float) -> bool:
+    ahead = rows.step(turn.conn, row.id, "forward", place) if row.run > 1 else None
+    if ahead is None:
+        rows.add_step(turn.conn, forward(row, place, plan.steps[place], when))
+        return True
+    if ahead.state == "done":
+        return False
+    reopen(turn, ahead, when)
+    return True
+
+
+def reopen(turn: Turn, step: Step, when: float) -> None:
+    """A step that an earlier run set aside gets its turn."""
+    step.state = model.step_move(step.state, "pending")
+    step.attempt, step.due_at, step.error = 0, when, None
+    if not step.unknown and not (step.kind == "each" and _walked(turn, step)):
+        step.input = None  # computed anew; a doubtful attempt has to send the same again
+    rows.save_step(turn.conn, step)
+
+
+def _walked(turn: Turn, step: Step) -> bool:
+    """Whether items of a list are done: then it stays the list that it is."""
+    return bool(rows.items(turn.conn, step.execution, step.position))
 
 
 def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
@@ -82,87 +102,96 @@ def skip(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     step.state = model.step_move(step.state, "skipped")
     step.started_at = step.ended_at = turn.now
     rows.save_step(turn.conn, step)
-    advance(turn, row, plan, step.position + 1)
-
-
-def undo(turn: Turn, row: Execution, plan: WorkflowPlan, reason: Reason, error: str) -> None:
-    """Turn the execution round. A call that is under way is waited for: its end decides whether it
-    has to be compensated, and its target must not meet the undoing before the doing."""
-    for step in rows.steps(turn.conn, "WHERE execution = ? AND phase = 'forward'", (row.id,)):
-        if step.state in ("pending", "waiting"):
-            _abandon(turn, step, reason)
-    row.status = model.move(row.status, "compensating")
-    row.reason, row.error = reason, error
-    row.deadline, row.updated_at = None, turn.now
-    rows.save_execution(turn.conn, row)
-    undo_next(turn, row, plan)
-
-
-def undo_next(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
-    """Make the newest compensation that is missing pending, then on_fail, then end."""
-    found = list(rows.steps(turn.conn, "WHERE execution = ?", (row.id,)))
-    if any(step.state in _OPEN for step in found):
-        return
-    begun = {step.position for step in found if step.phase == "compensate"}
-    forward = [step for step in found if step.phase == "forward"]
-    for step in sorted(forward, key=lambda step: step.position, reverse=True):
-        work = plan.steps[step.position].undo
-        touched = step.state == "done" or step.unknown
-        if work is not None and touched and step.position not in begun:
-            _add_undo(turn, row, step.position, step.name, step.key, work)
-            return
-    if plan.on_fail is not None and ON_FAIL not in begun:
-        key = model.step_key(row.id, "on_fail", row.run)
-        _add_undo(turn, row, ON_FAIL, "on_fail", key, plan.on_fail)
-        return
-    undone = sum(s.phase == "compensate" and s.state == "done" and s.position >= 0 for s in found)
-    lost = sum(s.phase == "compensate" and s.state != "done" for s in found)
-    _end(turn, row, model.ending(row.reason, undone=undone, lost=lost))
-
-
-def retry(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
-    """Run an ended execution again, by a person's decision. What was undone is done anew under new
-    keys; what stayed done stays; what failed or is doubtful keeps its key, so that a target
-    which did take the first attempt knows it again."""
-    found = list(rows.steps(turn.conn, "WHERE execution = ?", (row.id,)))
-    undone = {s.position for s in found if s.phase == "compensate" and s.state == "done"}
-    for step in found:
-        if step.attempt:
-            rows.archive(turn.conn, step, row.run, step.state)
-        if step.phase == "compensate" or step.position in undone:
-            rows.drop_step(turn.conn, step)
-        elif step.state not in ("done", "skipped"):
-            step.state = model.step_move(step.state, "skipped")
-            rows.save_step(turn.conn, step)
-    row.status = model.move(row.status, "running")
-    row.run += 1
-    row.reason, row.error = "", ""
-    row.updated_at, row.deadline = turn.now, turn.now + plan.timeout
-    turn.notes.timer = min(turn.notes.timer, row.deadline)
-    rows.save_execution(turn.conn, row)
-    advance(turn, row, plan, 0)
-
-
-def undo_again(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
-    """Try the compensations that were lost once more, with the same keys."""
-    where = "WHERE execution = ? AND phase = 'compensate' AND state <> 'done'"
-    for step in rows.steps(turn.conn, where, (row.id,)):
-        rows.archive(turn.conn, step, row.run, step.state)
-        rows.drop_step(turn.conn, step)
-    row.run += 1
-    row.status = model.move(row.status, "compensating")
-    row.updated_at = turn.now
-    rows.save_execution(turn.conn, row)
-    undo_next(turn, row, plan)
+    _ended(turn, row, plan, step)
 
 
 def _go_on(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     if row.status == "compensating":
-        undo_next(turn, row, plan)
-    elif step.state == "done":
-        advance(turn, row, plan, step.position + 1)
+        undoing.undo_next(turn, row, plan)
+        return
+    own = plan.steps[step.position]
+    if step.state == "done":
+        trouble = _then(turn, row, plan, step) if own.on_success else ""
+        if not trouble:
+            _ended(turn, row, plan, step)
+            return
+        said = f"after step {step.name}: {trouble}"
     else:
-        undo(turn, row, plan, "failed", f"step {step.name} failed: {step.error}")
+        spared, said = _reacted(turn, row, plan, step)
+        if spared:
+            _ended(turn, row, plan, step)
+            return
+    undoing.undo(turn, row, plan, "failed", said)
+
+
+def _then(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> str:
+    """Do what the step says about its success; why that could not be done."""
+    deed = plan.steps[step.position].on_success
+    try:
+        if deed is not None:
+            scope = scope_at(turn, row, plan, step)
+            inside(turn, lambda: deed(turn.unit(row.program, row.id), scope))
+    except Refused as failed:
+        return failed.text
+    return ""
+
+
+def _reacted(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> tuple[bool, str]:
+    """Whether the workflow goes on although the step failed, and what its error is if not."""
+    said = f"step {step.name} failed: {step.error}"
+    reaction = plan.steps[step.position].on_fail
+    if reaction is None:
+        return False, said
+    try:
+        scope = scope_at(turn, row, plan, step) | {"error": step.error}
+        unit = turn.unit(row.program, row.id)
+        deed, message = reaction.deed, reaction.message
+        if deed is not None:
+            inside(turn, lambda: deed(unit, scope))
+        if message is not None:
+            said = inside(turn, lambda: message(unit, scope))
+    except Refused as failed:
+        return False, f"{said}; and on_fail: {failed.text}"
+    return reaction.goes_on, said
+
+
+def _ended(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
+    """A step has ended and the workflow goes on: the next item, or the next stage."""
+    own = plan.steps[step.position]
+    if step.item != WHOLE:
+        next_item(turn, row, plan, step.position)
+        return
+    first, last = plan.stages[own.stage]
+    if first < last and rows.any_open(turn.conn, row.id, first, last):
+        return
+    advance(turn, row, plan, own.stage + 1)
+
+
+def next_item(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> None:
+    """Begin as many items of a for_each as may be under way, or end it with all of theirs."""
+    whole = rows.step(turn.conn, row.id, "forward", position)
+    own = plan.steps[position]
+    if whole is None or own.each is None or whole.input is None:
+        raise LookupError(f"{plan.name} has no list for {own.name}")
+    count = own.each.count(whole.input)
+    begun = {item.item: item for item in rows.items(turn.conn, row.id, position)}
+    under_way = sum(item.state in model.OPEN for item in begun.values())
+    for place in range(count):
+        if under_way >= own.each.width:
+            break
+        known = begun.get(place)
+        if known is None:
+            rows.add_step(turn.conn, forward(row, position, own, turn.now, place))
+        elif known.state == "skipped" and known.attempt == 0:
+            reopen(turn, known, turn.now)
+        else:
+            continue
+        under_way += 1
+        turn.notes.pending = True
+    if not under_way:
+        given = [begun[at].output if at in begun else None for at in range(count)]
+        output = b"[" + b",".join((text or "null").encode() for text in given) + b"]"
+        settle(turn, row, plan, whole, Outcome("done", output=output.decode()))
 
 
 def _tries(row: Execution, plan: WorkflowPlan, step: Step) -> model.Tries:
@@ -173,63 +202,23 @@ def _tries(row: Execution, plan: WorkflowPlan, step: Step) -> model.Tries:
     return msgspec.structs.replace(tries, times=0) if row.status == "compensating" else tries
 
 
-def _forward(row: Execution, position: int, plan: StepPlan, now: float) -> Step:
-    return _row(
-        row,
-        "forward",
-        position,
-        plan.name,
-        plan.work.kind,
-        now,
-        model.step_key(row.id, plan.name, row.run),
-        plan.undo.says if plan.undo else "",
-    )
-
-
-def _row(
-    row: Execution,
-    phase: Phase,
-    position: int,
-    name: str,
-    kind: Kind,
-    now: float,
-    key: str,
-    compensation: str = "",
-) -> Step:
+def forward(row: Execution, position: int, plan: StepPlan, now: float, item: int = WHOLE) -> Step:
+    """The row of a step that waits for its turn, or of one item of it."""
+    whole = plan.each is not None and item == WHOLE
     return Step(
         execution=row.id,
-        phase=phase,
+        phase="forward",
         position=position,
-        name=name,
+        item=item,
+        name=plan.name,
         workflow=row.workflow,
-        kind=kind,
+        kind="each" if whole else plan.work.kind,
         state="pending",
         attempt=0,
         due_at=now,
-        key=key,
-        compensation=compensation,
+        key=model.step_key(row.id, plan.name, row.run, item),
+        compensation=plan.undo.says if plan.undo and not whole else "",
     )
-
-
-def _add_undo(
-    turn: Turn, row: Execution, position: int, name: str, key: str, work: WorkPlan
-) -> None:
-    rows.add_step(turn.conn, _row(row, "compensate", position, name, work.kind, turn.now, key))
-    turn.notes.pending = True
-
-
-def _abandon(turn: Turn, step: Step, reason: Reason) -> None:
-    """A step that nobody is working on here: an outside worker may still be at it."""
-    waited = step.state == "waiting"
-    state: StepState = "skipped" if step.attempt == 0 and not waited else "failed"
-    if waited or step.unknown:
-        state, step.unknown = "unknown", 1
-    if waited:
-        turn.notes.outbox |= rows.drop_calls(turn.conn, step)
-    step.state = model.step_move(step.state, state)
-    step.error = step.error or {"timeout": "the workflow ran out of time"}.get(reason, reason)
-    step.ended_at = turn.now
-    rows.save_step(turn.conn, step)
 
 
 def _note(turn: Turn, step: Step, outcome: Outcome) -> None:
@@ -245,11 +234,3 @@ def _note(turn: Turn, step: Step, outcome: Outcome) -> None:
             took=max(0.0, turn.now - (step.started_at or turn.now)),
         )
     )
-
-
-def _end(turn: Turn, row: Execution, status: model.ExecutionStatus) -> None:
-    row.status = model.move(row.status, status)
-    row.deadline, row.updated_at = None, turn.now
-    rows.save_execution(turn.conn, row)
-    took = max(0.0, turn.now - row.created_at)
-    turn.notes.ended.append(Ended(row.workflow, row.id, status, row.error, took))

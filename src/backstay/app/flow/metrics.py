@@ -44,6 +44,12 @@ METRICS = (
         "0 closed, 1 half-open, 2 open",
         ("target",),
     ),
+    Metric(
+        "event_deliveries_total",
+        "counter",
+        "Tries to bring an event to a webhook or an integration, by outcome",
+        ("target", "outcome"),
+    ),
     Metric("job_runs_total", "counter", "Runs of a job by status", ("job", "status")),
 )
 """The declarations; `FlowMetrics` makes them live."""
@@ -61,6 +67,7 @@ class FlowMetrics:
         self._calls = registry.counter("integration_calls_total")
         self._call_seconds = registry.histogram("integration_call_duration_seconds")
         self._jobs = registry.counter("job_runs_total")
+        self._deliveries = registry.counter("event_deliveries_total")
         self._breakers = registry.gauge("circuit_breaker_state")
 
     def note(self, notes: Notes) -> None:
@@ -73,6 +80,8 @@ class FlowMetrics:
                 _log.info("execution ended", **_about(end))
             else:
                 _log.warning("execution ended", **_about(end))
+        for job, status in notes.jobs:
+            self.job_ran(job, status)
         for tried in notes.attempted:
             self._steps.observe(
                 tried.workflow, tried.step, tried.phase, tried.outcome, value=tried.took
@@ -100,6 +109,10 @@ class FlowMetrics:
         self._breakers.read(
             lambda: {(name,): _BREAKER_VALUES[state] for name, state in states().items()}
         )
+
+    def delivered(self, target: str, outcome: str) -> None:
+        """One try of a delivery has ended."""
+        self._deliveries.inc(target, outcome)
 
     def job_ran(self, job: str, status: str) -> None:
         self._jobs.inc(job, status)

@@ -24,7 +24,7 @@ ExecutionStatus = Literal[
 ]
 StepState = Literal["pending", "running", "waiting", "done", "failed", "unknown", "skipped"]
 Phase = Literal["forward", "compensate"]
-Kind = Literal["do", "call", "task"]
+Kind = Literal["do", "call", "task", "signal", "each"]
 Reason = Literal["", "failed", "timeout", "cancelled", "requested"]
 Command = Literal["cancel", "retry", "compensate"]
 
@@ -35,7 +35,10 @@ EXECUTION_NEXT: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"running", "compensating"}),
     "running": frozenset({"completed", "compensating"}),
     "completed": frozenset({"compensating"}),
-    "compensating": frozenset({"failed", "compensated", "compensation_failed", "cancelled"}),
+    # Running again: a workflow with a retry of its own, undone and not out of tries.
+    "compensating": frozenset(
+        {"failed", "compensated", "compensation_failed", "cancelled", "running"}
+    ),
     "failed": frozenset({"running"}),
     "compensated": frozenset({"running"}),
     "cancelled": frozenset({"running"}),
@@ -52,9 +55,12 @@ STEP_NEXT: Mapping[str, frozenset[str]] = {
     "unknown": frozenset({"skipped"}),
     "skipped": frozenset({"pending"}),
 }
-"""`waiting` is `running` at an outside worker: it has no
-lease but an expiry. What failed is set aside as skipped for a later run, where it
-may get its turn."""
+"""`waiting` is `running` elsewhere: at an outside worker, until a signal comes, or in the items of
+a for_each. It has no lease; but for the last it has an expiry. What failed is set aside as
+skipped for a later run, where it may get its turn."""
+
+OPEN: tuple[StepState, ...] = ("pending", "running", "waiting")
+"""States of a step that has not ended."""
 
 LIVE: tuple[ExecutionStatus, ...] = ("pending", "running", "compensating")
 
@@ -180,9 +186,11 @@ def refusal(command: Command, status: str) -> str:
     return _REFUSALS[command].get(status, "")
 
 
-def step_key(execution: str, step: str, run: int) -> str:
-    """The idempotency key of a step and of its compensation; a person's retry is a new run."""
-    return f"{execution}/{step}" if run == 1 else f"{execution}/{step}/run-{run}"
+def step_key(execution: str, step: str, run: int, item: int = -1) -> str:
+    """The idempotency key of a step, or of one `item` of it, and of its compensation; a retry of
+    the whole is a new run."""
+    place = f"{execution}/{step}" if item < 0 else f"{execution}/{step}.{item}"
+    return place if run == 1 else f"{place}/run-{run}"
 
 
 def call_key(key: str, phase: Phase, run: int, attempt: int) -> str:

@@ -1,198 +1,196 @@
-"""A program's workflows, jobs and integrations made ready to run: every expression compiled once.
+"""A program's workflows, jobs and events as they run: every expression compiled once.
 
 `Catalog` holds the plans of each program that a living execution is pinned to (decision 9); the
-newest one is what new executions start with.
+one being served is what new executions start with, and what events are heard by.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
-from backstay.app.errors import NOT_SUPPORTED
 from backstay.app.flow.errors import UNKNOWN_WORKFLOW
-from backstay.app.flow.model import Kind, Tries
-from backstay.app.plan.expressions import compile_expr
-from backstay.app.plan.statements import compile_block
+from backstay.app.flow.model import Tries
+from backstay.app.flow.work import Block, Payload, WorkPlan
+from backstay.app.plan.acts import Deed
+from backstay.app.plan.bodies import Body
 from backstay.app.plan.unit import Closure, Unit
-from backstay.app.values import codec
-from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
-from backstay.lang.program import (
-    CallStep,
-    DoStep,
-    Expr,
-    Job,
-    Program,
-    Retry,
-    Statement,
-    Step,
-    TaskStep,
-    Work,
-    Workflow,
-)
+from backstay.lang.program import Field, Job, Program, Retry, Trigger
 
-Block = Callable[[Unit, dict[str, object]], None]
-Payload = Callable[[Unit, Mapping[str, object]], str]
+WIDTH = 8
+"""Items of a for_each that are under way at once, unless the step says `parallel: N`."""
+
+MOST_ITEMS = 10_000
+Stage = tuple[int, int]
+"""The first and the last position of steps that run side by side."""
 
 
-class WorkPlan(msgspec.Struct, frozen=True):
-    """One piece of work. `target` is `Integration.operation` or the queue's command; `payload`
-    gives the JSON text that goes there; `block` is the body of database work."""
+class EachPlan(msgspec.Struct, frozen=True):
+    """A step for each item of a list. `shape` and `parse` take the items to JSON and back."""
 
-    kind: Kind
-    target: str = ""
-    block: Block | None = None
-    payload: Payload | None = None
+    items: Closure
+    shape: Callable[[object], object]
+    parse: Callable[[object], object]
+    names: tuple[str, ...]
+    width: int
 
-    @property
-    def says(self) -> str:
-        """As a person reads it in the history."""
-        return f"{self.kind} {self.target}".strip()
+    def count(self, text: str) -> int:
+        """How many items the stored list has."""
+        return len(_list(text))
+
+    def item(self, text: str, place: int) -> object:
+        """One item of the stored list, as a Python value."""
+        found = self.parse([_list(text)[place]])
+        return found[0] if isinstance(found, list) else None
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """What a step says about its own failure: `deed` happens, then the workflow goes on or turns
+    round; `message` is its error then."""
+
+    deed: Deed | None = None
+    message: Payload | None = None
+    goes_on: bool = False
+
+
+class CheckPlan(msgspec.Struct, frozen=True):
+    holds: Closure
+    message: Payload
 
 
 class StepPlan(msgspec.Struct, frozen=True):
-    """`timeout` is seconds for one attempt, 0 for the workflow's."""
+    """`timeout` is seconds for one attempt, 0 for the workflow's; `stage` counts from 0; `into` is
+    a name of its output besides `steps.NAME`."""
 
     name: str
     work: WorkPlan
     tries: Tries
     timeout: float
+    stage: int
     when: Closure | None = None
+    check: CheckPlan | None = None
     undo: WorkPlan | None = None
+    each: EachPlan | None = None
+    into: str = ""
+    on_success: Deed | None = None
+    on_fail: Reaction | None = None
+
+
+class InputPlan(msgspec.Struct, frozen=True):
+    """What a workflow takes. `fields` are its inputs and then the payload of its event, whose names
+    are in `event`. `free` is an event that nobody declared: its payload is any JSON."""
+
+    fields: tuple[Field, ...]
+    body: Body
+    shape: Callable[[Mapping[str, object]], str]
+    parse: Callable[[str], dict[str, object]]
+    fill: Callable[[Unit, dict[str, object]], None]
+    event: tuple[str, ...] = ()
+    free: bool = False
 
 
 class WorkflowPlan(msgspec.Struct, frozen=True):
-    """`shape` and `parse` take the input to JSON and back."""
+    """`stages` are the positions of `steps` that run side by side, in order. `again` is how often
+    the whole is run when it failed and was undone. `awaits` are the events that steps wait for;
+    `job` is the job whose run an execution is."""
 
     name: str
     description: str
     timeout: float
     steps: tuple[StepPlan, ...]
+    stages: tuple[Stage, ...]
     on_fail: WorkPlan | None
-    shape: Callable[[Mapping[str, object]], str]
-    parse: Callable[[str], dict[str, object]]
+    input: InputPlan
+    again: Tries
+    trigger: Trigger | None = None
+    signals: Mapping[str, Callable[[object], object]] = {}
+    awaits: frozenset[str] = frozenset()
+    job: str = ""
 
 
 class JobPlan(msgspec.Struct, frozen=True):
+    """A job is a block in the transaction of its run, or the execution of a workflow."""
+
     job: Job
-    block: Block
+    block: Block | None = None
+    workflow: str = ""
+    retry: Retry | None = None
+
+
+class EventPlan(msgspec.Struct, frozen=True):
+    """`targets` are as the deliveries name them; `outside` are those that leave the process, which
+    `when` may keep the event from. An event that nobody declared is `free`: any JSON."""
+
+    name: str
+    shape: Callable[[Mapping[str, object]], str]
+    body: Body | None
+    workflows: tuple[str, ...] = ()
+    emits: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    when: Closure | None = None
+    scope: Callable[[str], dict[str, object]] = lambda _text: {}
 
 
 class ProgramPlan(msgspec.Struct, frozen=True):
-    """What one program can run in the background."""
+    """What one program can run in the background. `inner` are the workflows of its jobs."""
 
     hash: str
     workflows: Mapping[str, WorkflowPlan]
     jobs: Mapping[str, JobPlan]
+    events: Mapping[str, EventPlan] = {}
+    inner: Mapping[str, WorkflowPlan] = {}
 
     def workflow(self, name: str) -> WorkflowPlan:
         """Raises APP201."""
-        found = self.workflows.get(name)
+        found = self.find(name)
         if found is None:
             raise Fault(UNKNOWN_WORKFLOW, workflow=name)
         return found
+
+    def find(self, name: str) -> WorkflowPlan | None:
+        return self.workflows.get(name) or self.inner.get(name)
+
+    def event(self, name: str) -> EventPlan | None:
+        """`user_created` and `user.created` are one event."""
+        return self.events.get(name) or self.events.get(name.replace(".", "_"))
 
 
 class Catalog:
     """Plans by the program's hash. Filled by the event loop, read by the writer's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, compile: Callable[[Program], ProgramPlan]) -> None:
+        self._compile = compile
         self._plans: dict[str, ProgramPlan] = {}
+        self.served: ProgramPlan | None = None
 
     def add(self, program: Program) -> ProgramPlan:
         """Compile it, unless it is known."""
         found = self._plans.get(program.hash)
         if found is None:
-            found = self._plans[program.hash] = compile_program(program)
+            found = self._plans[program.hash] = self._compile(program)
         return found
 
     def get(self, hash: str) -> ProgramPlan | None:
         return self._plans.get(hash)
 
+    def waiting_for(self, event: str) -> frozenset[str]:
+        """Workflows of any program here with a step that waits for this event."""
+        return frozenset(
+            flow.name
+            for plan in list(self._plans.values())  # the event loop may add one meanwhile
+            for flow in plan.workflows.values()
+            if event in flow.awaits
+        )
+
     def workflow(self, hash: str, name: str) -> WorkflowPlan | None:
         """None when the program, or the workflow in it, is not here."""
         plan = self._plans.get(hash)
-        return plan.workflows.get(name) if plan else None
+        return plan.find(name) if plan else None
 
 
-def compile_program(program: Program) -> ProgramPlan:
-    """All plans of a checked program."""
-    return ProgramPlan(
-        hash=program.hash,
-        workflows={flow.name: _workflow(program, flow) for flow in program.workflows},
-        jobs={job.name: JobPlan(job, compile_block(program, job.body)) for job in program.jobs},
-    )
-
-
-def _workflow(program: Program, flow: Workflow) -> WorkflowPlan:
-    codecs = {field.name: codec(program, field.type) for field in flow.input}
-
-    def shape(values: Mapping[str, object]) -> str:
-        shaped = {name: codecs[name].shape(value) for name, value in values.items()}
-        return msgspec.json.encode(shaped).decode()
-
-    def parse(text: str) -> dict[str, object]:
-        values: dict[str, object] = msgspec.json.decode(text)
-        return {name: kind.parse(values.get(name)) for name, kind in codecs.items()}
-
-    return WorkflowPlan(
-        name=flow.name,
-        description=flow.description,
-        timeout=flow.timeout,
-        steps=tuple(_step(program, step) for step in flow.steps),
-        on_fail=_do(program, flow.on_fail) if flow.on_fail else None,
-        shape=shape,
-        parse=parse,
-    )
-
-
-def _step(program: Program, step: Step) -> StepPlan:
-    return StepPlan(
-        name=step.name,
-        work=_work(program, step.work),
-        tries=Tries(step.retry.times, _backoff(step.retry)),
-        timeout=step.timeout,
-        when=compile_expr(program, step.when) if step.when is not None else None,
-        undo=_work(program, step.compensate) if step.compensate is not None else None,
-    )
-
-
-def _work(program: Program, work: Work) -> WorkPlan:
-    match work:
-        case DoStep(body=body):
-            return _do(program, body)
-        case CallStep(integration=integration, operation=operation, args=args):
-            target = f"{integration}.{operation}"
-            return WorkPlan("call", target, payload=_arguments(program, args))
-        case TaskStep(command=command, payload=payload):
-            return WorkPlan("task", command, payload=_json(program, payload))
-        case _:
-            # `app.unsupported` keeps programs with these from being served.
-            raise Fault(NOT_SUPPORTED, where="a step", what=type(work).__name__.lower())
-
-
-def _do(program: Program, body: tuple[Statement, ...]) -> WorkPlan:
-    return WorkPlan("do", block=compile_block(program, body))
-
-
-def _arguments(program: Program, args: tuple[tuple[str, Expr], ...]) -> Payload:
-    compiled = [
-        (name, compile_expr(program, expr), codec(program, expr.type).shape) for name, expr in args
-    ]
-
-    def arguments(unit: Unit, scope: Mapping[str, object]) -> str:
-        values = {name: shape(value(unit, scope)) for name, value, shape in compiled}
-        return msgspec.json.encode(values).decode()
-
-    return arguments
-
-
-def _json(program: Program, expr: Expr) -> Payload:
-    value, shape = compile_expr(program, expr), codec(program, expr.type).shape
-    return lambda unit, scope: msgspec.json.encode(shape(value(unit, scope))).decode()
-
-
-def _backoff(retry: Retry) -> Backoff:
-    """Exponential delays get full jitter: a target that came back is not met by a herd."""
-    policy = "exp_full_jitter" if retry.backoff == "exponential" else retry.backoff
-    return Backoff(policy, base=retry.initial, cap=max(retry.cap, retry.initial))
+@lru_cache(maxsize=64)
+def _list(text: str) -> list[object]:
+    """A stored list; its steps come one after the other and all ask for it."""
+    found: list[object] = msgspec.json.decode(text)
+    return found

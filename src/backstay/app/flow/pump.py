@@ -1,63 +1,68 @@
-"""One turn of the crank: pending steps whose time has come are run, leased or handed to the outbox.
+"""One turn of the crank: pending steps whose time has come are run, leased, handed to the outbox or
+opened for their items.
 
 A database-only step is run right here, so its effect, its fact and the next step are one commit;
 several follow each other in the same turn. A call is only leased: the event loop makes it
 after the commit. An outside task is a row of the outbox beside the step that waits for it.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
+import msgspec
 import structlog
 
-from backstay.app.flow import machine, model, rows
+from backstay.app.flow import machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
+from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import ON_FAIL, Kind, Outcome
-from backstay.app.flow.plans import StepPlan, WorkflowPlan, WorkPlan
-from backstay.app.flow.rows import Execution, Step
+from backstay.app.flow.plans import MOST_ITEMS, EachPlan, StepPlan, WorkflowPlan
+from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Claim, Turn
+from backstay.app.flow.work import WorkPlan
+from backstay.app.plan.operators import truth
 from backstay.app.store.session import RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
-T = TypeVar("T")
+_HERE: tuple[Kind, ...] = ("do", "task", "signal", "each")
+_KINDS: tuple[Kind, ...] = (*_HERE, "call")
 BATCH = 32
 """Database-only steps in one commit: a bound on how long other writers wait."""
 
 DEFAULT_CALL_TIMEOUT = 30.0
 _PUT_OFF = 60.0
+_NEVER = 1e15
+"""When an expiry is due that never comes: far beyond any clock."""
+
 
 _log = structlog.get_logger("app.flow")
 
 
 def pump(turn: Turn, calls: int) -> None:
     """Run what is due: at most `BATCH` steps here, and as many calls leased as `calls` allows."""
-    done = 0
+    done, times = 0, rows.next_times(turn.conn, _KINDS)
     while done < BATCH:
-        found = rows.due(turn.conn, "do", turn.now, BATCH - done)
-        found += rows.due(turn.conn, "task", turn.now, BATCH - done)
+        found: list[Step] = []
+        for kind in _HERE:
+            if times.get(kind, _NEVER) <= turn.now:
+                found += rows.due(turn.conn, kind, turn.now, BATCH - done)
+        if not found:
+            break
         for step in found:
             _safely(turn, step)
         done += len(found)
-        if not found:
-            break
-    while len(turn.notes.claims) < calls:
+        times = rows.next_times(turn.conn, _KINDS)
+    while len(turn.notes.claims) < calls and times.get("call", _NEVER) <= turn.now:
         room = calls - len(turn.notes.claims)
         found = rows.due(turn.conn, "call", turn.now, room)
         for step in found:
             _safely(turn, step)
+        times = rows.next_times(turn.conn, _KINDS)
         if len(found) < room:
             break
-    # Without room a due call is no reason to come back: the end of another call is.
-    full = len(turn.notes.claims) >= calls
-    kinds: tuple[Kind, ...] = ("do", "task") if full else ("do", "task", "call")
-    turn.notes.next_due = rows.next_due(turn.conn, kinds)
-
-
-def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object]:
-    """Inputs by name, and `steps` with what finished steps gave."""
-    scope: dict[str, object] = dict(plan.parse(row.input))
-    scope["steps"] = {step.name: None for step in plan.steps} | rows.outputs(turn.conn, row.id)
-    return scope
+    if len(turn.notes.claims) >= calls:
+        # Without room a due call is no reason to come back: the end of another call is.
+        times.pop("call", None)
+    turn.notes.next_due = min(times.values(), default=None)
 
 
 def _safely(turn: Turn, step: Step) -> None:
@@ -69,7 +74,7 @@ def _safely(turn: Turn, step: Step) -> None:
         raise
     except Exception as bug:  # noqa: BLE001 - logged, and seen in the step's row
         _log.exception("a step could not be run", execution=step.execution, step=step.name)
-        kept = rows.step(turn.conn, step.execution, step.phase, step.position)
+        kept = rows.step(turn.conn, step.execution, step.phase, step.position, step.item)
         if kept is not None:
             kept.due_at = turn.now + _PUT_OFF
             kept.error = f"{type(bug).__name__}: {bug}"
@@ -84,17 +89,60 @@ def _run(turn: Turn, step: Step) -> None:
         return
     if row.status == "pending":
         _first(turn, row, plan)
-    step.attempt += 1
-    step.started_at = turn.now
+    if step.kind != "signal" or step.attempt == 0:
+        # Looking for a signal once more is no new try, and its time runs from the first look.
+        step.attempt += 1
+        step.started_at = turn.now
     forward = plan.steps[step.position] if step.phase == "forward" else None
     try:
-        scope = inside(turn, lambda: scope_of(turn, row, plan))
-        if forward is not None and step.attempt == 1 and not _wanted(turn, row, forward, scope):
+        if forward is not None and forward.each is not None and step.item == WHOLE:
+            _spread(turn, row, plan, step)
+            return
+        scope = inside(turn, lambda: scope_at(turn, row, plan, step))
+        if forward is not None and not _admitted(turn, row, forward, step, scope):
             machine.skip(turn, row, plan, step)
             return
         _work(turn, row, plan, step, scope)
     except Refused as failed:
         machine.settle(turn, row, plan, step, Outcome("failed", error=failed.text))
+
+
+def _admitted(
+    turn: Turn, row: Execution, plan: StepPlan, step: Step, scope: Mapping[str, object]
+) -> bool:
+    """Whether the step is wanted at all; a check that does not hold is its failure."""
+    if step.attempt == 1 and not _wanted(turn, row, plan, scope):
+        return False
+    check = plan.check
+    if check is not None:
+        unit = turn.unit(row.program)
+        if not inside(turn, lambda: truth(check.holds(unit, scope))):
+            raise Refused(inside(turn, lambda: check.message(unit, scope)))
+    return True
+
+
+def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
+    """A step for each item of a list: keep the list, once, and begin the first items."""
+    each = plan.steps[step.position].each
+    if each is None:
+        raise LookupError(f"{step.name} walks no list")
+    if step.input is None:
+        scope = inside(turn, lambda: scope_at(turn, row, plan, step))
+        step.input = inside(turn, lambda: _listed(each, turn, row, scope))
+    step.state = model.step_move(step.state, "waiting")
+    step.due_at = _NEVER
+    rows.save_step(turn.conn, step)
+    machine.next_item(turn, row, plan, step.position)
+
+
+def _listed(each: EachPlan, turn: Turn, row: Execution, scope: Mapping[str, object]) -> str:
+    found = each.items(turn.unit(row.program), scope)
+    items = list(found) if isinstance(found, list | tuple) else []
+    if found is not None and not isinstance(found, list | tuple):
+        raise Refused("for_each walks a list, and this is none")
+    if len(items) > MOST_ITEMS:
+        raise Refused(f"the list has {len(items)} items; for_each walks at most {MOST_ITEMS}")
+    return msgspec.json.encode(each.shape(items)).decode()
 
 
 def _first(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
@@ -126,9 +174,12 @@ def _work(
     turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, scope: dict[str, object]
 ) -> None:
     work = work_of(plan, step)
-    if work.block is not None:
-        inside(turn, lambda: _block(turn, row, work, scope))
-        machine.settle(turn, row, plan, step, Outcome("done"))
+    if work.kind == "signal":
+        _listen(turn, row, plan, step, work)
+        return
+    if work.kind == "do":
+        output = inside(turn, lambda: _done(turn, row, work, scope))
+        machine.settle(turn, row, plan, step, Outcome("done", output=output))
         return
     if step.input is None:
         # Once: every try, and a retry after a crash, sends the same bytes under the same key.
@@ -139,18 +190,33 @@ def _work(
         _hand_out(turn, row, plan, step, work)
 
 
-def _block(turn: Turn, row: Execution, work: WorkPlan, scope: dict[str, object]) -> None:
+def _done(turn: Turn, row: Execution, work: WorkPlan, scope: dict[str, object]) -> str:
+    unit = turn.unit(row.program, row.id)
     if work.block is not None:
-        work.block(turn.unit(row.program), scope)
+        work.block(unit, scope)
+    return work.answer(unit, scope) if work.answer is not None else ""
+
+
+def _listen(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan) -> None:
+    """Take the signal if it has come, or wait for it until the step's time is over."""
+    came = signals.take(turn.conn, row.id, work.target)
+    if came is not None:
+        machine.settle(turn, row, plan, step, Outcome("done", output=came.payload))
+        return
+    own = plan.steps[step.position].timeout
+    step.state = model.step_move(step.state, "waiting")
+    step.due_at = (step.started_at or turn.now) + (own or plan.timeout)
+    turn.notes.timer = min(turn.notes.timer, step.due_at)
+    rows.save_step(turn.conn, step)
 
 
 def _payload(turn: Turn, row: Execution, work: WorkPlan, scope: Mapping[str, object]) -> str | None:
-    return work.payload(turn.unit(row.program), scope) if work.payload else None
+    return work.payload(turn.unit(row.program, row.id), scope) if work.payload else None
 
 
 def _wanted(turn: Turn, row: Execution, plan: StepPlan, scope: Mapping[str, object]) -> bool:
     when = plan.when
-    return when is None or bool(inside(turn, lambda: when(turn.unit(row.program), scope)))
+    return when is None or truth(inside(turn, lambda: when(turn.unit(row.program), scope)))
 
 
 def _lease(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan) -> None:
@@ -169,6 +235,7 @@ def _lease(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: Wor
             workflow=row.workflow,
             phase=step.phase,
             position=step.position,
+            item=step.item,
             name=step.name,
             attempt=step.attempt,
             token=step.lease_token,
@@ -189,28 +256,3 @@ def _hand_out(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: 
     key = model.call_key(step.key, step.phase, row.run, step.attempt)
     rows.add_call(turn.conn, key, step, work.target, turn.now)
     turn.notes.outbox = True
-
-
-class Refused(Exception):  # noqa: N818 - an outcome on its way up, not an error of ours
-    """The program's own work failed; it was rolled back. `text` is for people."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-
-def inside(turn: Turn, work: Callable[[], T]) -> T:
-    """Run a piece of the program in a savepoint: what it refuses is the step's failure, what the
-    store cannot do is everybody's."""
-    try:
-        with turn.conn.savepoint():
-            made = work()
-    except Fault as refused:
-        raise Refused(refused.message) from refused
-    except StoreTrouble:
-        raise
-    except RowTrouble as trouble:
-        raise Refused(f"database: {trouble}") from trouble
-    except Exception as bad:
-        raise Refused(f"{type(bad).__name__}: {bad}") from bad
-    return made

@@ -15,6 +15,10 @@ REFUSED = "refused"
 """The outcome of an attempt, in the history, that an open breaker kept from its target."""
 
 
+WHOLE = -1
+"""The `item` of a step that is not one of many."""
+
+
 class Execution(msgspec.Struct):
     """A row of `executions`."""
 
@@ -32,11 +36,13 @@ class Execution(msgspec.Struct):
 
 
 class Step(msgspec.Struct):
-    """A row of `steps`; `unknown` is 1 once an attempt's effect was not seen to fail."""
+    """A row of `steps`; `unknown` is 1 once an attempt's effect was not seen to fail. `item` is
+    the place in the list of a for_each, `WHOLE` for a step that is one piece."""
 
     execution: str
     phase: Phase
     position: int
+    item: int
     name: str
     workflow: str
     kind: Kind
@@ -61,9 +67,9 @@ _EXECUTION = (
     " deadline FROM executions"
 )
 _STEP = (
-    "SELECT execution, phase, position, name, workflow, kind, state, attempt, due_at, key, unknown,"
-    " compensation, lease_token, lease_owner, lease_seconds, started_at, ended_at, input, output,"
-    " error FROM steps"
+    "SELECT execution, phase, position, item, name, workflow, kind, state, attempt, due_at, key,"
+    " unknown, compensation, lease_token, lease_owner, lease_seconds, started_at, ended_at, input,"
+    " output, error FROM steps"
 )
 
 
@@ -83,10 +89,28 @@ def steps(conn: Session, where: str, values: tuple[Any, ...]) -> Iterator[Step]:
     return iter([Step(*row) for row in conn.execute(f"{_STEP} {where}", values)])
 
 
-def step(conn: Session, execution: str, phase: Phase, position: int) -> Step | None:
+def step(
+    conn: Session, execution: str, phase: Phase, position: int, item: int = WHOLE
+) -> Step | None:
     """The step, or None."""
-    where = "WHERE execution = ? AND phase = ? AND position = ?"
-    return next(steps(conn, where, (execution, phase, position)), None)
+    where = "WHERE execution = ? AND phase = ? AND position = ? AND item = ?"
+    return next(steps(conn, where, (execution, phase, position, item)), None)
+
+
+def items(conn: Session, execution: str, position: int) -> list[Step]:
+    """The rows of a for_each's items, in the list's order."""
+    where = "WHERE execution = ? AND phase = 'forward' AND position = ? AND item >= 0 ORDER BY item"
+    return list(steps(conn, where, (execution, position)))
+
+
+def any_open(conn: Session, execution: str, first: int, last: int) -> bool:
+    """Whether a step of these positions is still to end, going forward."""
+    found = conn.execute(
+        "SELECT 1 FROM steps WHERE execution = ? AND phase = 'forward' AND position BETWEEN ? AND ?"
+        " AND state IN ('pending', 'running', 'waiting') LIMIT 1",
+        (execution, first, last),
+    ).fetchone()
+    return found is not None
 
 
 def due(conn: Session, kind: Kind, now: float, limit: int) -> list[Step]:
@@ -95,15 +119,14 @@ def due(conn: Session, kind: Kind, now: float, limit: int) -> list[Step]:
     return list(steps(conn, where, (kind, now, limit)))
 
 
-def next_due(conn: Session, kinds: tuple[Kind, ...]) -> float | None:
-    """When the next pending step of these kinds wants to run."""
-    times = [
-        conn.execute(
-            "SELECT min(due_at) FROM steps WHERE state = 'pending' AND kind = ?", (kind,)
-        ).get
+def next_times(conn: Session, kinds: tuple[Kind, ...]) -> dict[Kind, float]:
+    """When the next pending step of each kind wants to run; one look for all of them."""
+    looks = ", ".join(
+        f"(SELECT min(due_at) FROM steps WHERE state = 'pending' AND kind = '{kind}')"  # noqa: S608
         for kind in kinds
-    ]
-    return min((time for time in times if time is not None), default=None)
+    )
+    times = conn.execute(f"SELECT {looks}").fetchone()
+    return {kind: time for kind, time in zip(kinds, times, strict=True) if time is not None}
 
 
 def add_execution(conn: Session, row: Execution) -> None:
@@ -124,15 +147,24 @@ def save_execution(conn: Session, row: Execution) -> None:
     )
 
 
+def pin(conn: Session, row: Execution) -> None:
+    """Store the program that the execution goes on by."""
+    conn.execute(
+        "UPDATE executions SET program = ?, updated_at = ? WHERE id = ?",
+        (row.program, row.updated_at, row.id),
+    )
+
+
 def add_step(conn: Session, row: Step) -> None:
     """Insert a step that waits for its turn."""
     conn.execute(
-        "INSERT INTO steps (execution, phase, position, name, workflow, kind, state, attempt,"
-        " due_at, key, compensation) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO steps (execution, phase, position, item, name, workflow, kind, state,"
+        " attempt, due_at, key, compensation) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             row.execution,
             row.phase,
             row.position,
+            row.item,
             row.name,
             row.workflow,
             row.kind,
@@ -150,7 +182,7 @@ def save_step(conn: Session, row: Step) -> None:
     conn.execute(
         "UPDATE steps SET state = ?, attempt = ?, due_at = ?, unknown = ?, lease_token = ?,"
         " lease_owner = ?, lease_seconds = ?, started_at = ?, ended_at = ?, input = ?, output = ?,"
-        " error = ? WHERE execution = ? AND phase = ? AND position = ?",
+        " error = ? WHERE execution = ? AND phase = ? AND position = ? AND item = ?",
         (
             row.state,
             row.attempt,
@@ -167,6 +199,7 @@ def save_step(conn: Session, row: Step) -> None:
             row.execution,
             row.phase,
             row.position,
+            row.item,
         ),
     )
 
@@ -174,23 +207,25 @@ def save_step(conn: Session, row: Step) -> None:
 def drop_step(conn: Session, row: Step) -> None:
     """Remove it; its attempts stay."""
     conn.execute(
-        "DELETE FROM steps WHERE execution = ? AND phase = ? AND position = ?",
-        (row.execution, row.phase, row.position),
+        "DELETE FROM steps WHERE execution = ? AND phase = ? AND position = ? AND item = ?",
+        (row.execution, row.phase, row.position, row.item),
     )
 
 
 def archive(conn: Session, row: Step, run: int, outcome: str) -> None:
     """Keep the step's last attempt in the history. Twice is once."""
     conn.execute(
-        "INSERT INTO attempts (execution, phase, position, run, attempt, outcome, input,"
-        " output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        "INSERT INTO attempts (execution, phase, position, item, run, attempt, name, outcome,"
+        " input, output, error, started_at, ended_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT DO NOTHING",
         (
             row.execution,
             row.phase,
             row.position,
+            row.item,
             run,
             row.attempt,
+            row.name,
             outcome,
             row.input,
             row.output,
@@ -205,8 +240,8 @@ def refusals(conn: Session, row: Step, run: int) -> int:
     """How many attempts of the step an open breaker refused: they never left."""
     found = conn.execute(
         "SELECT count(*) FROM attempts WHERE execution = ? AND phase = ? AND position = ?"
-        " AND run = ? AND outcome = ?",
-        (row.execution, row.phase, row.position, run, REFUSED),
+        " AND item = ? AND run = ? AND outcome = ?",
+        (row.execution, row.phase, row.position, row.item, run, REFUSED),
     ).get
     return int(found)
 
@@ -215,7 +250,7 @@ def outputs(conn: Session, execution: str) -> dict[str, object]:
     """What finished steps gave, by name."""
     found = conn.execute(
         "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"
-        " AND state = 'done'",
+        " AND state = 'done' AND item = -1",
         (execution,),
     )
     return {name: msgspec.json.decode(text) if text else None for name, text in found}
@@ -224,13 +259,14 @@ def outputs(conn: Session, execution: str) -> dict[str, object]:
 def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
-        "INSERT INTO outbox (key, execution, phase, position, attempt, command, payload,"
-        " expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (key, execution, phase, position, item, attempt, command,"
+        " payload, expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             key,
             row.execution,
             row.phase,
             row.position,
+            row.item,
             row.attempt,
             command,
             row.input,
@@ -244,7 +280,8 @@ def drop_calls(conn: Session, row: Step) -> bool:
     """Nobody waits for the calls of this step any more: the queue shall take them back. Returns
     whether there are any."""
     conn.execute(
-        "UPDATE outbox SET state = 'cancel' WHERE execution = ? AND phase = ? AND position = ?",
-        (row.execution, row.phase, row.position),
+        "UPDATE outbox SET state = 'cancel' WHERE execution = ? AND phase = ? AND position = ?"
+        " AND item = ?",
+        (row.execution, row.phase, row.position, row.item),
     )
     return conn.changes() > 0

@@ -147,7 +147,7 @@ def _nothing(_turn: Turn) -> None:
 def settle_claim(turn: Turn, claim: Claim, outcome: Outcome) -> None:
     """Store the outcome of a leased call, if the lease still holds; a late one changes nothing."""
     phase: Phase = "compensate" if claim.phase == "compensate" else "forward"
-    step = rows.step(turn.conn, claim.execution, phase, claim.position)
+    step = rows.step(turn.conn, claim.execution, phase, claim.position, claim.item)
     if step is None or step.state != "running" or step.lease_token != claim.token:
         _log.warning("an outcome came after its lease", key=claim.key, outcome=outcome.kind)
         return

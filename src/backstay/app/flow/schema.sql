@@ -33,10 +33,14 @@ CREATE TABLE executions (
 CREATE INDEX executions_workflow ON executions (workflow_id, created_at, id);
 CREATE INDEX executions_status ON executions (status, created_at, id);
 CREATE INDEX executions_created ON executions (created_at, id);
+-- What has ended, by when: histories are pruned from its old end.
+CREATE INDEX executions_ended ON executions (updated_at)
+    WHERE status IN ('completed', 'failed', 'compensated', 'cancelled');
 CREATE INDEX executions_deadline ON executions (deadline)
     WHERE deadline IS NOT NULL AND status = 'running';
 
--- The facts and the work list at once. `position` is the step's place, -1 the on_fail block.
+-- The facts and the work list at once. `position` is the step's place, -1 the on_fail block; `item`
+-- counts the items of a for_each, whose own row has -1 and waits for theirs.
 -- `due_at` is when a pending row may run, or when the answer of a waiting row is given up.
 -- `unknown` = 1 once any attempt may have had an effect that nobody saw; it stays.
 -- `compensation` is what will undo the step, recorded before its first attempt.
@@ -44,6 +48,7 @@ CREATE TABLE steps (
     execution TEXT NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
     phase TEXT NOT NULL,
     position INTEGER NOT NULL,
+    item INTEGER NOT NULL DEFAULT -1,
     name TEXT NOT NULL,
     workflow TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -61,7 +66,7 @@ CREATE TABLE steps (
     input TEXT,
     output TEXT,
     error TEXT,
-    PRIMARY KEY (execution, phase, position)
+    PRIMARY KEY (execution, phase, position, item)
 ) WITHOUT ROWID;
 CREATE INDEX steps_due ON steps (kind, due_at) WHERE state = 'pending';
 CREATE INDEX steps_leased ON steps (lease_owner) WHERE state = 'running';
@@ -73,15 +78,17 @@ CREATE TABLE attempts (
     execution TEXT NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
     phase TEXT NOT NULL,
     position INTEGER NOT NULL,
+    item INTEGER NOT NULL DEFAULT -1,
     run INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
+    name TEXT NOT NULL,
     outcome TEXT NOT NULL,
     input TEXT,
     output TEXT,
     error TEXT,
     started_at REAL,
     ended_at REAL,
-    PRIMARY KEY (execution, phase, position, run, attempt)
+    PRIMARY KEY (execution, phase, position, item, run, attempt)
 ) WITHOUT ROWID;
 
 -- Calls for outside workers that nobody has answered. state: new (to be sent), sent, cancel.
@@ -90,6 +97,7 @@ CREATE TABLE outbox (
     execution TEXT NOT NULL,
     phase TEXT NOT NULL,
     position INTEGER NOT NULL,
+    item INTEGER NOT NULL DEFAULT -1,
     attempt INTEGER NOT NULL,
     command TEXT NOT NULL,
     payload TEXT NOT NULL,
@@ -133,6 +141,7 @@ CREATE TABLE job_runs (
     fire_at REAL NOT NULL,
     cause TEXT NOT NULL,
     status TEXT NOT NULL,
+    execution TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '',
     created_at REAL NOT NULL,
     started_at REAL,
@@ -141,3 +150,61 @@ CREATE TABLE job_runs (
 ) WITHOUT ROWID;
 CREATE INDEX job_runs_status ON job_runs (status, fire_at, id);
 CREATE INDEX job_runs_due ON job_runs (fire_at) WHERE status = 'pending';
+CREATE INDEX job_runs_execution ON job_runs (execution) WHERE execution <> '';
+
+-- Events that were emitted: in the emitter's commit, with a row for each of their targets. `origin`
+-- is the execution or the job that emitted it, `cause` the event that an `on … do emit` followed.
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    event TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    origin TEXT NOT NULL DEFAULT '',
+    cause TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX events_origin ON events (origin) WHERE origin <> '';
+CREATE INDEX events_created ON events (created_at, id);
+CREATE INDEX events_event ON events (event, created_at, id);
+
+-- Where an event went. `target` is `workflow:NAME`, `emit:NAME`, `signal:EXECUTION`, `webhook:NAME` or
+-- `integration:NAME.OPERATION`; the first three are settled in the event's own commit. `run` counts
+-- replays. state: pending, running, done, failed.
+CREATE TABLE backstay_deliveries (
+    id TEXT PRIMARY KEY,
+    event TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
+    target TEXT NOT NULL,
+    run INTEGER NOT NULL DEFAULT 1,
+    state TEXT NOT NULL,
+    made TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 0,
+    due_at REAL NOT NULL,
+    lease_owner TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL,
+    ended_at REAL,
+    UNIQUE (event, target, run)
+) WITHOUT ROWID;
+CREATE INDEX backstay_deliveries_due ON backstay_deliveries (due_at) WHERE state = 'pending';
+CREATE INDEX backstay_deliveries_leased ON backstay_deliveries (due_at) WHERE state = 'running';
+CREATE INDEX backstay_deliveries_failed ON backstay_deliveries (event) WHERE state = 'failed';
+
+CREATE TABLE backstay_delivery_attempts (
+    delivery TEXT NOT NULL REFERENCES backstay_deliveries (id) ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    error TEXT NOT NULL DEFAULT '',
+    started_at REAL NOT NULL,
+    took REAL NOT NULL,
+    PRIMARY KEY (delivery, attempt)
+) WITHOUT ROWID;
+
+-- Signals for executions, which may come before the step that waits for them.
+CREATE TABLE backstay_signals (
+    id TEXT PRIMARY KEY,
+    execution TEXT NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX backstay_signals_waiting ON backstay_signals (execution, name, id) WHERE used = 0;

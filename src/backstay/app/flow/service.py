@@ -5,7 +5,7 @@ All run inside a write transaction of the app's database.
 
 from collections.abc import Callable, Mapping
 
-from backstay.app.flow import machine, model, rows
+from backstay.app.flow import machine, model, rows, undoing
 from backstay.app.flow.errors import (
     JOB_RUN_ENDED,
     PROGRAM_MISSING,
@@ -16,6 +16,7 @@ from backstay.app.flow.errors import (
 from backstay.app.flow.model import Command
 from backstay.app.flow.plans import ProgramPlan, WorkflowPlan
 from backstay.app.flow.turn import Turn
+from backstay.app.plan.unit import Unit
 from backstay.app.store.session import Session
 from backstay.core.errors import Fault
 
@@ -24,23 +25,22 @@ RUN_ENDS = ("done", "failed", "cancelled", "missed")
 
 
 def start(
-    conn: Session,
-    program: ProgramPlan,
-    workflow: str,
-    input: Mapping[str, object],
-    now: float,
-    id: str,
+    unit: Unit, program: ProgramPlan, workflow: str, input: Mapping[str, object], now: float
 ) -> str:
-    """Insert an execution with its first step: it exists if and only if the transaction commits.
+    """Insert an execution with its first steps: it exists if and only if the transaction commits.
+    Its id.
 
-    `input` holds Python values. Raises APP201 for a workflow that the program does not have.
+    `input` holds Python values; defaults are filled in. Raises APP201 for a workflow that the
+    program does not have.
     """
     plan = program.workflow(workflow)
-    row, step = machine.begin(plan, id, program.hash, plan.shape(input), now)
-    rows.add_execution(conn, row)
-    if step is not None:
-        rows.add_step(conn, step)
-    return id
+    given = dict(input)
+    plan.input.fill(unit, given)
+    row, steps = machine.begin(plan, unit.ids.new(), program.hash, plan.input.shape(given), now)
+    rows.add_execution(unit.conn, row)
+    for step in steps:
+        rows.add_step(unit.conn, step)
+    return row.id
 
 
 def sync_workflows(conn: Session, program: ProgramPlan, now: float) -> None:
@@ -92,19 +92,19 @@ def obey(turn: Turn, id: str, order: Command) -> None:
 
 
 def _cancel(turn: Turn, row: rows.Execution, plan: WorkflowPlan) -> None:
-    machine.undo(turn, row, plan, "cancelled", "cancelled by a person")
+    undoing.undo(turn, row, plan, "cancelled", "cancelled by a person")
 
 
 def _compensate(turn: Turn, row: rows.Execution, plan: WorkflowPlan) -> None:
     if row.status == "compensation_failed":
-        machine.undo_again(turn, row, plan)
+        undoing.undo_again(turn, row, plan)
     else:
-        machine.undo(turn, row, plan, "requested", "compensated by a person's decision")
+        undoing.undo(turn, row, plan, "requested", "compensated by a person's decision")
 
 
 _ORDERS: Mapping[Command, Callable[[Turn, rows.Execution, WorkflowPlan], None]] = {
     "cancel": _cancel,
-    "retry": machine.retry,
+    "retry": undoing.retry,
     "compensate": _compensate,
 }
 

@@ -5,7 +5,7 @@ out of time; it sends outside calls again that the queue may have lost, and prun
 import asyncio
 from collections.abc import Callable
 
-from backstay.app.flow import machine, rows
+from backstay.app.flow import rows, undoing
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.runner import Runner, settle_row
 from backstay.app.flow.steady import Steady
@@ -18,6 +18,9 @@ PERIOD = 15.0
 """Seconds between sweeps when no timer asks for one earlier."""
 
 INBOX_KEEP = 7 * 86400.0
+HISTORY_KEEP = 30 * 86400.0
+"""Seconds after which the history of what ended is pruned, unless the settings say otherwise."""
+
 _BATCH = 200
 _BREATH = 0.25
 
@@ -37,6 +40,7 @@ class Sweeper:
         steady: Steady,
         *,
         sole: bool,
+        keep: float = HISTORY_KEEP,
     ) -> None:
         self._database = database
         self._runner = runner
@@ -44,6 +48,7 @@ class Sweeper:
         self._clock = clock
         self._steady = steady
         self._sole = sole
+        self._keep = keep
         self._seen: dict[str, float] = {}
         self._wish = 0.0
         self.wake = asyncio.Event()
@@ -69,6 +74,8 @@ class Sweeper:
             await self._runner.write(lambda turn: _sweep(turn, dead))
         if await self._database.write(lambda conn: _tidy(conn, now)):
             self.on_resend()
+        if self._keep and await self._database.read(lambda conn: _old(conn, now - self._keep)):
+            await self._database.write(lambda conn: prune(conn, now - self._keep))
         timer = await self._database.read(_next_timer)
         self._wish = self._clock.tick() + PERIOD
         if timer is not None:
@@ -139,12 +146,46 @@ def _sweep(turn: Turn, dead: list[str]) -> None:
         plan = turn.plan(row)
         if plan is not None:
             text = f"not finished within {format_duration(plan.timeout)}"
-            machine.undo(turn, row, plan, "timeout", text)
+            undoing.undo(turn, row, plan, "timeout", text)
     waiting = "WHERE state = 'waiting' AND due_at <= ? ORDER BY due_at LIMIT ?"
     for step in rows.steps(turn.conn, waiting, (turn.now, _BATCH)):
         took = format_duration(round(turn.now - (step.started_at or turn.now), 3))
+        if step.kind == "signal":
+            settle_row(turn, step, Outcome("failed", error=f"no signal came within {took}"))
+            continue
         turn.notes.outbox |= rows.drop_calls(turn.conn, step)
         settle_row(turn, step, Outcome("unknown", error=f"no worker answered within {took}"))
+
+
+_PRUNED = "('completed', 'failed', 'compensated', 'cancelled')"
+_ENDED = f"status IN {_PRUNED} AND updated_at < ?"
+_DELIVERED = (
+    "created_at < ? AND NOT EXISTS (SELECT 1 FROM backstay_deliveries AS d"
+    " WHERE d.event = events.id AND d.state IN ('pending', 'running'))"
+)
+_RAN = "ended_at < ? AND fire_at < ?"
+
+
+def _old(conn: Session, before: float) -> bool:
+    sql = (
+        f"SELECT EXISTS (SELECT 1 FROM executions WHERE {_ENDED}) OR"  # noqa: S608
+        f" EXISTS (SELECT 1 FROM events WHERE {_DELIVERED}) OR"
+        f" EXISTS (SELECT 1 FROM job_runs WHERE {_RAN})"
+    )
+    return bool(conn.execute(sql, (before, before, before, before)).get)
+
+
+def prune(conn: Session, before: float) -> None:
+    """Remove histories of what ended before `before`, a bite at a time: executions with their steps
+    and attempts, events with their deliveries, runs of jobs. What a person still has to look at
+    (a compensation that was given up) stays."""
+    for table, where, values in (
+        ("executions", _ENDED, (before,)),
+        ("events", _DELIVERED, (before,)),
+        ("job_runs", _RAN, (before, before)),
+    ):
+        some = f"SELECT id FROM {table} WHERE {where} LIMIT ?"  # noqa: S608
+        conn.execute(f"DELETE FROM {table} WHERE id IN ({some})", (*values, _BATCH))  # noqa: S608
 
 
 def _tidy(conn: Session, now: float) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from backstay.app.flow.plans import Catalog, WorkflowPlan
 from backstay.app.flow.rows import Execution
-from backstay.app.plan.unit import Starter, Unit
+from backstay.app.plan.unit import Emitter, Starter, Unit
 from backstay.app.store.session import Session
 from backstay.core.clock import Dice, Ids
 
@@ -24,6 +24,7 @@ class Claim(msgspec.Struct, frozen=True):
     workflow: str
     phase: str
     position: int
+    item: int
     name: str
     attempt: int
     token: str
@@ -57,11 +58,13 @@ class Attempted(msgspec.Struct, frozen=True):
 
 
 class Notes(msgspec.Struct):
-    """What is left to do after the commit. `timer` is the earliest new expiry (epoch seconds)."""
+    """What is left to do after the commit. `timer` is the earliest new expiry (epoch seconds);
+    `jobs` are the runs of jobs that ended, with their status."""
 
     claims: list[Claim] = []
     ended: list[Ended] = []
     attempted: list[Attempted] = []
+    jobs: list[tuple[str, str]] = []
     timer: float = float("inf")
     outbox: bool = False
     pending: bool = False
@@ -74,6 +77,12 @@ class StartersOf(Protocol):
         ...
 
 
+class EmittersOf(Protocol):
+    def __call__(self, program: str, origin: str = "") -> Emitter:
+        """How statements of this program publish events."""
+        ...
+
+
 class Ground(msgspec.Struct, frozen=True):
     """What all turns of a process share. `owner` is this incarnation; `call_margin` is how many
     seconds a lease outlives the longest call it covers; `call_timeouts` are seconds by target."""
@@ -83,6 +92,7 @@ class Ground(msgspec.Struct, frozen=True):
     dice: Dice
     env: Mapping[str, str | None]
     starters: StartersOf
+    emitters: EmittersOf
     owner: str
     call_timeouts: Mapping[str, float] = {}
     call_margin: float = 15.0
@@ -103,8 +113,9 @@ class Turn:
         """The plan of the program that the execution is pinned to."""
         return self.ground.catalog.workflow(row.program, row.workflow)
 
-    def unit(self, program: str) -> Unit:
-        """A fresh unit: one for each body, since a rolled-back body must not leave cached rows."""
+    def unit(self, program: str, origin: str = "") -> Unit:
+        """A fresh unit: one for each body, since a rolled-back body must not leave cached rows.
+        `origin` is the execution or job that events are emitted by."""
         ground = self.ground
         return Unit(
             self.conn,
@@ -112,4 +123,5 @@ class Turn:
             ground.ids,
             ground.env,
             start=ground.starters(program),
+            emit=ground.emitters(program, origin),
         )

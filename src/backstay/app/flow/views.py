@@ -32,19 +32,19 @@ def workflows(conn: Session, window: Window) -> Json:
     sql = f"SELECT {', '.join(columns)} FROM workflows ORDER BY id LIMIT ? OFFSET ?"
     data = [
         _shown(dict(zip(columns, row, strict=True))) | {"executions": counts.get(row[0], {})}
-        for row in conn.execute(sql, _span(window))
+        for row in conn.execute(sql, span(window))
     ]
-    return _page(data, window, conn.execute("SELECT count(*) FROM workflows").get)
+    return page(data, window, conn.execute("SELECT count(*) FROM workflows").get)
 
 
 def executions(conn: Session, window: Window, filters: Mapping[str, str]) -> Json:
     """The newest first. `filters` are columns of ours and values of the caller."""
     where, values = _where(filters)
     found = rows.executions(
-        conn, f"{where} ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?", values + _span(window)
+        conn, f"{where} ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?", values + span(window)
     )
     total = conn.execute(f"SELECT count(*) FROM executions {where}", values).get
-    return _page([_execution(row) for row in found], window, total)
+    return page([_execution(row) for row in found], window, total)
 
 
 def execution(conn: Session, id: str) -> Json | None:
@@ -52,38 +52,85 @@ def execution(conn: Session, id: str) -> Json | None:
     row = rows.execution(conn, id)
     if row is None:
         return None
-    tried: dict[tuple[str, int], list[Json]] = {}
-    sql = (
-        "SELECT phase, position, run, attempt, outcome, input, output, error, started_at, ended_at"
-        " FROM attempts WHERE execution = ? ORDER BY run, attempt"
+    tried = _tried(conn, id)
+    steps = list(rows.steps(conn, "WHERE execution = ? ORDER BY phase, position, item", (id,)))
+    forward = [step for step in steps if step.phase == "forward"]
+    # As they ran: the last to end was undone first, on_fail came at the end.
+    backward = sorted(
+        (step for step in steps if step.phase == "compensate"),
+        key=lambda s: (s.position < 0, s.ended_at or float("inf"), -s.position, -s.item),
     )
-    for phase, position, run, attempt, outcome, given, output, error, began, ended in conn.execute(
-        sql, (id,)
-    ):
-        tried.setdefault((phase, position), []).append(
+
+    def show(step: rows.Step) -> Json:
+        return _step(step, row.run, tried.pop((step.phase, step.position, step.item), []))
+
+    shown = _execution(row) | {
+        "steps": [show(step) for step in forward],
+        "compensations": [show(step) for step in backward],
+    }
+    return shown | {"earlier_runs": [each for attempts in tried.values() for each in attempts]}
+
+
+def _tried(conn: Session, id: str) -> dict[tuple[str, int, int], list[Json]]:
+    tried: dict[tuple[str, int, int], list[Json]] = {}
+    sql = (
+        "SELECT phase, position, item, name, run, attempt, outcome, input, output, error,"
+        " started_at, ended_at FROM attempts WHERE execution = ? ORDER BY run, attempt"
+    )
+    for found in conn.execute(sql, (id,)):
+        phase, position, item, name, run, attempt, outcome, given, output, error, *times = found
+        tried.setdefault((phase, position, item), []).append(
             {
                 "run": run,
                 "attempt": attempt,
                 "outcome": outcome,
+                "name": name,
                 "input": _json(given),
                 "output": _json(output),
                 "error": error or "",
-                "started_at": _time(began),
-                "ended_at": _time(ended),
+                "started_at": time_of(times[0]),
+                "ended_at": time_of(times[1]),
             }
         )
-    steps = rows.steps(conn, "WHERE execution = ?", (id,))
-    forward: list[Json] = []
-    backward: list[Json] = []
-    for step in steps:
-        shown = _step(step, row.run, tried.pop((step.phase, step.position), []))
-        (forward if step.phase == "forward" else backward).append(shown)
-    # Compensations run newest first, on_fail (the lowest position) last.
-    earlier = [attempt for attempts in tried.values() for attempt in attempts]
-    return _execution(row) | {
-        "steps": forward,
-        "compensations": backward[::-1],
-        "earlier_runs": earlier,
+    return tried
+
+
+def history(conn: Session, id: str) -> Json | None:
+    """What happened to an execution as one line of time: its start, every try of every step, the
+    signals that came, the events it emitted, its end. None for an unknown one."""
+    found = execution(conn, id)
+    if found is None:
+        return None
+    line = [{"at": found["created_at"], "what": "created", "input": found["input"]}]
+    for phase in ("steps", "compensations"):
+        for step in found[phase]:
+            line += [_moment(phase, step, tried) for tried in step["attempts"]]
+    line += [_moment("steps", {}, tried) for tried in found["earlier_runs"]]
+    signals = "SELECT name, payload, created_at FROM backstay_signals WHERE execution = ?"
+    for name, payload, at in conn.execute(signals, (id,)):
+        line.append({"at": time_of(at), "what": "signal", "name": name, "value": _json(payload)})
+    emitted = "SELECT id, event, created_at FROM events WHERE origin = ? AND origin <> ''"
+    for event, name, at in conn.execute(emitted, (id,)):
+        line.append({"at": time_of(at), "what": "event", "name": name, "id": event})
+    if found["status"] not in ("pending", "running", "compensating"):
+        ended = {"at": found["updated_at"], "what": found["status"], "error": found["error"]}
+        line.append(ended)
+    line.sort(key=lambda moment: moment["at"] or "")
+    return {"id": id, "workflow_id": found["workflow_id"], "status": found["status"], "data": line}
+
+
+def _moment(phase: str, step: Json, tried: Json) -> Json:
+    """One try of a step in the line of time."""
+    return {
+        "at": tried["started_at"],
+        "what": "compensation" if phase == "compensations" else "step",
+        "name": step.get("name") or tried.get("name", ""),
+        **({"item": step["item"]} if "item" in step else {}),
+        "run": tried["run"],
+        "attempt": tried["attempt"],
+        "outcome": tried["outcome"],
+        "error": tried["error"],
+        "ended_at": tried["ended_at"],
     }
 
 
@@ -97,23 +144,26 @@ def jobs(conn: Session, window: Window) -> Json:
         " FROM jobs ORDER BY name LIMIT ? OFFSET ?"
     )
     names = ("name", "status", "schedule", "timezone", "description", "last_run_at", "next_run_at")
-    data = [_shown(dict(zip(names, row, strict=True))) for row in conn.execute(sql, _span(window))]
-    return _page(data, window, conn.execute("SELECT count(*) FROM jobs").get)
+    data = [_shown(dict(zip(names, row, strict=True))) for row in conn.execute(sql, span(window))]
+    return page(data, window, conn.execute("SELECT count(*) FROM jobs").get)
 
 
 def job_runs(conn: Session, window: Window, filters: Mapping[str, str]) -> Json:
     """Runs of jobs, those to come first."""
     where, values = _where(filters)
-    columns = ("id", "job", "status", "cause", "fire_at", "started_at", "ended_at", "error")
+    columns = (
+        *("id", "job", "status", "cause", "fire_at", "started_at", "ended_at", "error"),
+        "execution",
+    )
     sql = (
         f"SELECT {', '.join(columns)} FROM job_runs {where}"
         " ORDER BY fire_at DESC, id DESC LIMIT ? OFFSET ?"
     )
     data = [
         _shown(dict(zip(columns, row, strict=True)))
-        for row in conn.execute(sql, values + _span(window))
+        for row in conn.execute(sql, values + span(window))
     ]
-    return _page(data, window, conn.execute(f"SELECT count(*) FROM job_runs {where}", values).get)
+    return page(data, window, conn.execute(f"SELECT count(*) FROM job_runs {where}", values).get)
 
 
 def _where(filters: Mapping[str, str]) -> tuple[str, tuple[Any, ...]]:
@@ -122,11 +172,13 @@ def _where(filters: Mapping[str, str]) -> tuple[str, tuple[Any, ...]]:
     return "WHERE " + " AND ".join(f"{name} = ?" for name in filters), tuple(filters.values())
 
 
-def _span(window: Window) -> tuple[int, int]:
+def span(window: Window) -> tuple[int, int]:
+    """LIMIT and OFFSET."""
     return window.limit, (window.page - 1) * window.limit
 
 
-def _page(data: Sequence[Json], window: Window, total: int) -> Json:
+def page(data: Sequence[Json], window: Window, total: int) -> Json:
+    """A list as every list of the API is answered."""
     return {
         "data": data,
         "pagination": {
@@ -149,9 +201,9 @@ def _execution(row: rows.Execution) -> Json:
         "input": _json(row.input),
         "error": row.error,
         "program": row.program,
-        "created_at": _time(row.created_at),
-        "updated_at": _time(row.updated_at),
-        "deadline": _time(row.deadline),
+        "created_at": time_of(row.created_at),
+        "updated_at": time_of(row.updated_at),
+        "deadline": time_of(row.deadline),
     }
 
 
@@ -163,20 +215,21 @@ def _step(row: rows.Step, run: int, attempts: list[Json]) -> Json:
         "input": _json(row.input),
         "output": _json(row.output),
         "error": row.error or "",
-        "started_at": _time(row.started_at),
-        "ended_at": _time(row.ended_at),
+        "started_at": time_of(row.started_at),
+        "ended_at": time_of(row.ended_at),
     }
     told = any(a["run"] == run and a["attempt"] == row.attempt for a in attempts)
     return {
         "name": row.name,
         "position": row.position,
+        **({"item": row.item} if row.item >= 0 else {}),
         "kind": row.kind,
         "state": row.state,
         "attempt": row.attempt,
         "unknown": bool(row.unknown),
         "idempotency_key": row.key,
         "compensation": row.compensation,
-        "due_at": _time(row.due_at) if row.state in ("pending", "waiting") else None,
+        "due_at": time_of(row.due_at) if row.state in ("pending", "waiting") else None,
         "output": _json(row.output),
         "error": row.error or "",
         "attempts": attempts if told or not row.attempt else [*attempts, last],
@@ -184,10 +237,11 @@ def _step(row: rows.Step, run: int, attempts: list[Json]) -> Json:
 
 
 def _shown(row: Json) -> Json:
-    return {name: _time(value) if name.endswith("_at") else value for name, value in row.items()}
+    return {name: time_of(value) if name.endswith("_at") else value for name, value in row.items()}
 
 
-def _time(epoch: float | None) -> str | None:
+def time_of(epoch: float | None) -> str | None:
+    """RFC 3339 of epoch seconds."""
     return None if epoch is None else rfc3339(epoch)
 
 

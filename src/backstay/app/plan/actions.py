@@ -1,7 +1,11 @@
 """Actions: a body in, statements in one transaction, an answer out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import msgspec
+
+from backstay.app.errors import UNFIT
+from backstay.app.plan.acts import Deed, Offer, deed
 from backstay.app.plan.bodies import Body, Nothing, Values
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.reads import Reader
@@ -9,21 +13,48 @@ from backstay.app.plan.references import References
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.tables import table
-from backstay.app.plan.unit import Scope, Unit
+from backstay.app.plan.unit import Closure, Scope, Unit
 from backstay.app.values import codec
-from backstay.lang.program import Action, Program, RecordType, RowType
+from backstay.core.errors import Fault
+from backstay.lang.program import (
+    Act,
+    Action,
+    Create,
+    Field,
+    Let,
+    Program,
+    RecordType,
+    RefType,
+    RowType,
+    Start,
+    Statement,
+)
 
 Answer = Callable[[Unit, Scope], object]
+
+
+class Success(msgspec.Struct, frozen=True):
+    """`on_success` of an endpoint, and the names that its path and its query bring."""
+
+    act: Act
+    names: frozenset[str]
 
 
 class ActionPlan:
     """One `do { … }`, made once."""
 
-    def __init__(self, program: Program, spec: Action, body: RecordType | None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        spec: Action,
+        body: RecordType | None,
+        success: Success | None = None,
+    ) -> None:
         self.body: Body | Nothing = Nothing() if body is None else Body(program, body)
         self._references = None if body is None else References(program, body)
         self._run = compile_block(program, spec.body)
         self._answer = _answer(program, spec)
+        self._after = _after(program, spec, body, success) if success else None
 
     def run(self, unit: Unit, body: Values, scope: dict[str, object]) -> object:
         """The answer as JSON values, None for no content. A Fault rolls everything back."""
@@ -32,7 +63,68 @@ class ActionPlan:
             self._references.check(unit, body)
         scope["body"] = body
         self._run(unit, scope)
+        if self._after is not None:
+            self._after(unit, scope)
         return self._answer(unit, scope)
+
+
+def _after(program: Program, spec: Action, body: RecordType | None, success: Success) -> Deed:
+    """`on_success: emit(EVENT)`: in the transaction, with values named like the answer's members,
+    the body's or the path's."""
+    brought = {field.name for field in body.fields} if body else set()
+    made = {name for each in spec.body if (name := _name_of(each))}
+    offer = _offer(program, spec, success.names | brought | made)
+    done = deed(program, success.act, offer, "on_success of an endpoint")
+    if done is None:
+        problem = f"'{success.act.name}' is not done in the transaction of the endpoint"
+        instead = "emit an event, or start a workflow that does it"
+        raise Fault(UNFIT, where="on_success of an endpoint", problem=problem, instead=instead)
+    return done
+
+
+def _name_of(statement: Statement) -> str:
+    match statement:
+        case Let(name=name):
+            return name
+        case Create(into=name) | Start(into=name):
+            return name
+    return ""
+
+
+def _offer(program: Program, spec: Action, names: frozenset[str]) -> Offer:
+    given = spec.returns
+    value = None
+    members: frozenset[str] = frozenset()
+    row = given.type.entity if given is not None and isinstance(given.type, RowType) else ""
+    if given is not None:
+        value = Evaluator(program, Rows(program, guarded=True)).closure(given)
+        if row:
+            members = frozenset(column.name for column in table(program, row).columns)
+        elif isinstance(given.type, RecordType):
+            members = frozenset(field.name for field in given.type.fields)
+
+    def offer(field: Field) -> Closure | None:
+        name = field.name
+        if value is not None and isinstance(field.type, RefType) and field.type.entity == row:
+            return value
+        answer = value
+        if answer is not None and name in members:
+            return lambda unit, scope: _member(answer(unit, scope), name)
+        return (lambda _unit, scope: _named(scope, name)) if name in names else None
+
+    return offer
+
+
+def _member(held: object, name: str) -> object:
+    return held.get(name) if isinstance(held, Mapping) else None
+
+
+def _named(scope: Scope, name: str) -> object:
+    """A value that the request brought, or that the body made."""
+    for place in (scope, scope["body"], scope["path"], scope["query"]):
+        if isinstance(place, Mapping) and name in place:
+            return place[name]
+    return None
 
 
 def _answer(program: Program, spec: Action) -> Answer:

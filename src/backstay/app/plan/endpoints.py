@@ -5,10 +5,12 @@ from typing import Literal
 
 import msgspec
 
-from backstay.app.plan.actions import ActionPlan
+from backstay.app.errors import UNFIT
+from backstay.app.plan.actions import ActionPlan, Success
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Params
 from backstay.app.plan.reads import OnePlan
+from backstay.core.errors import Fault
 from backstay.lang.program import Action, Endpoint, ListOf, OneOf, Program
 
 PREFIX = "/api/v1"
@@ -38,13 +40,17 @@ def compile_endpoints(program: Program) -> Sequence[EndpointPlan]:
 
 def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
     does: ListPlan | OnePlan | ActionPlan
+    if endpoint.on_success is not None and not isinstance(endpoint.does, Action):
+        where = f"{endpoint.method} {endpoint.path}"
+        problem, instead = "on_success follows what is done in do { … }", "leave it out"
+        raise Fault(UNFIT, where=where, problem=problem, instead=instead)
     match endpoint.does:
         case ListOf() as spec:
             does = ListPlan(program, spec, endpoint.query_fields)
         case OneOf() as spec:
             does = OnePlan(program, spec)
         case Action() as spec:
-            does = ActionPlan(program, spec, endpoint.body)
+            does = ActionPlan(program, spec, endpoint.body, _success(endpoint))
     return EndpointPlan(
         method=endpoint.method,
         path=PREFIX + endpoint.path,
@@ -55,3 +61,10 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
         query=Params(program, endpoint.query_fields, "query"),
         does=does,
     )
+
+
+def _success(endpoint: Endpoint) -> Success | None:
+    if endpoint.on_success is None:
+        return None
+    fields = (*endpoint.path_fields, *endpoint.query_fields)
+    return Success(endpoint.on_success, frozenset(field.name for field in fields))

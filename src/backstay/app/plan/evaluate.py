@@ -10,7 +10,7 @@ from typing import Protocol
 
 from backstay.app.errors import CANNOT_COMPUTE, NOT_SUPPORTED
 from backstay.app.plan import operators
-from backstay.app.plan.functions import FUNCTIONS, TEXT_JOINS
+from backstay.app.plan.functions import FUNCTIONS, TEXT_JOINS, WRITING
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
 from backstay.app.values import as_text, codec, describe, stamp_text
 from backstay.core.errors import Fault
@@ -189,7 +189,13 @@ class Evaluator:
         function = FUNCTIONS.get(name)
         if function is None:
             raise Fault(NOT_SUPPORTED, where=self.program.name, what=f"the function {name}()")
+        if name in WRITING:
+            args[0] = self._shaped(args[0], expr.args[0].type)
         return lambda unit, scope: function(*[arg(unit, scope) for arg in args])
+
+    def _shaped(self, value: Closure, kind: Type) -> Closure:
+        shape = codec(self.program, kind).shape
+        return lambda unit, scope: shape(value(unit, scope))
 
     def _text(self, expr: Call) -> Closure:
         parts: list[tuple[Closure, Callable[[object], object]]] = [

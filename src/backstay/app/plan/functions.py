@@ -16,6 +16,9 @@ Function = Callable[..., object]
 TEXT_JOINS = frozenset({"concat", "format", "interpolate", "text"})
 """Names under which a text with holes comes: its parts, in order."""
 
+WRITING = frozenset({"join", "to_json"})
+"""Functions that write their first argument down: only its type tells a moment from a number."""
+
 
 def _told(known: library.Function) -> Function:
     """A refusal of the library is a fault of the request."""

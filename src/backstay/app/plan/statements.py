@@ -15,6 +15,7 @@ from backstay.core.errors import Fault
 from backstay.lang.program import (
     Create,
     Delete,
+    Emit,
     Fail,
     For,
     If,
@@ -67,6 +68,8 @@ class _Blocks:
                 return self._fail(statement)
             case Start():
                 return self._start(statement)
+            case Emit():
+                return self._emit(statement)
             case _:
                 # `app.unsupported` keeps programs with these from being served.
                 what = type(statement).__name__.lower()
@@ -179,6 +182,14 @@ class _Blocks:
             execution = unit.start(statement.workflow, values)
             if statement.into:
                 scope[statement.into] = {"id": execution}
+
+        return run
+
+    def _emit(self, statement: Emit) -> Block:
+        members = [(name, self._evaluator.closure(expr)) for name, expr in statement.values]
+
+        def run(unit: Unit, scope: dict[str, object]) -> None:
+            unit.emit(statement.event, {name: value(unit, scope) for name, value in members})
 
         return run
 

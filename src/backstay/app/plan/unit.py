@@ -23,6 +23,14 @@ class Starter(Protocol):
         ...
 
 
+class Emitter(Protocol):
+    """How events are published. Called inside the open transaction."""
+
+    def __call__(self, unit: "Unit", event: str, values: Mapping[str, object]) -> str:
+        """Keep the event and begin what it starts; `values` holds Python values. Its id."""
+        ...
+
+
 class Unit:
     """One transaction. Make a new one for each; nothing of it may outlive the transaction.
 
@@ -30,7 +38,7 @@ class Unit:
     the values of `env()` by name. `principal` SYSTEM (workflows, jobs) passes every access rule.
     """
 
-    __slots__ = ("_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
+    __slots__ = ("_emit", "_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
 
     def __init__(
         self,
@@ -40,6 +48,7 @@ class Unit:
         env: Mapping[str, str | None],
         principal: Principal = SYSTEM,
         start: Starter | None = None,
+        emit: Emitter | None = None,
     ) -> None:
         self.conn = conn
         self.now = now
@@ -48,6 +57,7 @@ class Unit:
         self.principal = principal
         self.guarded = principal.kind != "system"
         self._start = start
+        self._emit = emit
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
     def start(self, workflow: str, input: Mapping[str, object]) -> str:
@@ -55,6 +65,12 @@ class Unit:
         if self._start is None:
             raise RuntimeError(f"nothing here can start the workflow {workflow}")
         return self._start(self, workflow, input)
+
+    def emit(self, event: str, values: Mapping[str, object]) -> str:
+        """Publish an event in this transaction; its id."""
+        if self._emit is None:
+            raise RuntimeError(f"nothing here can publish the event {event}")
+        return self._emit(self, event, values)
 
     def cached(self, key: tuple[str, str, str, object], load: Callable[[], object]) -> object:
         """Rows that were read once in this transaction; `key` begins with the entity's name."""

@@ -8,7 +8,7 @@ from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members, duration_of
 from backstay.lang.check.expressions import condition, lower, typed
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import STRING, UNKNOWN
+from backstay.lang.check.types import INT, STRING, UNKNOWN
 from backstay.lang.check.values import fit
 from backstay.lang.check.world import Checker, EventInfo
 
@@ -161,6 +161,8 @@ def _flat(k: Checker, block: s.Block, prefix: str) -> Iterator[tuple[str, p.Expr
         match member.value:
             case s.Block() as inner:
                 yield from _flat(k, inner, f"{name}.")
+            case s.RetryNode(times=times):
+                yield name, p.Constant(times.value, INT)
             case s.Labelled(label=label, block=inner):
                 yield name, p.Constant(label.name, STRING)
                 yield from _flat(k, inner, f"{name}.")

@@ -6,14 +6,19 @@ from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.entities import column
 from backstay.lang.check.expressions import condition
-from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
-from backstay.lang.check.types import UNKNOWN, assignable
+from backstay.lang.check.types import UNKNOWN, assignable, is_builtin, resolve
 from backstay.lang.check.values import mismatch
 from backstay.lang.check.world import Checker, EntityInfo
 
 _LIST_ONLY = ("filter", "sort", "where", "page_size", "page_limit")
+_REMEDIES = {
+    "POST": "write do {{ let row = create {entity} {{ … }} return row }}",
+    "PUT": "write do {{ update {entity} where id == path.id {{ … }} }}",
+    "PATCH": "write do {{ update {entity} where id == path.id {{ … }} }}",
+    "DELETE": "write do {{ delete {entity} where id == path.id }}",
+}
 PAGE_SIZE, PAGE_LIMIT, PAGE_MOST = 20, 100, 1000
 
 
@@ -37,22 +42,55 @@ class Answer:
             return self._action(do)
         if returns is None and ("response" in members or "request" in members):
             return p.Action(())
-        kind = returns.value if returns else None
-        if isinstance(kind, s.TypeName):
-            if kind.name.name == "void":
-                return p.Action(())
-            if kind.name.name in ("paginated", "list") or kind.args:
-                return self._list(kind)
-            self._list_members_only("one row")
-            return self._one(kind, path_fields)
-        if isinstance(kind, s.RecordFields):
-            record_type(self.k, kind)
+        if returns is None:
+            if "do" not in members:
+                example = "write returns: paginated(Entity), returns: Entity or do { … }"
+                name = self.node.method or self.node.keyword
+                members.missing("returns' or 'do", "an endpoint", name.span, example)
+            return p.Action(())
+        if self._changes_nothing(returns):
+            return p.Action(())
+        return self._given(returns.value, path_fields)
+
+    def _given(
+        self, kind: s.Value, path_fields: tuple[p.Field, ...]
+    ) -> p.ListOf | p.OneOf | p.Action:
+        """What `returns` alone answers."""
+        if isinstance(kind, s.RecordFields) or (
+            isinstance(kind, s.TypeName) and self._is_plain(kind)
+        ):
+            resolve(self.k, kind)
+            self._list_members_only("a value")
             self.k.note("endpoint.returns.record", kind.span)
-        elif "returns" not in members and "do" not in members:
-            example = "write returns: paginated(Entity), returns: Entity or do { … }"
-            name = self.node.method or self.node.keyword
-            members.missing("returns' or 'do", "an endpoint", name.span, example)
-        return p.Action(())
+            return p.Action(())
+        if not isinstance(kind, s.TypeName) or kind.name.name == "void":
+            return p.Action(())
+        if kind.name.name in ("paginated", "list") or kind.args:
+            return self._list(kind)
+        self._list_members_only("one row")
+        return self._one(kind, path_fields)
+
+    def _changes_nothing(self, returns: s.Member) -> bool:
+        """Whether the method promises a change that nobody makes."""
+        method = self.node.method.name if self.node.method else "GET"
+        remedy = _REMEDIES.get(method)
+        if remedy is None or "on_success" in self.members or self.node.block.broken:
+            return False
+        entity = "Entity"
+        if isinstance(returns.value, s.TypeName) and returns.value.name.name != "void":
+            entity = returns.value.name.name
+        what = f"a {method} endpoint without do changes nothing"
+        self.k.error(e.CONFLICT, returns.name.span, what=what, fix=remedy.format(entity=entity))
+        return True
+
+    def _is_plain(self, kind: s.TypeName) -> bool:
+        """`list(string)` and `list({ … })`: no rows."""
+        if kind.name.name != "list" or len(kind.args) != 1:
+            return False
+        item = kind.args[0]
+        return isinstance(item, s.RecordFields) or (
+            isinstance(item, s.TypeName) and is_builtin(item.name.name)
+        )
 
     def _list_members_only(self, instead: str) -> None:
         for name in _LIST_ONLY:
@@ -63,13 +101,13 @@ class Answer:
 
     def _target(self, kind: s.TypeName) -> EntityInfo | None:
         match kind.args:
-            case (s.TypeName(name=name, args=()),) if kind.name.name != "list":
-                if kind.name.name != "paginated":
-                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated",))
+            case (s.TypeName(name=name, args=()),):
+                if kind.name.name not in ("paginated", "list"):
+                    self.k.unknown(e.UNKNOWN_TYPE, kind.name, ("paginated", "list"))
                 return self.k.entity(name)
             case () if kind.name.name not in ("paginated", "list"):
                 return self.k.entity(kind.name)
-        what = "returns: list(…)" if kind.name.name == "list" else f"returns: {kind.name.name}(…)"
+        what = f"returns: {kind.name.name}(…)"
         self.k.error(e.UNSUPPORTED, kind.span, what=what, instead="write paginated(Entity)")
         return None
 
@@ -84,8 +122,10 @@ class Answer:
             test = condition(self.k, where, Scope(self.scope, row=info), "where")
         include = members.member("include")
         if include is not None:
-            what, instead = "include on a list", "read one row with include, or list the others"
-            self.k.error(e.UNSUPPORTED, include.name.span, what=what, instead=instead)
+            self.k.note("endpoint.include.list", include.name.span)
+        paged = kind.name.name != "list"
+        if not paged:
+            self.k.note("endpoint.returns.list", kind.span)
         limit = members.integer("page_limit", PAGE_LIMIT, 1, PAGE_MOST)
         return p.ListOf(
             entity=info.name,
@@ -94,6 +134,8 @@ class Answer:
             where=test,
             page_size=members.integer("page_size", min(PAGE_SIZE, limit), 1, limit),
             page_limit=limit,
+            include=self._include(info),
+            paged=paged,
         )
 
     def _columns(self, info: EntityInfo, name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
-from backstay.lang.check.actions import act, as_expr, headers, outside, settings
+from backstay.lang.check.actions import act, as_expr, headers, outside, secret, settings
 from backstay.lang.check.blocks import Members, duration_of
 from backstay.lang.check.expressions import condition, typed
 from backstay.lang.check.fields import record_type
@@ -301,7 +301,16 @@ def webhook(k: Checker, node: s.Declaration) -> p.Webhook:
         method=method.name if method else "POST",
         headers=headers(k, members.value("headers", s.RecordExpr)),
         retry=_webhook_retry(k, members),
+        secret=_webhook_secret(k, members),
     )
+
+
+def _webhook_secret(k: Checker, members: Members) -> p.Expr | None:
+    node = members.expression("secret")
+    if node is None:
+        return None
+    secret(k, "secret", node)
+    return typed(k, node, outside(), STRING, "'secret'")
 
 
 def _requires(k: Checker, members: Members, name: s.Ident, what: str, fix: str) -> None:
@@ -323,7 +332,7 @@ def _webhook_retry(k: Checker, members: Members) -> p.Retry:
         return retry_rule(k, block)
     node = members.value("retry", s.RetryNode)
     if node is None:
-        return p.Retry()
+        return p.WEBHOOK_RETRY
     if node.times.value == 0:
         what = "retry max_attempts must be positive"
         k.error(e.BAD_SETTING, node.times.span, what=what, fix="write 1 or more")

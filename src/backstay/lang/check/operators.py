@@ -158,6 +158,8 @@ def _arithmetic(op: str, left: p.Type, right: p.Type) -> p.Type | None:
         return STRING
     if is_number(left) and is_number(right):
         return _number(op, left, right)
+    if op == "+" and isinstance(left, p.ListType) and isinstance(right, p.ListType):
+        return left if left == right else p.ListType(UNKNOWN)
     if op in "+-" and left == TIMESTAMP and right == DURATION:
         return TIMESTAMP
     if op == "-" and left == TIMESTAMP and right == TIMESTAMP:

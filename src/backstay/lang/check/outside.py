@@ -12,6 +12,7 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.endpoints import method_of
 from backstay.lang.check.expressions import typed
 from backstay.lang.check.retries import any_retry
+from backstay.lang.check.surroundings import slips
 from backstay.lang.check.types import STRING, resolve
 from backstay.lang.check.world import Checker, IntegrationInfo
 from backstay.lang.reports import Reports
@@ -38,6 +39,8 @@ def config(k: Checker, nodes: Sequence[tuple[Reports, s.Declaration]]) -> Config
     auth = members.value("auth", s.Labelled)
     # An auth that could not be read is not an auth that was not wanted.
     k.world.has_auth = auth is not None or nodes[0][1].block.broken
+    for member in nodes[0][1].block.members:
+        slips(k, member.name.name, member.value)
     return Config(
         name=members.text("name") or "app",
         version=members.text("version") or "0.0.0",
@@ -75,7 +78,12 @@ def _auth(k: Checker, node: s.Labelled) -> p.Auth:
     else:
         secret(k, "secret", node_secret)
         value = typed(k, node_secret, outside(), STRING, "'secret'")
-    return p.Auth(value, members.text("issuer"), members.text("audience"))
+    return p.Auth(value, _said(k, members, "issuer"), _said(k, members, "audience"))
+
+
+def _said(k: Checker, members: Members, name: str) -> p.Expr:
+    node = members.expression(name)
+    return typed(k, node, outside(), STRING, f"'{name}'") if node else p.Constant("", STRING)
 
 
 def declare_operations(k: Checker, info: IntegrationInfo) -> None:
@@ -93,6 +101,10 @@ def declare_operations(k: Checker, info: IntegrationInfo) -> None:
 def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
     members = Members(k, block)
     method, path = members.value("method", s.Ident), members.value("path", s.Path)
+    if "mutation" in members or members.value("query", s.QueryNode) is not None:
+        # GraphQL knows one path and one method.
+        method = method or s.Ident(label.span, "POST")
+        path = path or s.Path(label.span, "/", ())
     if method is None:
         members.missing("method", "an operation", label.span, "method: POST")
     if path is None:

@@ -1,6 +1,6 @@
 """Steps of a workflow or a job: their work, and what undoes it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
@@ -14,11 +14,12 @@ from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.statements import Bodies
 from backstay.lang.check.truth import conjuncts, truth
 from backstay.lang.check.types import STRING, UNKNOWN, item_of, show
-from backstay.lang.check.world import Checker
+from backstay.lang.check.world import Checker, find_event
 from backstay.lang.diagnostics import Edit, Related
+from backstay.lang.names import listed, suggestion
 from backstay.lang.parser import grammar
 
-_WORK = ("do", "call", "task", "action", "send", "emit", "query", "activity")
+_WORK = ("do", "call", "task", "action", "send", "emit", "query", "signal", "activity")
 
 
 _OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "parallel")
@@ -27,11 +28,12 @@ _OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "par
 class Steps:
     """The steps of a workflow or of a job. `spans` are the places of their names."""
 
-    def __init__(self, k: Checker, scope: Scope) -> None:
+    def __init__(self, k: Checker, scope: Scope, signals: Collection[str] = ()) -> None:
         self.k = k
         self.scope = scope
         self.spans: dict[str, s.Range] = {}
         self._gives: p.Type = UNKNOWN
+        self.signals = signals
 
     def all(self, block: s.Block) -> tuple[p.Step, ...]:
         """The steps of the outermost block."""
@@ -149,6 +151,7 @@ class Steps:
         if kind is None:
             self.k.error(e.NOT_ITERABLE, node.span, type=show(items.type))
         self.scope.variables["item"] = kind or UNKNOWN
+        self.scope.variables["index"] = p.ScalarType("int")
         name = members.value("as", s.Ident)
         if name is not None:
             self.scope.variables[name.name] = kind or UNKNOWN
@@ -250,9 +253,23 @@ class Steps:
 
                 self._gives = query(self.k, node, self.scope)
                 return p.QueryStep(text)
+            case s.Ident(name=signal):
+                return self._signal(node, signal)
             case s.Literal_(value=value):
                 return p.ActStep("activity", p.Act(str(value)))
         return None
+
+    def _signal(self, node: s.Ident, name: str) -> p.SignalStep:
+        """What is waited for: a signal that the workflow declares, or an event of the program."""
+        k, event = self.k, find_event(self.k.world, name)
+        if event is not None:
+            k.use("event", event.name)
+        elif name not in self.signals:
+            known = (*self.signals, *k.world.events)
+            edit = suggestion(name, known, k.reports.at(node.span))
+            what = f"unknown signal '{name}'"
+            k.error(e.UNKNOWN_NAMED, node.span, edit=edit, what=what, known=listed(known))
+        return p.SignalStep(name)
 
     def _call(self, node: s.CallNode) -> p.CallStep:
         k = self.k

@@ -151,6 +151,11 @@ def _is_word(k: Checker, kind: p.Type) -> bool:
     return kind in (STRING, UUID, p.ScalarType("text"))
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a type of this name needs no declaration."""
+    return name in SCALARS or name in _SHAPED or name in _ALIASES
+
+
 # --- from syntax -------------------------------------------------------------------------------
 
 

@@ -45,8 +45,13 @@ class WorkflowCheck:
     def _event_in_scope(self) -> None:
         """A workflow that an event starts sees its payload as `event`, and each field by name
         unless an input has it."""
-        info = find_event(self.k.world, self.trigger.event) if self.trigger else None
+        if self.trigger is None or self.trigger.kind != "event":
+            return
+        info = find_event(self.k.world, self.trigger.event)
         if info is None:
+            # What an event of another program, or one whose name is a slip, brings is not known.
+            self.scope.variables["event"] = UNKNOWN
+            self.scope.lenient |= "." not in self.trigger.event
             return
         unknown = info.broken or not info.fields
         kind = UNKNOWN if unknown else p.RecordType(info.fields)
@@ -81,7 +86,9 @@ class WorkflowCheck:
             self.members.missing("steps", "a workflow", name.span, example)
             return ()
         self.scope.lenient |= block.broken
-        steps = Steps(self.k, self.scope)
+        names = self.members.value("signals", s.RecordFields)
+        signals = [each.name.name for each in names.fields] if names else ()
+        steps = Steps(self.k, self.scope, signals)
         found = steps.all(block)
         fits(self.k, found, steps.spans, self.members.seconds("timeout", _DAY))
         return found

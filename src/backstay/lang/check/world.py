@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from backstay.core.errors import Plain
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -138,6 +139,10 @@ class Checker:
             self.use("event", found.name)
         elif not self.world.incomplete:
             self.unknown(e.UNKNOWN_EVENT, name, self.world.events)
+            meant = nearest(name.name, self.world.events)
+            if meant is not None:
+                # The slip is said; that nobody speaks of the right name follows from it.
+                self.use("event", meant)
         return found
 
     def note(self, construct: str, span: s.Range) -> None:

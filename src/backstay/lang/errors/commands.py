@@ -28,7 +28,7 @@ FORMAT_CHANGES = ErrorEntry(
 CANNOT_WRITE = ErrorEntry(
     "LANG124",
     "cannot write '{path}': {reason}",
-    "the formatted text could not take the place of the file; the file is as it was",
+    "nothing was written there; what was there is as it was",
     "check the permissions of the file and its folder",
     status=500,
     exit=Exit.USAGE,

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from backstay.core.duration import parse_duration
 from backstay.lang.library import values as v
 from backstay.lang.library.model import Function, function
+from backstay.lang.library.operators import compute
 from backstay.lang.library.values import Date, Timestamp, Unfit, Value, a_text
 
 _DAY = 86_400_000_000
@@ -29,7 +30,7 @@ def _calendar(value: Value) -> datetime:
     """A timestamp is a number of microseconds; a date is a text and means its midnight."""
     if isinstance(value, str):
         found = _parse_date(value)
-        return datetime.combine(date.fromisoformat(str(found)), datetime.min.time())
+        return datetime.combine(date.fromisoformat(str(found)), time(tzinfo=UTC))
     if isinstance(value, bool) or not isinstance(value, int):
         raise Unfit(f"a timestamp or a date is needed, not {v.kind(value)}")
     return v.moment(value)
@@ -77,8 +78,8 @@ def _add_days(value: Value, days: Value) -> Value:
 
 
 def _add_hours(value: Value, hours: Value) -> Value:
-    count = v.number(hours, "add_hours")
-    return v.stamp(_micros(value) + round(v.bounded(count) * 3_600_000_000))
+    count = compute("*", v.number(hours, "add_hours"), 3_600_000_000)
+    return v.stamp(_micros(value) + round(count))
 
 
 def _micros(value: Value) -> int:

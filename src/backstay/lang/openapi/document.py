@@ -132,11 +132,13 @@ def _listing(program: Program, of: Endpoint) -> list[Plain]:
         if name in fields and name not in declared
     }
     limit: Schema = {"type": "integer", "minimum": 1, "maximum": does.page_limit}
-    pages: dict[str, Schema] = {
-        "limit": limit | {"default": does.page_size},
-        "page": {"type": "integer", "minimum": 1},
-        "cursor": {"type": "string"},
-    }
+    pages: dict[str, Schema] = {"limit": limit | {"default": does.page_limit}}
+    if does.paged:
+        pages = {
+            "limit": limit | {"default": does.page_size},
+            "page": {"type": "integer", "minimum": 1},
+            "cursor": {"type": "string"},
+        }
     if does.sort:
         pages["sort"] = {"type": "string", "description": _sorts(does.sort)}
     found |= {name: schema for name, schema in pages.items() if name not in found}
@@ -149,8 +151,10 @@ def _sorts(names: Sequence[str]) -> str:
 
 def _answer(program: Program, of: Endpoint) -> Schema:
     match of.does:
-        case ListOf(entity=name):
+        case ListOf(entity=name, paged=paged):
             data: Schema = {"type": "array", "items": row(name)}
+            if not paged:
+                return data
             return {
                 "type": "object",
                 "properties": {"data": data, "pagination": row("Page.Info")},

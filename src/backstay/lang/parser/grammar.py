@@ -50,8 +50,8 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
     "settings": {},
     "auth": {
         "secret": _EXPR,
-        "issuer": _TEXT,
-        "audience": _TEXT,
+        "issuer": _EXPR,
+        "audience": _EXPR,
         "jwks_url": _EXPR,
         "expiry": _EXPR,
         "algorithm": _WORD,
@@ -82,6 +82,7 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
         "url": _EXPR,
         "method": _WORD,
         "headers": Slot("record"),
+        "secret": _EXPR,
         "retry": _RETRY,
         "initial_interval": _EXPR,
         "backoff": _EXPR,
@@ -254,44 +255,20 @@ LOOSE = frozenset(
 """Blocks of the old dialects: the colon of a member may be missing, and members may share a line
 without commas."""
 
-BARE = frozenset(
-    {
-        "provider.method",
-        "provider.jwks_url",
-        "provider.issuer",
-        "provider.audience",
-        "role.permissions",
-        "middleware.type",
-        "integration.type",
-        "integration.base_url",
-        "integration.auth",
-        "integration.timeout",
-        "circuit_breaker.threshold",
-        "circuit_breaker.timeout",
-        "circuit_breaker.max_concurrent",
-        "webhook.event",
-        "webhook.url",
-        "webhook.method",
-        "webhook.retry",
-        "webhook.initial_interval",
-        "webhook.backoff",
-        "endpoint.middleware",
-        "endpoint.require_role",
-        "endpoint.request",
-        "endpoint.response",
-        "endpoint.error",
-        "workflow.trigger",
-        "workflow.timeout",
-        "step.activity",
-        "step.if",
-        "job.schedule",
-        "job.task",
-        "job.queue",
-        "retry.max_attempts",
-        "retry.initial_interval",
-        "retry.backoff_multiplier",
-    }
-)
+_BARE = {
+    "provider": ["method", "jwks_url", "issuer", "audience"],
+    "role": ["permissions"],
+    "middleware": ["type"],
+    "integration": ["type", "base_url", "auth", "timeout"],
+    "circuit_breaker": ["threshold", "timeout", "max_concurrent"],
+    "webhook": ["event", "url", "method", "retry", "initial_interval", "backoff"],
+    "endpoint": ["middleware", "require_role", "request", "response", "error"],
+    "workflow": ["trigger", "timeout"],
+    "step": ["activity", "if"],
+    "job": ["schedule", "task", "queue"],
+    "retry": ["max_attempts", "initial_interval", "backoff_multiplier"],
+}
+BARE = frozenset(f"{block}.{name}" for block, names in _BARE.items() for name in names)
 """Members that the old dialects wrote without a colon."""
 
 DECLARATIONS = (

@@ -80,13 +80,18 @@ def _value(c: Cursor, kind: str, name: str, slot: Slot) -> Value:
         return READERS[slot.kind](c)
     if slot.kind in _WITHOUT_COLON:
         c.accept(":")
-    elif slot.kind == "flag" or (c.at("{") and slot.kind in ("setting", "action", "rate")):
+    elif slot.kind == "flag" or (c.at("{") and _opens(kind, slot)):
         pass
     else:
         c.expect(":")
     if slot.kind != "flag" and c.at_member() and not c.at("{"):
         raise c.expected("a value")
     return READERS[slot.kind](c)
+
+
+def _opens(kind: str, slot: Slot) -> bool:
+    """Whether a brace may follow the name at once."""
+    return slot.kind in ("setting", "action", "rate") or (kind, slot.kind) == ("operation", "query")
 
 
 _WITHOUT_COLON = frozenset({"fields", "body", "record", "schema", "checks", "error", "used"})

@@ -53,7 +53,21 @@ def rate(c: Cursor) -> Value:
     c.take()
     if c.at("in", "per"):
         c.take()
-    return RateNode(c.range(start), count, duration(c, "1m"))
+    return RateNode(c.range(start), count, _period(c))
+
+
+def _period(c: Cursor) -> Literal_:
+    """`1m`, or `minute`."""
+    word = c.token
+    seconds = _UNITS.get(word.text) if word.kind == "ident" and not word.first else None
+    if seconds is None:
+        return duration(c, "1m")
+    c.take()
+    return Literal_(c.range(word), "duration", seconds)
+
+
+_UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+"""`100 per minute`."""
 
 
 def duration(c: Cursor, such_as: str) -> Literal_:
@@ -67,18 +81,19 @@ def trigger(c: Cursor) -> Value:
     start = c.token
     after = c.ahead()
     follows = not after.first and after.text not in ("}", ",")
+    # Before a text or `every` a word that is close to one of the two is a slip of it.
+    spoken = follows and (after.kind == "string" or after.text == "every")
     if c.at("when") and follows:
         c.take()
         return TriggerNode(c.range(start), "when", expression(c))
-    if c.at("schedule") and follows:
-        c.take()
+    if (spoken or (follows and c.at("schedule"))) and c.accept("schedule"):
         value = schedule(c)
         return TriggerNode(c.range(start), "schedule", value)  # type: ignore[arg-type]
-    if c.at("event") and follows:
-        c.take()
-    elif c.at("manual"):
+    if c.at("manual"):
         c.take()
         return TriggerNode(c.range(start), "manual")
+    if spoken or (follows and c.at("event")):
+        c.accept("event")
     token = c.token
     if token.kind == "string":
         c.take()
@@ -90,9 +105,12 @@ def trigger(c: Cursor) -> Value:
 def schedule(c: Cursor) -> Value:
     """`"0 2 * * *"` or `every 1h`."""
     start = c.token
-    if c.at("every"):
+    if start.kind == "duration" and not start.first:
+        c.expected("'every'", insert="every")
+        return EveryNode(c.range(start), duration(c, "1h"))
+    if start.kind == "ident" and c.ahead().kind == "duration":
         c.note("schedule.every", start)
-        c.take()
+        c.expect("every")
         period = duration(c, "1h")
         return EveryNode(c.range(start), period)
     return text(c)

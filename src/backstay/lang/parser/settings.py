@@ -1,8 +1,8 @@
 """Settings: names that only the one who reads them knows."""
 
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression
-from backstay.lang.syntax import ActionNode, Block, Ident, Labelled, Member, Value
+from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.syntax import ActionNode, Block, Ident, Labelled, Member, RetryNode, Value
 
 
 def setting(c: Cursor) -> Value:
@@ -16,6 +16,10 @@ def setting(c: Cursor) -> Value:
     if start.kind == "ident" and c.ahead().text == "{":
         label = c.name("a word")
         return Labelled(c.range(start), label, _settings(c))
+    if start.kind == "int" and c.ahead().text == "times":
+        times = number(c)
+        c.take()
+        return RetryNode(c.range(start), times)
     value = expression(c)
     if c.at("{") and not c.token.first:
         return ActionNode(c.range(start), value, entries(c))

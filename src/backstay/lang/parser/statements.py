@@ -7,35 +7,28 @@ from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
 from backstay.lang.lexer import Token
 from backstay.lang.parser.cursor import Cursor, Snag
-from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.expressions import entries, expression
 from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
+from backstay.lang.parser.writes import create, delete, fail, let, not_a_statement, start, update
 from backstay.lang.syntax import (
     AssignNode,
     Body,
     CallExpr,
-    CreateNode,
-    DeleteNode,
     DoNode,
     EmitNode,
     Entry,
     ExecNode,
-    Expr,
-    FailNode,
     ForNode,
     FunctionNode,
-    GivenNode,
     Ident,
     IfNode,
-    LetNode,
     ParamNode,
+    RecordFields,
     ReturnNode,
-    RunNode,
-    StartNode,
     StatementNode,
-    UpdateNode,
+    TypeName,
     VarNode,
-    VisitNode,
 )
 
 UNSUPPORTED = {
@@ -136,103 +129,10 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
         raise c.snag(e.UNSUPPORTED, span, what=what, instead=instead)
     known = (*c.extra, *_STATEMENTS)
     meant = nearest(word.text, known)
-    _not_a_statement(c, meant, known)
+    not_a_statement(c, meant, known)
     if meant is None:
         raise Snag
     return c.extra.get(meant) or _STATEMENTS[meant]
-
-
-def _not_a_statement(c: Cursor, meant: str | None, words: tuple[str, ...]) -> None:
-    span = c.token.span(c.reports.file)
-    edit = Edit(f"did you mean '{meant}'?", span, meant) if meant else None
-    got = c.got(starts=True)
-    c.reports.add(e.EXPECTED, span, expected=words, edit=edit, wanted="a statement", got=got)
-
-
-def _let(c: Cursor) -> LetNode:
-    start = c.last
-    name = c.name("a name for the value")
-    c.expect("=")
-    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
-    if c.token.text in c.extra and c.ahead().kind == "ident" and not c.ahead().first:
-        value = _extra_value(c)
-    elif c.at("create") and c.ahead().kind == "ident":
-        c.take()
-        value = _create(c)
-    elif c.at("start") and c.ahead().kind == "ident":
-        c.take()
-        value = _start(c)
-    elif _is_misspelt_write(c):
-        word = c.token
-        meant = nearest(word.text, ("create", "start"))
-        _not_a_statement(c, meant, ("create", "start"))
-        c.take()
-        value = _create(c) if meant == "create" else _start(c)
-    else:
-        value = expression(c)
-    return LetNode(c.range(start), name, value)
-
-
-def _extra_value(c: Cursor) -> GivenNode | RunNode | VisitNode:
-    """What a test may give a name: a row, an answer, an execution."""
-    word = c.token
-    c.take()
-    made = c.extra[word.text](c)
-    if not isinstance(made, GivenNode | RunNode | VisitNode):
-        what, instead = f"let with {word.text}", f"write {word.text} as a statement"
-        raise c.snag(e.UNSUPPORTED, word.span(c.reports.file), what=what, instead=instead)
-    return made
-
-
-def _is_misspelt_write(c: Cursor) -> bool:
-    """`let a = crete Order {`: two words and a brace are no expression."""
-    name, brace = c.ahead(1), c.ahead(2)
-    shape = c.token.kind == "ident" and name.kind == "ident" and brace.text == "{"
-    return shape and not name.first and nearest(c.token.text, ("create", "start")) is not None
-
-
-def _create(c: Cursor) -> CreateNode:
-    start = c.last
-    entity = c.name("the name of an entity")
-    values = entries(c)
-    return CreateNode(c.range(start), entity, values)
-
-
-def _start(c: Cursor) -> StartNode:
-    start = c.last
-    workflow = c.name("the name of a workflow")
-    values = entries(c)
-    return StartNode(c.range(start), workflow, values)
-
-
-def _update(c: Cursor) -> UpdateNode:
-    start = c.last
-    entity = c.name("the name of an entity")
-    c.expect("where")
-    where = expression(c)
-    values = entries(c)
-    otherwise = None
-    if c.accept("else"):
-        c.expect("fail")
-        otherwise = _fail(c)
-    return UpdateNode(c.range(start), entity, where, values, otherwise)
-
-
-def _delete(c: Cursor) -> DeleteNode:
-    start = c.last
-    entity = c.name("the name of an entity")
-    c.expect("where")
-    where = expression(c)
-    return DeleteNode(c.range(start), entity, where)
-
-
-def _fail(c: Cursor) -> FailNode:
-    start = c.last
-    status = number(c) if c.token.kind == "int" else None
-    if c.token.kind != "string":
-        raise c.expected("a text that says what failed")
-    message = expression(c)
-    return FailNode(c.range(start), status, message)
 
 
 def _for(c: Cursor) -> ForNode:
@@ -318,25 +218,46 @@ def function(c: Cursor) -> FunctionNode:
     params: list[ParamNode] = []
     while not c.at(")"):
         param = c.name("a parameter")
-        kind = type_name(c) if c.accept(":") else None
+        kind = _type_of(c)
         params.append(ParamNode(c.range_from(param.span), param, kind))
         if not c.accept(","):
             break
     c.expect(")")
-    result = type_name(c) if c.accept("->") else None
+    result = _result(c)
     inside = body(c)
     return FunctionNode(c.range(start), name, tuple(params), result, inside)
 
 
+def _type_of(c: Cursor) -> "TypeName | RecordFields | None":
+    """`: T` of a parameter, if there is one. Without the right sign the type is still read."""
+    if c.at(":", "="):
+        c.expect(":")
+        return type_name(c)
+    if c.token.kind == "ident" and not c.token.first:
+        c.expected("':'", insert=":")
+        return type_name(c)
+    return None
+
+
+def _result(c: Cursor) -> "TypeName | RecordFields | None":
+    if c.at(":") and not c.token.first:
+        span = c.token.span(c.reports.file)
+        edit, got = Edit("write '->'", span, " ->"), c.got()
+        c.reports.add(e.EXPECTED, span, expected=("->",), edit=edit, wanted="'->'", got=got)
+        c.take()
+        return type_name(c)
+    return type_name(c) if c.accept("->") else None
+
+
 _STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
-    "let": _let,
-    "create": _create,
-    "update": _update,
-    "delete": _delete,
+    "let": let,
+    "create": create,
+    "update": update,
+    "delete": delete,
     "for": _for,
     "if": _if,
-    "fail": _fail,
-    "start": _start,
+    "fail": fail,
+    "start": start,
     "return": _return,
     "emit": _emit,
     "var": _var,

@@ -18,6 +18,7 @@ from backstay.lang.program.entities import (
     ModelField,
 )
 from backstay.lang.program.outside import (
+    WEBHOOK_RETRY,
     BreakerRule,
     Event,
     Handler,
@@ -107,6 +108,7 @@ from backstay.lang.program.workflows import (
     NoWork,
     ParallelStep,
     QueryStep,
+    SignalStep,
     Step,
     TaskStep,
     Trigger,
@@ -115,6 +117,7 @@ from backstay.lang.program.workflows import (
 )
 
 __all__ = [
+    "WEBHOOK_RETRY",
     "Access",
     "Act",
     "ActStep",
@@ -190,6 +193,7 @@ __all__ = [
     "ScalarName",
     "ScalarType",
     "Settings",
+    "SignalStep",
     "Start",
     "Statement",
     "Step",

@@ -8,7 +8,11 @@ from backstay.lang.program.values import Expr, Field, Frozen, RecordType
 
 
 class ListOf(Frozen, frozen=True, tag="list_of"):
-    """`returns: paginated(ENTITY)` with the fields one may filter and sort by."""
+    """`returns: paginated(ENTITY)` with the fields one may filter and sort by.
+
+    `include` names `ManyType` or `RefType` fields. `paged` is false for `returns: list(ENTITY)`,
+    which answers the rows themselves, `page_limit` of them at most, without pages around them.
+    """
 
     entity: str
     filter: tuple[str, ...] = ()
@@ -16,6 +20,8 @@ class ListOf(Frozen, frozen=True, tag="list_of"):
     where: Expr | None = None
     page_size: int = 20
     page_limit: int = 100
+    include: tuple[str, ...] = ()
+    paged: bool = True
 
 
 class OneOf(Frozen, frozen=True, tag="one_of"):

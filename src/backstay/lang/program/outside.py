@@ -62,10 +62,17 @@ class Handler(Frozen, frozen=True):
     asynchronous: bool = False
 
 
+WEBHOOK_RETRY = Retry(8, "exponential", 1.0, 300.0)
+"""What a webhook without a retry of its own gets: about nine minutes of trying."""
+
+
 class Webhook(Frozen, frozen=True):
+    """Where an event is sent to. Calls are signed with `secret` where there is one."""
+
     name: str
     event: str
     url: Expr
     method: str = "POST"
     headers: tuple[tuple[str, Expr], ...] = ()
-    retry: Retry = Retry()
+    retry: Retry = WEBHOOK_RETRY
+    secret: Expr | None = None

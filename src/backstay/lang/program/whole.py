@@ -5,7 +5,7 @@ from backstay.lang.program.entities import Entity, Model
 from backstay.lang.program.outside import Event, Handler, Integration, Webhook
 from backstay.lang.program.rules import Settings
 from backstay.lang.program.statements import Statement
-from backstay.lang.program.values import Expr, Field, Frozen, Type
+from backstay.lang.program.values import Constant, Expr, Field, Frozen, ScalarType, Type
 from backstay.lang.program.workflows import Job, Workflow
 
 
@@ -59,8 +59,8 @@ class Auth(Frozen, frozen=True):
     """`config { auth: jwt {…} }`: HS256 with `secret`, or keys from `jwks_url` (next version)."""
 
     secret: Expr
-    issuer: str = ""
-    audience: str = ""
+    issuer: Expr = Constant("", ScalarType("string"))
+    audience: Expr = Constant("", ScalarType("string"))
 
 
 class Program(Frozen, frozen=True):

@@ -47,6 +47,13 @@ class QueryStep(Frozen, frozen=True, tag="query_step"):
     text: str
 
 
+class SignalStep(Frozen, frozen=True, tag="signal_step"):
+    """`signal: NAME`: waits for a signal of the workflow, or for an event; what came is the step's
+    output."""
+
+    signal: str
+
+
 class ParallelStep(Frozen, frozen=True, tag="parallel"):
     """`parallel { … }`: steps that run side by side; the next waits for all of them."""
 
@@ -57,7 +64,17 @@ class NoWork(Frozen, frozen=True, tag="none"):
     """A step that only checks."""
 
 
-Work = DoStep | CallStep | TaskStep | ActStep | EmitStep | QueryStep | ParallelStep | NoWork
+Work = (
+    DoStep
+    | CallStep
+    | TaskStep
+    | ActStep
+    | EmitStep
+    | QueryStep
+    | SignalStep
+    | ParallelStep
+    | NoWork
+)
 
 
 class Trigger(Frozen, frozen=True):
@@ -72,7 +89,8 @@ class Trigger(Frozen, frozen=True):
 class Step(Frozen, frozen=True):
     """`when` false skips it. `timeout` is seconds for one attempt; 0 means the workflow's.
 
-    `for_each` runs it once for each item, which is `item` or has the name in `into`; `check` fails
+    `for_each` runs it once for each item, which is `item` or has the name in `into`, at the place
+    `index`; `check` fails
     it before its work; `into` names its output besides `steps.NAME`; `options` are the members
     that only the work knows (`template`, `data`, …)."""
 

@@ -12,7 +12,7 @@ from backstay.lang.script import errors as e
 
 MAX_CALLS = 40
 """Functions of the script that call each other."""
-_ITEMS_A_STEP, _LETTERS_A_STEP = 8, 1024
+_ITEMS_A_STEP, _LETTERS_A_STEP = 8, 256
 """What walking through a value costs: a comparison of long lists is no single step."""
 
 

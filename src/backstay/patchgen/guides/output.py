@@ -10,7 +10,15 @@ from backstay.patchgen.probes import look_at_output
 
 _PATH = "patchgen.path"
 _OUTPUT = "patchgen.output"
-_READINGS = ("writable", "missing", "not-a-folder", "closed", "read-only-disk", "full")
+_READINGS = (
+    "writable",
+    "missing",
+    "not-a-folder",
+    "closed",
+    "read-only-disk",
+    "full",
+    "no-inodes",
+)
 _OURS = re.compile(
     r"output (directory|path) (?P<a>\S+) (does not exist|is not a directory)"
     r"|failed to (create package directory|write file)|insufficient disk space|PATCH06[0-36]",
@@ -142,7 +150,16 @@ FULL = Guide(
     probes=(PATH, OUTPUT),
     causes=(
         _cause("output-full", "full", "the disk of {path} has {free_bytes} bytes left", "room"),
+        _cause("output-no-inodes", "no-inodes", "the disk of {path} has no inode left", "count"),
     ),
-    fixes=(Fix("room", "See what takes the room", "du -xh -d 2 {path} | sort -h | tail", "none"),),
+    fixes=(
+        Fix("room", "See what takes the room", "du -xh -d 2 {path} | sort -h | tail", "none"),
+        Fix(
+            "count",
+            "See which folder has the many files",
+            "du -x --inodes -d 2 {path} | sort -n | tail",
+            "none",
+        ),
+    ),
     escalation="nothing half-written remains; run the same command again once there is room",
 )

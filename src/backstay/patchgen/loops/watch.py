@@ -33,6 +33,10 @@ from backstay.patchgen.write import FolderWriter
 
 PROCESSED, FAILED, STATUS = "processed", "failed", "status"
 _LONGEST_PAUSE = 30.0
+_STUCK = 10
+"""So many files that could not be ended mean that none can be: the look is over."""
+_NAME_BYTES = 240
+"""What a name may have: file systems take 255, and while it is written it has a longer one."""
 _log = structlog.get_logger("patchgen.watch")
 
 Ended = Literal["success", "failed", "duplicate"]
@@ -104,24 +108,43 @@ class Watch:
 
     async def step(self) -> float | None:
         """Take every intent that is wholly written. The tick of the next look."""
-        names = await asyncio.to_thread(self._candidates)
-        self.waiting = 0
         try:
-            for name in names:
-                # A thread of its own for each: when the loop is ended, the one at work still ends.
-                if not await asyncio.to_thread(self._take, name):
-                    self.waiting += 1
-        except Fault as fault:
-            # Not the intent's fault: it stays, and the next look comes later and later.
-            self.waiting += 1
-            self._failures += 1
-            pause = min(_LONGEST_PAUSE, self._pace.period * 2.0**self._failures)
-            _log.error(
-                "cannot write packages", code=fault.entry.code, error=fault.message, pause=pause
-            )
+            names = await asyncio.to_thread(self._candidates)
+        except OSError as failed:
+            self.waiting = 1  # nobody knows, so nobody may think that nothing is left
+            pause = self._longer()
+            _log.error("folder cannot be looked at", error=reason_of(failed), pause=pause)
             return self._clock.tick() + pause
+        self.waiting = 0
+        stuck = 0
+        for name in names:
+            # A thread of its own for each: when the loop is ended, the one at work still ends.
+            ended = await asyncio.to_thread(self._take_or_leave, name)
+            self.waiting += ended is not True
+            stuck += ended is None
+            if stuck == _STUCK:
+                break
+        if stuck:
+            return self._clock.tick() + self._longer()
         self._failures = 0
         return self._clock.tick() + self._pace.period
+
+    def _longer(self) -> float:
+        """Seconds to the next look after one that failed: later and later."""
+        self._failures += 1
+        return min(_LONGEST_PAUSE, self._pace.period * 2.0**self._failures)
+
+    def _take_or_leave(self, name: str) -> bool | None:
+        """As `_take`; None for a file that could not be ended, by no fault of its own. It stays,
+        and the others do not wait for it."""
+        try:
+            return self._take(name)
+        except Fault as fault:
+            code, error = fault.entry.code, fault.message
+            _log.error("cannot write packages", file=_shown(name), code=code, error=error)
+        except OSError as failed:
+            _log.error("intent cannot be ended", file=_shown(name), error=reason_of(failed))
+        return None
 
     def _candidates(self) -> list[str]:
         """Plain files `*.json` that have not changed for a while, the oldest first."""
@@ -177,14 +200,14 @@ class Watch:
 
     def _failed(self, path: Path, data: bytes, fault: Fault) -> None:
         place = self._end(path, data, "failed", fault.message, FAILED)
-        told = [f"File: {path.name}", f"Error: {fault}"]
+        told = [f"File: {_shown(path.name)}", f"Error: {fault}"]
         if isinstance(fault, InvalidIntent):
             told += [
                 f"  {one.code} {one.pointer} line {one.line}:{one.column}: {one.says}; {one.remedy}"
                 for one in fault.report.errors
             ]
         text = "\n".join([*told, ""]).encode()
-        write_atomically(place.with_name(f"{place.name}.error.log"), text)
+        write_atomically(place.with_name(_fitting(place.name, ".error.log")), text)
 
     def _end(
         self, path: Path, data: bytes, ended: Ended, message: str, where: str, package: str = ""
@@ -192,17 +215,31 @@ class Watch:
         """The status first, the move last: after a crash in between, the file is met again."""
         sha = hashlib.sha256(data).hexdigest()
         now = rfc3339(self._clock.now())
-        status = Status(path.name, ended, message, now, sha, package)
-        place = self._folder / STATUS / f"{path.name}-{sha[:10]}.status"
+        status = Status(_shown(path.name), ended, message, now, sha, package)
+        place = self._folder / STATUS / _fitting(path.name, f"-{sha[:10]}.status")
         write_atomically(place, msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
         target = self._folder / where / path.name
         if target.exists() and target.read_bytes() != data:
-            target = target.with_name(f"{path.stem}-{sha[:10]}{path.suffix}")
+            target = target.with_name(_fitting(path.stem, f"-{sha[:10]}{path.suffix}"))
         path.rename(target)
         self.counts[ended] += 1
         log: Callable[..., object] = _log.error if ended == "failed" else _log.info
-        log("intent ended", file=path.name, status=ended, detail=message, package=package)
+        log("intent ended", file=_shown(path.name), status=ended, detail=message, package=package)
         return target
+
+
+def _shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _fitting(name: str, ending: str) -> str:
+    """Both together, the name cut where that would be too long, and still its own."""
+    raw, room = os.fsencode(name), _NAME_BYTES - len(ending)
+    if len(raw) <= room:
+        return name + ending
+    mark = f"~{hashlib.sha256(raw).hexdigest()[:10]}"
+    return os.fsdecode(raw[: room - len(mark)]) + mark + ending
 
 
 @contextmanager
@@ -216,7 +253,7 @@ def _claimed(path: Path) -> Iterator[bytes | None]:
         return
     except OSError as failed:
         # Its own trouble: it waits for somebody, the others do not wait for it.
-        _log.warning("intent cannot be read", file=path.name, error=reason_of(failed))
+        _log.warning("intent cannot be read", file=_shown(path.name), error=reason_of(failed))
         yield None
         return
     with os.fdopen(descriptor, "rb") as file:

@@ -37,6 +37,7 @@ from backstay.queue.service.policies import Policies
 _ADMINS = (ADMIN,)
 _CLEANUP = 10_000
 _SLOWEST = 1e-4
+_QUEUE = "/admin/queues/{command}"
 _DEAD: tuple[State, ...] = ("dead",)
 _PLAIN = b"text/plain; version=0.0.4"
 
@@ -62,7 +63,9 @@ class Admin:
 
     def calls(self) -> list[Call]:
         """What is served to admins."""
-        queue = "/admin/queues/{command}"
+        return [*self._looking(), *self._clearing(), *self._keeping(), *_refused()]
+
+    def _looking(self) -> list[Call]:
         return [
             Call(
                 "GET",
@@ -74,7 +77,7 @@ class Admin:
             ),
             Call(
                 "GET",
-                queue,
+                _QUEUE,
                 "Depths of one command over the tenants that the caller serves.",
                 self.queue,
                 answers={200: QueueView},
@@ -82,16 +85,20 @@ class Admin:
             ),
             Call(
                 "GET",
-                f"{queue}/dlq",
+                f"{_QUEUE}/dlq",
                 "Dead letters.",
                 self.dead,
                 given=PageQuery,
                 answers={200: TaskPage},
                 scopes=_ADMINS,
             ),
+        ]
+
+    def _clearing(self) -> list[Call]:
+        return [
             Call(
                 "POST",
-                f"{queue}/redrive",
+                f"{_QUEUE}/redrive",
                 "Dead letters begin anew; with a rate one after the other.",
                 self.redrive,
                 given=RedriveBody,
@@ -101,7 +108,7 @@ class Admin:
             ),
             Call(
                 "POST",
-                f"{queue}/purge",
+                f"{_QUEUE}/purge",
                 "Delete ended tasks of this command, with their results and keys.",
                 self.purge,
                 given=PurgeBody,
@@ -120,6 +127,10 @@ class Admin:
                 rate=("admin", "cleanup"),
                 scopes=_ADMINS,
             ),
+        ]
+
+    def _keeping(self) -> list[Call]:
+        return [
             Call(
                 "POST",
                 "/admin/audit",
@@ -137,16 +148,6 @@ class Admin:
                 self.backup,
                 answers={200: BackedUp},
                 scopes=_ADMINS,
-            ),
-            *(
-                Call(
-                    method,
-                    path,
-                    f"Not served: {feature}.",
-                    _refusing(feature, instead),
-                    scopes=_ADMINS,
-                )
-                for method, path, feature, instead in _REFUSED
             ),
         ]
 
@@ -307,8 +308,11 @@ class _Refusal:
         raise Fault(NOT_SUPPORTED, feature=self._feature, instead=self._instead)
 
 
-def _refusing(feature: str, instead: str) -> _Refusal:
-    return _Refusal(feature, instead)
+def _refused() -> list[Call]:
+    return [
+        Call(method, path, f"Not served: {feature}.", _Refusal(feature, instead), scopes=_ADMINS)
+        for method, path, feature, instead in _REFUSED
+    ]
 
 
 def _check_ended(states: Sequence[State], allowed: frozenset[State]) -> None:

@@ -77,7 +77,6 @@ class PeriodicFace:
         """What is served to admins."""
         one = "/admin/periodic/{name}"
         shown = {200: PeriodicView}
-        room = self._limits.max_payload_bytes + 4096
         return [
             Call(
                 "GET",
@@ -99,7 +98,7 @@ class PeriodicFace:
                 given=PeriodicBody,
                 answers=shown,
                 scopes=_ADMINS,
-                max_body=room,
+                max_body=self._limits.largest_body,
             ),
             Call(
                 "DELETE",

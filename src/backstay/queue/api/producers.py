@@ -46,11 +46,10 @@ from backstay.queue.api.wire import (
     task_view,
 )
 from backstay.queue.errors import BATCH_SIZE, EMPTY_FILTER
-from backstay.queue.model import ANY_TENANT, Create, State, Task
+from backstay.queue.model import ANY_TENANT, State, Task
+from backstay.queue.operations import Create
 from backstay.queue.service import Bulk, Queue
 
-# Room for the fields around the payload: the payload's own limit is judged after decoding.
-_ENVELOPE = 16_384
 _CHANGE = (PRODUCE, ADMIN)
 _UNFINISHED: tuple[State, ...] = ("ready", "delayed", "leased")
 _CREATE: Limited = ("producer", "create_task")
@@ -65,10 +64,13 @@ class Producers:
         self._clock = clock
         self._ids = ids
         self._limits = limits
+        self._largest = limits.largest_body
 
     def calls(self) -> list[Call]:
         """What is served to producers."""
-        one = self._limits.max_payload_bytes + _ENVELOPE
+        return [*self._creating(), *self._looking(), *self._changing(), *self._answering()]
+
+    def _creating(self) -> list[Call]:
         return [
             Call(
                 "POST",
@@ -78,7 +80,7 @@ class Producers:
                 (PRODUCE,),
                 NewTask,
                 answers={202: TaskView},
-                max_body=one,
+                max_body=self._largest,
                 rate=_CREATE,
             ),
             Call(
@@ -89,9 +91,13 @@ class Producers:
                 (PRODUCE,),
                 NewTasks,
                 answers={200: Items},
-                max_body=one * 8,
+                max_body=self._largest * 8,
                 rate=_CREATE,
             ),
+        ]
+
+    def _looking(self) -> list[Call]:
+        return [
             Call(
                 "GET",
                 "/tasks",
@@ -122,6 +128,10 @@ class Producers:
                 answers={200: Attempts},
                 scopes=LOOKERS,
             ),
+        ]
+
+    def _changing(self) -> list[Call]:
+        return [
             Call(
                 "POST",
                 "/tasks/{id}/cancel",
@@ -159,6 +169,10 @@ class Producers:
                 scopes=_CHANGE,
                 answers={200: TaskView},
             ),
+        ]
+
+    def _answering(self) -> list[Call]:
+        return [
             Call(
                 "GET",
                 "/replies/{name}",

@@ -25,12 +25,14 @@ from backstay.queue.errors import (
     PAYLOAD_TOO_LARGE,
     TOKEN_REQUIRED,
 )
-from backstay.queue.model import ANY_TENANT, Create, State, TaskQuery
+from backstay.queue.model import ANY_TENANT, State, TaskQuery
+from backstay.queue.operations import Create
 from backstay.queue.service import Beat, Hold, Verdict, fingerprint
 
 LONGEST_WAIT = 30.0
 LONGEST_RESULT_WAIT = 60.0
 LONGEST_DELAY = 100 * 365 * 86_400.0
+_ENVELOPE = 16_384
 _LONGEST_LEASE = 7 * 86_400.0
 _LONGEST_NAME = 128
 _LONGEST_KEY = 512
@@ -61,6 +63,12 @@ class Limits(msgspec.Struct, frozen=True):
     max_attempts: int
     max_payload_bytes: int
     require_token: bool
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes of a request with one payload and room for the fields around it: the payload's own
+        limit is judged after decoding."""
+        return self.max_payload_bytes + _ENVELOPE
 
 
 def read_task(body: NewTask, ctx: RequestContext, id: str, limits: Limits, now: float) -> Create:

@@ -57,7 +57,6 @@ from backstay.queue.service import Beat, Hold, Queue, Verdict, Want
 
 Told = Callable[[Sequence[Task]], Response]
 _CLAIM: Limited = ("worker", "claim")
-_ENVELOPE = 16_384
 _SLOW = 0.25
 
 
@@ -68,10 +67,13 @@ class Workers:
         self._queue = queue
         self._clock = clock
         self._limits = limits
+        self._largest = limits.largest_body
 
     def calls(self) -> list[Call]:
         """What is served to workers."""
-        one = self._limits.max_payload_bytes + _ENVELOPE
+        return [*self._claiming(), *self._holding(), *self._ending()]
+
+    def _claiming(self) -> list[Call]:
         return [
             Call(
                 "POST",
@@ -96,6 +98,10 @@ class Workers:
                 kind="long",
                 rate=_CLAIM,
             ),
+        ]
+
+    def _holding(self) -> list[Call]:
+        return [
             Call(
                 "POST",
                 "/tasks/{id}/heartbeat",
@@ -105,7 +111,7 @@ class Workers:
                 HeartbeatBody,
                 optional=True,
                 answers={200: Beaten},
-                max_body=one,
+                max_body=self._largest,
             ),
             Call(
                 "POST",
@@ -115,7 +121,7 @@ class Workers:
                 (HEARTBEAT,),
                 HeartbeatsBody,
                 answers={200: Items},
-                max_body=one,
+                max_body=self._largest,
             ),
             Call(
                 "POST",
@@ -137,6 +143,10 @@ class Workers:
                 optional=True,
                 answers={200: Returned},
             ),
+        ]
+
+    def _ending(self) -> list[Call]:
+        return [
             Call(
                 "POST",
                 "/tasks/{id}/result",
@@ -145,7 +155,7 @@ class Workers:
                 (RESULT,),
                 ResultBody,
                 answers={200: ResultView},
-                max_body=one,
+                max_body=self._largest,
             ),
             Call(
                 "POST",
@@ -155,7 +165,7 @@ class Workers:
                 (RESULT,),
                 ResultsBody,
                 answers={200: Items},
-                max_body=one * 8,
+                max_body=self._largest * 8,
             ),
         ]
 

@@ -98,7 +98,11 @@ _UNBOUND = Fix(
 
 
 def _cause(id: str, says: str, probe: str, reading: str, *fixes: str) -> Cause:
-    return Cause(id, says, 0.05, {probe: {reading: 0.97}}, fixes)
+    expects: dict[str, Mapping[str, float]] = {probe: {reading: 0.97}}
+    if reading in ("paused", "other-command"):
+        # Nobody asks for such tasks, and that is no second trouble.
+        expects["queue.commands"] = {"unserved": 0.5, "left": 0.4}
+    return Cause(id, says, 0.05, expects, fixes)
 
 
 WORKER_IDLE = Guide(

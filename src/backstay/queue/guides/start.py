@@ -1,5 +1,7 @@
 """The queue's server ends instead of starting: what it said last names the cause."""
 
+import re
+
 import msgspec
 
 from backstay.core.errors import Plain
@@ -27,6 +29,7 @@ _FORMS = (
     ),
     ("no-object", r"CreateContainerConfigError|(secret|configmap) \"(?P<place>\S+)\" not found"),
 )
+_ANSWERED = re.compile(r"QUEUE042")
 _BESIDE = ("held", "port", "memory", "no-object")
 _RECORDED = {
     "CORE010": "held",
@@ -45,8 +48,11 @@ _RECORDED = {
 
 async def _look_at_words(target: Target) -> Evidence:
     """Words of a start that failed are history once the server of this data folder runs, unless it
-    is that server which is in the way, or a pod's, which runs elsewhere."""
+    is that server which is in the way, or a pod's, which runs elsewhere. What codeq was answered
+    comes from a server that runs."""
     found = await _WORDS.run(target)
+    if _ANSWERED.search(target.text):
+        return seen(_SAID, NOTHING, "skip")
     if found.outcome == "skip" or found.reading in _BESIDE or not await _runs(_SAID, target):
         return found
     return seen(_SAID, NOTHING, "skip")

@@ -14,15 +14,8 @@ import structlog
 from backstay.core.clock import Clock, rfc3339
 from backstay.queue.lanes import Lanes, Tried, host_of
 from backstay.queue.metrics import QueueMetrics
-from backstay.queue.model import (
-    ANY_TENANT,
-    ENDED,
-    Delivery,
-    SettleDelivery,
-    State,
-    TakeDeliveries,
-    Task,
-)
+from backstay.queue.model import ANY_TENANT, ENDED, Delivery, State, Task
+from backstay.queue.operations import SettleDelivery, TakeDeliveries
 from backstay.queue.outgoing import Outgoing, Sent
 from backstay.queue.store import Engine, Happened
 

@@ -13,7 +13,8 @@ import structlog
 from backstay.core.clock import Clock, Ids, rfc3339
 from backstay.core.cron import CronError, cron
 from backstay.core.errors import Fault
-from backstay.queue.model import Create, Fire, Periodic, Task
+from backstay.queue.model import Periodic, Task
+from backstay.queue.operations import Create, Fire
 from backstay.queue.store import Engine, Happened
 
 _log = structlog.get_logger("queue.cron")

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from backstay.core.clock import Clock
-from backstay.queue.model import Move
+from backstay.queue.operations import Move
 from backstay.queue.store import Engine, Happened
 
 _log = structlog.get_logger("queue.mover")
@@ -14,6 +14,8 @@ _log = structlog.get_logger("queue.mover")
 _LONGEST_SLEEP = 5.0
 _JUMP = 5.0
 _PAUSE = 1.0
+# A due time is a wall time and has digits down to a quarter of a microsecond; leases are finer.
+_DIGITS = 1e-6
 
 
 class Mover:
@@ -43,12 +45,16 @@ class Mover:
         due = await self._engine.due(now)
         if due is not None and due <= now:
             [moved] = await self._engine.apply([Move()], now)
-            # Nothing moved: somebody else did it meanwhile, and there may be more to do. Twice in
-            # a row it is a contradiction in the store, which `codeq admin cleanup` mends and which
-            # must not make this loop spin.
-            again = bool(moved) or not self._in_vain
-            self._in_vain = not moved
-            return tick if again else tick + _PAUSE
+            if moved:
+                self._in_vain = False
+                return tick
+            # Somebody else did it meanwhile, and there may be more to do; or it was met too early
+            # by a last digit. Twice in a row it is a contradiction in the store, which `codeq admin
+            # cleanup` mends and which must not make this loop spin.
+            pause = _PAUSE if self._in_vain else _DIGITS
+            self._in_vain = True
+            self.planned = now + pause
+            return tick + pause
         self._in_vain = False
         left = _LONGEST_SLEEP if due is None else min(due - now, _LONGEST_SLEEP)
         self.planned = now + left

@@ -15,7 +15,8 @@ import structlog
 from backstay.core.clock import Clock, Ids, rfc3339
 from backstay.queue.lanes import Lanes, Room, Tried, host_of
 from backstay.queue.metrics import QueueMetrics
-from backstay.queue.model import ANY_TENANT, Subscribe, Subscription, TakeNotices
+from backstay.queue.model import ANY_TENANT, Subscription
+from backstay.queue.operations import Subscribe, TakeNotices
 from backstay.queue.outgoing import Outgoing
 from backstay.queue.store import Engine, Happened
 

@@ -13,17 +13,8 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock
-from backstay.queue.model import (
-    ANY_TENANT,
-    Cancel,
-    Inconsistency,
-    Op,
-    Purge,
-    Redrive,
-    State,
-    Task,
-    TaskQuery,
-)
+from backstay.queue.model import ANY_TENANT, Inconsistency, State, Task, TaskQuery
+from backstay.queue.operations import Cancel, Op, Purge, Redrive
 from backstay.queue.store import Engine
 
 _log = structlog.get_logger("queue")

@@ -8,7 +8,8 @@ import structlog
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.queue.errors import DELIVERY_NOT_FOUND
-from backstay.queue.model import ANY_TENANT, Delivery, SettleDelivery
+from backstay.queue.model import ANY_TENANT, Delivery
+from backstay.queue.operations import SettleDelivery
 from backstay.queue.store import Engine
 
 _log = structlog.get_logger("queue.callbacks")

@@ -14,7 +14,8 @@ from backstay.core.errors import Fault
 from backstay.core.logs import debugs
 from backstay.queue.errors import DRAINING
 from backstay.queue.metrics import QueueMetrics
-from backstay.queue.model import ANY_TENANT, Abandon, Claim, OpResult, Task
+from backstay.queue.model import ANY_TENANT, Task
+from backstay.queue.operations import Abandon, Claim, OpResult
 from backstay.queue.store import Engine
 from backstay.queue.waiting import Waiters, heard
 

@@ -9,7 +9,8 @@ from backstay.core.clock import Clock
 from backstay.core.cron import CronError, cron
 from backstay.core.errors import Fault
 from backstay.queue.errors import BAD_SCHEDULE, PERIODIC_NOT_FOUND
-from backstay.queue.model import ANY_TENANT, Periodic, SetPeriodic
+from backstay.queue.model import ANY_TENANT, Periodic
+from backstay.queue.operations import SetPeriodic
 from backstay.queue.store import Engine
 
 _log = structlog.get_logger("queue.periodics")

@@ -4,7 +4,8 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock
-from backstay.queue.model import ANY_TENANT, Policy, SetPolicy
+from backstay.queue.model import ANY_TENANT, Policy
+from backstay.queue.operations import SetPolicy
 from backstay.queue.store import Engine
 
 _log = structlog.get_logger("queue.policies")

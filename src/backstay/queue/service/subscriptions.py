@@ -8,7 +8,8 @@ import structlog
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.queue.errors import SUBSCRIPTION_NOT_FOUND, TOO_MANY_SUBSCRIPTIONS
-from backstay.queue.model import ANY_TENANT, Subscribe, Subscription
+from backstay.queue.model import ANY_TENANT, Subscription
+from backstay.queue.operations import Subscribe
 from backstay.queue.store import Engine
 
 _log = structlog.get_logger("queue.subscriptions")

@@ -20,21 +20,23 @@ from backstay.queue.model import (
     ALLOWED,
     ANY_TENANT,
     ENDED,
+    Attempt,
+    Page,
+    QueueStats,
+    Task,
+    TaskQuery,
+)
+from backstay.queue.operations import (
     Abandon,
     Ack,
-    Attempt,
     Cancel,
     Create,
     Extend,
     Finish,
     Nack,
     Op,
-    Page,
-    QueueStats,
     Redrive,
     Reschedule,
-    Task,
-    TaskQuery,
 )
 from backstay.queue.service.claims import Claims, Want
 from backstay.queue.store import Engine, Happened

@@ -11,8 +11,6 @@ from backstay.queue.model import (
     Attempt,
     Delivery,
     Inconsistency,
-    Op,
-    OpResult,
     Page,
     Periodic,
     Policy,
@@ -22,6 +20,7 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
+from backstay.queue.operations import Op, OpResult
 
 
 class Expired(msgspec.Struct, frozen=True):

@@ -16,11 +16,8 @@ from backstay.queue.errors import BAD_QUERY, NOT_SUPPORTED
 from backstay.queue.model import (
     ANY_TENANT,
     Attempt,
-    Claim,
     Delivery,
     Inconsistency,
-    Op,
-    OpResult,
     Page,
     Periodic,
     Policy,
@@ -30,6 +27,7 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
+from backstay.queue.operations import Claim, Op, OpResult
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store.memory_operations import Operations
 from backstay.queue.store.memory_steps import Kept

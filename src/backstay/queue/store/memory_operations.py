@@ -7,14 +7,13 @@ from typing import Any
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.queue.model import (
-    ANY_TENANT,
+from backstay.queue.model import ANY_TENANT, Delivery, Subscription, Task
+from backstay.queue.operations import (
     Abandon,
     Ack,
     Cancel,
     Claim,
     Create,
-    Delivery,
     Extend,
     Finish,
     Fire,
@@ -29,10 +28,8 @@ from backstay.queue.model import (
     SetPolicy,
     SettleDelivery,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
 )
 from backstay.queue.store.memory_tasks import TaskOperations
 

@@ -5,15 +5,7 @@ from typing import NamedTuple
 from backstay.core.clock import Dice
 from backstay.core.errors import Fault
 from backstay.queue.errors import NOT_IN_PROGRESS, TASK_NOT_FOUND
-from backstay.queue.model import (
-    ALLOWED,
-    ANY_TENANT,
-    Delivery,
-    Event,
-    Rules,
-    State,
-    Task,
-)
+from backstay.queue.model import ALLOWED, ANY_TENANT, Delivery, Event, Rules, State, Task
 from backstay.queue.store import Expired
 from backstay.queue.store.memory_world import Bounds, Entry, Turns, World
 

@@ -5,27 +5,21 @@ Each looks first and changes afterwards, so that one that is refused has changed
 
 from backstay.core.errors import Fault
 from backstay.queue.errors import IDEMPOTENCY_CONFLICT
-from backstay.queue.model import (
-    ANY_TENANT,
+from backstay.queue.model import ANY_TENANT, Event, Holder, Task, expiry_delay, refusal, tries_left
+from backstay.queue.operations import (
     Abandon,
     Ack,
     Cancel,
     Claim,
     Create,
-    Event,
     Extend,
     Finish,
-    Holder,
     Move,
     Nack,
     Purge,
     Redrive,
     Reschedule,
-    Task,
-    expiry_delay,
-    refusal,
     same_result,
-    tries_left,
 )
 from backstay.queue.store import Expired
 from backstay.queue.store.memory_steps import Steps

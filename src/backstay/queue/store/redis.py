@@ -20,21 +20,18 @@ from backstay.core.sqlite import Stats
 from backstay.queue.errors import NEWER_STORE, STORE_BACKUP, TASK_NOT_FOUND
 from backstay.queue.model import (
     Attempt,
-    Claim,
     Delivery,
     Inconsistency,
-    Op,
-    OpResult,
     Page,
     Periodic,
     Policy,
     QueueStats,
     Rules,
-    SettleDelivery,
     Subscription,
     Task,
     TaskQuery,
 )
+from backstay.queue.operations import Claim, Op, OpResult, SettleDelivery
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store.lua import AUDIT
 from backstay.queue.store.redis_address import RedisStore

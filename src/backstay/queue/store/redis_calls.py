@@ -16,7 +16,8 @@ import structlog
 from backstay.core.clock import Clock, Dice
 from backstay.core.errors import Fault
 from backstay.queue.errors import STORE_UNREACHABLE
-from backstay.queue.model import Claim, Move, Purge, Rules
+from backstay.queue.model import Rules
+from backstay.queue.operations import Claim, Move, Purge
 from backstay.queue.store.lua import APPLY, Script
 from backstay.queue.store.redis_layout import CHANNEL, command_of, keys_of
 from backstay.queue.store.redis_link import Link, LostError

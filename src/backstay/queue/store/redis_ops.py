@@ -18,14 +18,13 @@ from backstay.queue.errors import (
     STALE_LEASE,
     TASK_NOT_FOUND,
 )
-from backstay.queue.model import (
+from backstay.queue.model import Delivery, Event, Policy, Task
+from backstay.queue.operations import (
     Abandon,
     Ack,
     Cancel,
     Claim,
     Create,
-    Delivery,
-    Event,
     Extend,
     Finish,
     Fire,
@@ -33,7 +32,6 @@ from backstay.queue.model import (
     Nack,
     Op,
     OpResult,
-    Policy,
     Purge,
     Redrive,
     Reschedule,
@@ -41,7 +39,6 @@ from backstay.queue.model import (
     SetPolicy,
     SettleDelivery,
     TakeDeliveries,
-    Task,
 )
 from backstay.queue.store import Expired, Happened
 from backstay.queue.store.redis_layout import SEPARATOR, full_id, split_id, tag_of, task_of

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from backstay.core.clock import Clock
-from backstay.queue.model import (
+from backstay.queue.model import Delivery, Subscription, Task
+from backstay.queue.operations import (
     Ack,
     Claim,
-    Delivery,
     Fire,
     Move,
     Op,
@@ -19,10 +19,8 @@ from backstay.queue.model import (
     Purge,
     SetPeriodic,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
 )
 from backstay.queue.store.lua import NOTICES
 from backstay.queue.store.redis_calls import Calls

@@ -10,11 +10,8 @@ from backstay.core.clock import Clock, Dice
 from backstay.core.sqlite import Database, Durability, Schema, Stats
 from backstay.queue.model import (
     Attempt,
-    Claim,
     Delivery,
     Inconsistency,
-    Op,
-    OpResult,
     Page,
     Periodic,
     Policy,
@@ -24,6 +21,7 @@ from backstay.queue.model import (
     Task,
     TaskQuery,
 )
+from backstay.queue.operations import Claim, Op, OpResult
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store import sqlite_reads as reads
 from backstay.queue.store.sql import MIGRATIONS, SQL

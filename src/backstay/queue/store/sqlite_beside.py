@@ -6,20 +6,16 @@ from typing import Any
 
 import msgspec
 
-from backstay.queue.model import (
-    ANY_TENANT,
+from backstay.queue.model import ANY_TENANT, Delivery, Periodic, Subscription, Task
+from backstay.queue.operations import (
     Create,
-    Delivery,
     Fire,
-    Periodic,
     SetPeriodic,
     SetPolicy,
     SettleDelivery,
     Subscribe,
-    Subscription,
     TakeDeliveries,
     TakeNotices,
-    Task,
 )
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_rows import Queues

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from backstay.queue.model import Claim, Policy, Task
+from backstay.queue.model import Policy, Task
+from backstay.queue.operations import Claim
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_rows import Row
 from backstay.queue.store.sqlite_step import Step

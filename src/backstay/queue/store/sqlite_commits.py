@@ -13,7 +13,7 @@ import apsw
 
 from backstay.core.errors import Fault
 from backstay.core.sqlite import Database
-from backstay.queue.model import Op, OpResult
+from backstay.queue.operations import Op, OpResult
 from backstay.queue.store import Happened
 
 # So much is done in one piece at most, so that nobody waits long for the first answer.

@@ -7,7 +7,8 @@ import msgspec
 
 from backstay.core.errors import Fault
 from backstay.queue.errors import IDEMPOTENCY_CONFLICT
-from backstay.queue.model import (
+from backstay.queue.model import Task, expiry_delay, tries_left
+from backstay.queue.operations import (
     Abandon,
     Ack,
     Cancel,
@@ -29,10 +30,7 @@ from backstay.queue.model import (
     Subscribe,
     TakeDeliveries,
     TakeNotices,
-    Task,
-    expiry_delay,
     same_result,
-    tries_left,
 )
 from backstay.queue.store import Expired
 from backstay.queue.store import sqlite_beside as beside

@@ -16,18 +16,15 @@ from backstay.queue.errors import NOT_IN_PROGRESS, TASK_NOT_FOUND
 from backstay.queue.model import (
     ALLOWED,
     ANY_TENANT,
-    Abandon,
     Event,
-    Extend,
-    Finish,
     Holder,
-    Nack,
     Policy,
     Rules,
     State,
     Task,
     refusal,
 )
+from backstay.queue.operations import Abandon, Extend, Finish, Nack
 from backstay.queue.store import Expired, Happened
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_bounds import UNBOUNDED, Bounds

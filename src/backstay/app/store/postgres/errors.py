@@ -29,6 +29,7 @@ _BROKEN = (
     pg.CannotConnectNowError,
     pg.IdleInTransactionSessionTimeoutError,
     pg.ReadOnlySQLTransactionError,  # a standby answers where the primary was
+    pg.InternalClientError,  # what the driver says when a farewell came while it did nothing
     OSError,
 )
 _RULES: tuple[tuple[type[Exception], RowRule], ...] = (
