@@ -45,7 +45,9 @@ def _program(target: Target) -> Evidence:
         sources = _sources(target.app_file)
     except (OSError, UnicodeDecodeError) as bad:
         return seen(_PROGRAM, "unreadable", "fail", file=str(target.app_file), reason=str(bad))
-    found = [each for each in check_files(sources)[1] if each.severity == "error"]
+    judged = check_files(sources)[1]
+    # A wrong query is a warning: only its step fails, and only when it runs.
+    found = [each for each in judged if each.severity == "error" or each.code in _QUERY_CODES]
     file = str(target.app_file)
     if not found:
         return seen(_PROGRAM, "valid", "pass", [text for _, text in sources], file=file)

@@ -1,9 +1,12 @@
 """Queries inside a program: held against its entities and variables before anything runs.
 
-A mistake is shown at its place inside the text, whether that is written out or stands in quotes.
+A mistake is shown at its place inside the text, whether that is written out or stands in quotes. It
+is a warning: the program is served, and the step fails with the same words when it runs (C13).
 """
 
 import re
+
+import msgspec
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
@@ -43,9 +46,9 @@ def where(k: Checker, node: s.Expr, entity: str) -> None:
 
 
 def result_of(made: Compiled) -> p.Type:
-    """Rows as a list of records, one value, or how many rows were changed."""
+    """Rows as a list of records, one value, or `{ changed: N }`."""
     if made.gives == "changed":
-        return INT
+        return p.RecordType((p.Field("changed", INT, required=True),))
     if made.gives == "value":
         return made.outputs[-1].type
     along = {each.along for each in made.outputs if each.along}
@@ -106,7 +109,9 @@ def _report(k: Checker, quoted: Quoted, bad: QueryError) -> None:
     edit = None
     if bad.meant:
         edit = Edit(f"did you mean '{bad.meant}'?", k.reports.at(span), bad.meant)
-    k.reports.put(bad.rule, k.reports.at(span), bad.values, edit=edit)
+    k.unread = True
+    rule = msgspec.structs.replace(bad.rule, severity="warning")
+    k.reports.put(rule, k.reports.at(span), bad.values, edit=edit)
 
 
 def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> None:
@@ -120,8 +125,23 @@ def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> None:
         place = quoted.range(line, column)
         node = s.Dot(place, node, s.Ident(place, name))
     value = lower(k, node, scope)
+    if _behind_a_reference(k, value):
+        what, instead = "a field of another row as a parameter", "read it with a query before"
+        k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
+        return
     wanted: p.Type = p.ListType(slot.type) if slot.form == "list" else slot.type
     if slot.form in ("item", "fuzzy") or assignable(k, wanted, value.type):
         return
     what = f"the parameter '@{slot.parameter}'"
     k.error(e.MISMATCH, node.span, what=what, wanted=show(wanted), got=show(value.type))
+
+
+def _behind_a_reference(k: Checker, value: p.Expr) -> bool:
+    """Whether a row would have to be read for the value; the key of a reference is there."""
+    while isinstance(value, p.Get):
+        if isinstance(value.of.type, p.RefType):
+            key = k.world.entities[value.of.type.entity].key
+            if key is None or value.field != key.name:
+                return True
+        value = value.of
+    return False

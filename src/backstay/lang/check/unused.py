@@ -27,7 +27,7 @@ def unused(k: Checker, program: p.Program, files: Mapping[str, Reports]) -> None
     """Declarations, variables and parameters that are never used. To be asked only of a program
     without errors: a part that could not be read may be the one that uses them."""
     world = k.world
-    if world.incomplete:
+    if world.incomplete or k.unread:
         return
     for kind, info in _declared(k, program):
         if info.name not in world.used.get(kind, ()) and not info.name.startswith("_"):

@@ -126,6 +126,8 @@ class Checker:
         self.entities: p.Program | None = None
         """The entities alone, for queries; None while one of them is broken."""
         self.watched: list[tuple[Reports, Watched]] = []
+        self.unread = False
+        """A query could not be read: what it uses is not known."""
         self._unknowns: dict[tuple[str, str, str], tuple[Reports, int]] = {}
 
     def use(self, kind: str, name: str) -> None:

@@ -3,26 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from backstay.core.errors import ErrorEntry, Fault
+from backstay.core.errors import Fault
 from backstay.lang.check import check
 from backstay.lang.diagnostics import Span
+from backstay.lang.errors.commands import NOT_A_NAME, WOULD_BREAK
 from backstay.lang.lsp.incremental import Document
 from backstay.lang.lsp.index import Index, Place
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-NOT_A_NAME = ErrorEntry(
-    code="LANG164",
-    message="'{name}' is not a name",
-    cause="a name has letters, digits and underscores, and begins with no digit",
-    fix="type another one",
-)
-WOULD_BREAK = ErrorEntry(
-    code="LANG165",
-    message="with the name '{name}' the program would have mistakes: {first}",
-    cause="the name is taken, or is spoken of at a place that cannot be told for sure",
-    fix="choose another name, or rename by hand",
-)
 
 
 def edits(index: Index, place: Place, name: str) -> list[Span]:

@@ -1,5 +1,7 @@
 """What is done: calls, tasks, actions, queries, and what answers them."""
 
+import re
+
 from backstay.lang.errors import UNEXPECTED_CHARACTER
 from backstay.lang.parser.cursor import Cursor
 from backstay.lang.parser.expressions import entries, expression, no_record, number, record
@@ -12,6 +14,7 @@ from backstay.lang.syntax import (
     ErrorNode,
     Ident,
     QueryNode,
+    Range,
     RequestNode,
     ResponseNode,
     TaskNode,
@@ -95,10 +98,22 @@ def query(c: Cursor) -> Value:
         if c.braces <= depth and (c.at("}") or (c.position and token is not start and _ends(c))):
             break
         c.take()
-    range_ = c.range(start)
     # A query has signs that the rest of the language does not know: 'text', $name, ~word.
+    beyond = _signs(c)
+    range_ = c.range(start)
+    range_ = Range(range_.line, range_.column, range_.end_line, range_.end_column + beyond)
     c.reports.forgive(UNEXPECTED_CHARACTER, c.reports.at(range_))
-    return QueryNode(range_, c.text[start.start : c.last.end])
+    return QueryNode(range_, c.text[start.start : c.last.end + beyond])
+
+
+def _signs(c: Cursor) -> int:
+    """How many characters stand behind the last token of a query that are no token."""
+    end = c.token.start if c.token.kind != "end" else len(c.text)
+    rest = _REST.match(c.text, c.last.end, end)
+    return len(rest.group().rstrip()) if rest else 0
+
+
+_REST = re.compile(r"(?:(?!//|#)[^\n])*")
 
 
 def _ends(c: Cursor) -> bool:
