@@ -76,7 +76,9 @@ class Served:
             return Answer(response.status, await response.read(), response.headers)
 
     async def rows(self, sql: str) -> list[tuple[object, ...]]:
-        return await self.runtime.database.read(lambda conn: list(conn.execute(sql)))
+        return await self.runtime.database.read(
+            lambda conn: [tuple(row) for row in conn.execute(sql)]
+        )
 
     async def seed(self, *lines: tuple[str, dict[str, object]], id: str = "s1") -> Answer:
         raw = b"\n".join(

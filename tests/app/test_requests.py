@@ -159,6 +159,24 @@ async def test_concurrent_orders_take_each_piece_of_stock_once(
         assert 95 < taken <= 100
 
 
+async def test_many_at_once_with_keys_of_their_own_are_all_done_and_each_key_once(
+    shop: Served,
+) -> None:
+    """Serializable transactions that look where others write are turned away: keys are looked for
+    outside of them."""
+    keys = [f"key-{number}" for number in range(40)]
+    answers = await asyncio.gather(
+        *(
+            shop.ask("POST", "/orders", order((MUG, 1)), headers={"idempotency-key": key})
+            for key in [*keys, *keys]
+        )
+    )
+    assert {answer.status for answer in answers} == {201}
+    first, second = answers[:40], answers[40:]
+    assert [answer.body for answer in first] == [answer.body for answer in second]
+    assert await shop.rows("SELECT count(*) FROM orders") == [(40,)]
+
+
 async def test_who_may_what(shop: Served) -> None:
     made = await shop.ask("POST", "/orders", order((MUG, 1)), who=BUYER)
     refund = f"/orders/{made['id']}/refund"

@@ -81,6 +81,11 @@ SENTENCE = {
     "returns values": "endpoint GET /a { returns: list(string) }\n"
     "endpoint GET /b { returns: list({ c: string }) }\n"
     "endpoint GET /c { returns: { a: int, b: list({ c: string }) } }",
+    "a change by the method alone": A
+    + """endpoint POST /as { body { n: int }, returns: A, include: [bs], status: 201 }
+    endpoint PUT /as/{id} { path { id: uuid }, body { n: int, required }, returns: A }
+    endpoint PATCH /as/{id} { path { id: uuid }, body { n: int, price: decimal(10, 2) }, returns: A }
+    endpoint DELETE /as/{id} { path { id: uuid }, returns: void }""",
     "returns nothing": "endpoint GET /a { returns: void }",
     "roles": 'config { auth: jwt { secret: env("S"), issuer: env("I", "me") } }\n'
     "endpoint GET /a { auth: required, roles: [admin, staff], returns: void }\n"
@@ -245,7 +250,7 @@ def test_what_a_list_cannot_answer(member: str, code: str, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "returns"),
-    [("POST", "A"), ("PUT", "A"), ("PATCH", "A"), ("DELETE", "void"), ("POST", "paginated(A)")],
+    [("POST", "A"), ("PUT", "A"), ("PATCH", "A"), ("DELETE", "A"), ("POST", "paginated(A)")],
 )
 def test_a_change_that_nobody_makes_is_a_mistake(method: str, returns: str) -> None:
     """`PUT … returns: A` would read the row, answer 200 and change nothing."""
@@ -254,3 +259,33 @@ def test_a_change_that_nobody_makes_is_a_mistake(method: str, returns: str) -> N
     assert problem.code == "LANG084"
     assert problem.message == f"a {method} endpoint without do changes nothing"
     assert "write do {" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "members", "code", "word"),
+    [
+        ("POST", "/as", "body { m: int }\n returns: A", "LANG033", "m:"),
+        ("POST", "/as", "body { n: string }\n returns: A", "LANG050", "string"),
+        ("POST", "/as", "body { bs: list({ n: int }) }\n returns: A", "LANG058", "bs:"),
+        ("POST", "/bs", "body { n: int }\n returns: B", "LANG057", "{ n"),
+        ("POST", "/bs", "body { a: ref(A) }\n returns: B", "LANG084", "a:"),
+        ("PUT", "/as/{id}", "path { id: uuid }\n body { id: uuid }\n returns: A", "LANG058", "id: uuid }\n returns"),
+        ("PATCH", "/as/{id}", "path { id: int }\n body { n: int }\n returns: A", "LANG050", "int }\n body"),
+        ("DELETE", "/as/{id}", "path { id: int }\n returns: void", "LANG050", "int }\n returns"),
+        ("DELETE", "/cs/{id}", "path { id: uuid }\n returns: void", "LANG084", "returns"),
+    ],
+)  # fmt: skip
+def test_a_change_by_the_method_alone_fits_its_entity(
+    method: str, path: str, members: str, code: str, word: str
+) -> None:
+    text = f"endpoint {method} {path} {{\n {members} }}{A}"
+    (problem,) = check_text("a.cai", text)[1]
+    place = text.index(word)
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    assert (problem.code, problem.span.line, problem.span.column) == (code, line, column)
+
+
+def test_a_path_with_colons_finds_a_row_by_its_key() -> None:
+    program, found = check_text("a.cai", f'endpoint GET "/as/:id" {{ returns: A }}{A}')
+    assert program is None
+    assert [each.code for each in found] == ["LANG050"]

@@ -35,6 +35,9 @@ def wheel_binaries() -> Path | None:
     return binaries if (binaries / "postgres").exists() else None
 
 
+_PORTS = 3
+
+
 class PostgresServer:
     """One server on a free loopback port, superuser `postgres` without a password."""
 
@@ -49,7 +52,7 @@ class PostgresServer:
             if self._user:
                 shutil.chown(self.folder, self._user)
             self._initialise()
-            self.running = self._start()
+            self.running = self._started()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -107,6 +110,15 @@ class PostgresServer:
     def _initialise(self) -> None:
         options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
         self._run("initdb", "-D", str(self.folder / "data"), *options)
+
+    def _started(self) -> Running:
+        for _ in range(_PORTS):
+            try:
+                return self._start()
+            except RuntimeError:
+                # Somebody else may have taken the port since it was found free.
+                self.port = free_port()
+        return self._start()
 
     def _start(self) -> Running:
         settings = {

@@ -4,7 +4,8 @@ Reads go to the read connections, writes into one transaction of the single writ
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -16,7 +17,7 @@ from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
 from backstay.app.plan.unit import Emitter, Starter, Unit
-from backstay.app.store.idempotency import Answer, Slot, keep, recall
+from backstay.app.store.idempotency import Answer, Slot, Taken, keep, recall
 from backstay.app.store.session import Database, Session
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
@@ -100,17 +101,27 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
 
     def work(conn: Session) -> Answer:
         unit = runtime.unit(conn, ask.principal)
-        if slot is not None:
-            before = recall(conn, slot, unit.now)
-            if before is not None:
-                return before
         scope = _scope(plan, unit, params, query)
         answer = _answer(plan, does.run(unit, body, scope))
         if slot is not None:
             keep(conn, slot, answer, unit.now)
         return answer
 
-    return await runtime.database.write(work)
+    if slot is None:
+        return await runtime.database.write(work)
+    return await _once(runtime, slot, work)
+
+
+async def _once(runtime: Runtime, slot: Slot, work: Callable[[Session], Answer]) -> Answer:
+    """Do it unless it was done, and never twice at the same time."""
+    while True:
+        before = await runtime.database.read(partial(recall, slot=slot, clock=runtime.clock))
+        if before is not None:
+            return before
+        try:
+            return await runtime.database.write(work)
+        except Taken:
+            continue
 
 
 def _answer(plan: EndpointPlan, value: object) -> Answer:

@@ -19,8 +19,9 @@ from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
-from backstay.app.store.catalogue import ERRORS as STORE_ERRORS
 from backstay.app.store.choose import database_of
+from backstay.app.store.errors import ERRORS as STORE_ERRORS
+from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
 from backstay.app.trust import trust_of
@@ -64,8 +65,7 @@ async def build(
     process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
-    if settings.store() is not None:
-        process.backups["app.db"] = database.backup
+    process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
@@ -73,8 +73,9 @@ async def build(
         routes += native_routes(process.board, process.registry, guarded=guarded)
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    store = Store(database, program, clock, process.ids, env, [opened])
-    return [store, flow, *flow.loops, HttpServer(app, listen)]
+    store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
+    loops = [*flow.loops, Forgetter(database, clock)]
+    return [store, flow, *loops, HttpServer(app, listen)]
 
 
 def _flow(

@@ -12,12 +12,13 @@ from tests.app.flow.stage import Stage
 from backstay.app.ports import OutsideCall, OutsideResult
 
 MINUTE = 60.0
+BITE = 30.0
 
 
 async def pass_(stage: Stage, seconds: float) -> None:
-    """Let time pass in small bites, as it does."""
-    for _ in range(int(seconds / 10.0)):
-        await stage.clock.advance(10.0)
+    """Let time pass in bites, as it does; each is a dozen transactions."""
+    for _ in range(int(seconds / BITE)):
+        await stage.clock.advance(BITE)
         await stage.quiet()
 
 
@@ -109,7 +110,7 @@ async def test_a_job_that_fails_is_tried_again_when_it_says_so(open_stage: Open)
         program=program(
             """
             job j {
-              schedule: every 1h
+              schedule: every 10m
               retry: 3 times with fixed_delay(1m)
               do {
                 create Mark { at: 0, text: "try" }
@@ -120,7 +121,7 @@ async def test_a_job_that_fails_is_tried_again_when_it_says_so(open_stage: Open)
         )
     )
     await stage.quiet()
-    await stage.until(lambda: bool(runs(stage, "running")), 61 * MINUTE)
+    await stage.until(lambda: bool(runs(stage, "running")), 11 * MINUTE)
     await pass_(stage, 5 * MINUTE)
     (found,) = runs(stage, "done", "failed")
     assert found == ("failed", "step do failed: not yet")
@@ -133,7 +134,7 @@ async def test_a_workflow_is_started_by_its_own_schedule(open_stage: Open) -> No
         program=program(
             """
             workflow hourly {
-              trigger: schedule every 1h
+              trigger: schedule every 10m
               input { times: int, default(2) }
               steps { one { do { create Mark { at: times, text: "hourly" } } } }
             }
@@ -141,7 +142,7 @@ async def test_a_workflow_is_started_by_its_own_schedule(open_stage: Open) -> No
         )
     )
     await stage.quiet()
-    await pass_(stage, 121 * MINUTE)
+    await pass_(stage, 21 * MINUTE)
     assert stage.all("SELECT at, text FROM marks") == [(2, "hourly"), (2, "hourly")]
     assert stage.one("SELECT name FROM jobs") == "workflow:hourly"
 

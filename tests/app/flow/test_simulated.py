@@ -99,7 +99,11 @@ async def trouble(stage: Stage, execution: str, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(12), pytest.param(range(12, 400), marks=[pytest.mark.slow])]
+    "seeds",
+    [
+        range(12),
+        pytest.param(range(12, 400), marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+    ],
 )
 async def test_random_workflows_end_whole_or_undone(open_stage: Open, seeds: range) -> None:
     ends: Counter[str] = Counter()

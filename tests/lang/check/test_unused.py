@@ -39,6 +39,7 @@ def said(text: str) -> list[str]:
         (f"endpoint POST /a {{ headers {{ h: string }} {CREATE} }}", ["header 'h'"]),
         (f"endpoint POST /a/{{k}} {{ path {{ k: uuid }} {CREATE} }}", ["path parameter 'k'"]),
         ("endpoint GET /a/{k} { path { k: uuid } returns: Order }", []),
+        ('entity Tag { id: string, primary }\nendpoint GET "/a/:k" { returns: Tag }', []),
         (
             "endpoint GET /a/{k} { path { k: string } returns: paginated(Order) where: note == path.k }",
             [],

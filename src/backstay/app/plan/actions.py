@@ -1,6 +1,6 @@
 """Actions: a body in, statements in one transaction, an answer out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,11 @@ from backstay.lang.program import (
     Act,
     Action,
     Create,
+    Delete,
+    Fail,
     Field,
+    For,
+    If,
     Let,
     Program,
     RecordType,
@@ -28,6 +32,7 @@ from backstay.lang.program import (
     RowType,
     Start,
     Statement,
+    Update,
 )
 
 Answer = Callable[[Unit, Scope], object]
@@ -138,12 +143,16 @@ def _answer(program: Program, spec: Action) -> Answer:
 
 
 def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
-    """A row is read again, so that the answer is what is stored, whatever came after its create."""
+    """The row as it is stored when all is done: it is read again if anything of the body could
+    have changed it, or if rows beside it are wanted."""
     reader = Reader(program, entity, spec.include)
     rows = table(program, entity)
+    settled = not spec.include and not _changes(spec.body, entity)
 
     def answer(unit: Unit, scope: Scope) -> object:
         held = value(unit, scope)
+        if settled and isinstance(held, dict):
+            return rows.shape(held)
         key = held.get(rows.key) if isinstance(held, dict) else held
         found = reader.find(unit, key, guarded=False)
         if found is not None:
@@ -151,3 +160,22 @@ def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
         return rows.shape(held) if isinstance(held, dict) else None
 
     return answer
+
+
+def _changes(body: Sequence[Statement], entity: str) -> bool:
+    """Whether a statement updates or deletes rows of `entity`."""
+    for statement in body:
+        match statement:
+            case Create() | Let() | Fail() | Start():
+                continue
+            case For(body=inner):
+                found = _changes(inner, entity)
+            case If(then=then, otherwise=otherwise):
+                found = _changes(then, entity) or _changes(otherwise, entity)
+            case Update(entity=changed) | Delete(entity=changed):
+                found = changed == entity
+            case _:
+                found = True
+        if found:
+            return True
+    return False

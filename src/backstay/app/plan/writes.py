@@ -48,9 +48,10 @@ class Writer:
     def insert(self) -> Insert:
         """Inserts one row of given Python values; defaults and automatic values are filled in.
         Raises Faults that name the field."""
-        rows, checked, key = self._rows, self._checked("create"), quote(self._rows.key)
+        rows, key = self._rows, quote(self._rows.key)
+        guard = rule(self._program, self._raw, rows, "create")
         text = _insertion(rows, rows.names)
-        counted = f"{_insertion(rows, [n for n in rows.names if n != rows.key])} RETURNING {key}"
+        counted = _insertion(rows, [name for name in rows.names if name != rows.key])
         fillers = [(column, self._missing(column.field)) for column in rows.columns]
 
         def run(unit: Unit, given: Mapping[str, object]) -> Row:
@@ -63,14 +64,24 @@ class Writer:
             numbered = row[rows.key] is None
             if numbered:
                 del stored[rows.key]
+            wanted = [f"{rows.name}.{key}"] if numbered else []
+            params = list(stored.values())
+            if guard is not None and unit.guarded:
+                # Judged on the row as it is stored, by the statement that stores it.
+                wanted.append(guard.text)
+                params += guard.bind(unit, {})
+            statement = counted if numbered else text
+            if wanted:
+                statement += " RETURNING " + ", ".join(wanted)
             try:
-                made = unit.conn.execute(counted if numbered else text, tuple(stored.values()))
+                made = unit.conn.execute(statement, params).fetchone()
             except RowTrouble as refusal:
                 raise self._refusals.fault(refusal, unit.conn, stored) from None
+            if guard is not None and unit.guarded and not made[-1]:
+                raise forbidden(unit, rows, "create")
             if numbered:
-                row[rows.key] = made.get
+                row[rows.key] = made[0]
             unit.forget(rows.entity.name)
-            checked(unit, row[rows.key])
             return row
 
         return run
@@ -100,21 +111,6 @@ class Writer:
         if broken:
             raise Fault(OUT_OF_RANGE, entity=entity, field=field.name, rule=broken)
         return fitted
-
-    def _checked(self, verb: Verb) -> Callable[[Unit, object], None]:
-        rows = self._rows
-        guard = rule(self._program, self._raw, rows, verb)
-        key = f"{rows.name}.{quote(rows.key)}"
-
-        def check(unit: Unit, value: object) -> None:
-            if guard is None or not unit.guarded:
-                return
-            text = f"SELECT 1 FROM {rows.name} WHERE {key} = ? AND {guard.text}"
-            params = [value, *guard.bind(unit, {})]
-            if unit.conn.execute(text, params).fetchone() is None:
-                raise forbidden(unit, rows, verb)
-
-        return check
 
     # --- update, delete ---
 

@@ -1,11 +1,14 @@
 """What an endpoint answers: a list, one row, or what its statements return."""
 
+import msgspec
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.entities import column
 from backstay.lang.check.expressions import condition
+from backstay.lang.check.implied import created, deleted, updated
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
 from backstay.lang.check.types import UNKNOWN, assignable, is_builtin, resolve
@@ -48,9 +51,40 @@ class Answer:
                 name = self.node.method or self.node.keyword
                 members.missing("returns' or 'do", "an endpoint", name.span, example)
             return p.Action(())
+        made = self._implied(returns.value, path_fields)
+        if made is not None:
+            return made
         if self._changes_nothing(returns):
             return p.Action(())
         return self._given(returns.value, path_fields)
+
+    def _implied(self, kind: s.Value, path_fields: tuple[p.Field, ...]) -> p.Action | None:
+        """What the method alone says to do: make, change or remove a row."""
+        method = self.node.method.name if self.node.method else "GET"
+        path, body = self.node.path, self.members.value("body", s.RecordFields)
+        if not isinstance(kind, s.TypeName) or path is None or kind.args:
+            return None
+        if method == "DELETE" and kind.name.name == "void" and len(path.holes) == 1:
+            info = self._of_table(path.text.strip("/").split("/")[0])
+            key = self._key(kind, info, path_fields) if info else None
+            return deleted(info, key) if info and key else None
+        if body is None or kind.name.name == "void" or is_builtin(kind.name.name):
+            return None
+        if (method, len(path.holes)) == ("POST", 0):
+            info = self._target(kind)
+            made = created(self.k, info, body, self.scope) if info else p.Action(())
+        elif method in ("PUT", "PATCH") and len(path.holes) == 1:
+            info = self._target(kind)
+            key = self._key(kind, info, path_fields) if info else None
+            made = updated(self.k, info, body, self.scope, key) if info and key else p.Action(())
+        else:
+            return None
+        self._list_members_only("one row")
+        return msgspec.structs.replace(made, include=self._include(info))
+
+    def _of_table(self, table: str) -> EntityInfo | None:
+        entities = self.k.world.entities.values()
+        return next((each for each in entities if each.table == table), None)
 
     def _given(
         self, kind: s.Value, path_fields: tuple[p.Field, ...]
@@ -149,22 +183,28 @@ class Answer:
 
     def _one(self, kind: s.TypeName, path_fields: tuple[p.Field, ...]) -> p.OneOf | p.Action:
         info = self._target(kind)
-        if info is None:
+        key = self._key(kind, info, path_fields) if info else None
+        if info is None or key is None:
             return p.Action(())
+        return p.OneOf(info.name, key, self._include(info))
+
+    def _key(
+        self, kind: s.TypeName, info: EntityInfo, path_fields: tuple[p.Field, ...]
+    ) -> p.Get | None:
+        """The path's only parameter, which is the key of a row."""
         holes = self.node.path.holes if self.node.path else ()
         if len(holes) != 1:
             self.k.error(e.ONE_KEY, kind.span, entity=info.name, count=len(holes))
-            return p.Action(())
+            return None
         if not path_fields or info.key is None:
-            return p.Action(())
+            return None
         field = path_fields[0]
         if not assignable(self.k, info.key.type, field.type):
             what = f"path parameter '{field.name}', the key of {info.name}"
             mismatch(self.k, info.key.type, field.type, self._span_of(field.name), what)
-        record = self.scope.variables["path"]
         self.scope.use("path", field.name)
-        key = p.Get(p.Name("path", record), field.name, field.type)
-        return p.OneOf(info.name, key, self._include(info))
+        record = self.scope.variables.get("path", p.RecordType(path_fields))
+        return p.Get(p.Name("path", record), field.name, field.type)
 
     def _span_of(self, name: str) -> s.Range:
         node = self.members.value("path", s.RecordFields)

@@ -61,15 +61,16 @@ class Scope:
 
     def use(self, name: str, field: str = "") -> None:
         """The variable, or only a field of it, is read here."""
+        full = f"{name}.{field}"
         scope: Scope | None = self
-        while scope is not None and name not in scope.variables:
+        while scope is not None and name not in scope.variables and full not in scope.watched:
             scope = scope.parent
         if scope is None or not scope.watched:
             return
         whole = scope.watched.get(name)
         if whole is not None:
             whole.used = True
-        one = scope.watched.get(f"{name}.{field}")
+        one = scope.watched.get(full)
         if one is not None:
             one.used = True
         elif not field:

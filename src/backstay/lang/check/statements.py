@@ -216,12 +216,13 @@ class Bodies:
             self._loose(node.values, scope)
             return None
         values = tuple(self._values(node.values, scope, scope, info, ""))
-        self._complete(info, {entry.name.name for entry in node.values}, node.entity.span)
+        self.complete(info, {entry.name.name for entry in node.values}, node.entity.span)
         return p.Create(info.name, values, into)
 
-    def _complete(
+    def complete(
         self, info: EntityInfo, given: AbstractSet[str], span: s.Range, besides: str = ""
     ) -> None:
+        """Reports each field that a new row needs and nothing gives."""
         if any(name not in info.fields for name in given):
             # Most likely it is given under a wrong name, and that is reported.
             return
@@ -278,7 +279,7 @@ class Bodies:
             k.error(e.MISMATCH, node.value.span, what=what, wanted=wanted, got=show(value.type))
             return p.Map(node.variable.name, items, value, p.ListType(value.type))
         values = self._values(node.value.fields, inner, inner, other, many.via)
-        self._complete(
+        self.complete(
             other, {each.name.name for each in node.value.fields}, node.value.span, many.via
         )
         kind = p.RecordType(

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from backstay.app.store.catalogue import EXHAUSTED
+from backstay.app.store.errors import EXHAUSTED
 from backstay.app.store.postgres.link import Link
 from backstay.app.store.session import PoolStats
 from backstay.core.errors import Fault

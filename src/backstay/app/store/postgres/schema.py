@@ -1,6 +1,6 @@
 """The runtime's own tables: made and brought up to date once, however many replicas start."""
 
-from backstay.app.store.catalogue import NEWER
+from backstay.app.store.errors import NEWER
 from backstay.app.store.postgres.dialect import POSTGRES
 from backstay.app.store.session import Session
 from backstay.core.errors import Fault

@@ -1,4 +1,4 @@
-"""What can be wrong with a PostgreSQL database, and which of its errors mean what.
+"""Which errors of the driver and the server mean what for the work that met them.
 
 SQLSTATEs decide, never texts: those are in the server's language.
 """
@@ -6,7 +6,7 @@ SQLSTATEs decide, never texts: those are in the server's language.
 import asyncpg
 from asyncpg import exceptions as pg
 
-from backstay.app.store.catalogue import AWAY, REFUSED, SLOW, TROUBLE
+from backstay.app.store.errors import AWAY, REFUSED, SLOW, TROUBLE
 from backstay.app.store.session import RowRule, RowTrouble, StoreTrouble
 from backstay.core.errors import Fault
 
