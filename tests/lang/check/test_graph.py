@@ -52,6 +52,7 @@ def test_a_step_that_can_never_run_is_named(steps: str) -> None:
         f'a {{ do {{ if ok {{ fail "no" }} }} }}\n b {{ {LOG} }}',
         f'a {{ do {{ fail "no" }} on_fail: skip }}\n b {{ {LOG} }}',
         f'a {{ for_each: [1, 2] do {{ fail "no" }} }}\n b {{ {LOG} }}',
+        f'a {{ do {{ fail "no" }} on_fail: log_warning("x") }}\n b {{ {LOG} }}',
         f'b {{ when: kind == "x" or kind == "y" {LOG} }}',
         f"b {{ when: n >= 5 and n <= 5 {LOG} }}",
         f"b {{ when: n > 5 and n > 3 and n != 4 {LOG} }}",
@@ -86,6 +87,11 @@ COND = "a { when: ok query: count Order\n }"
 )
 def test_a_step_that_may_not_have_run_is_not_relied_upon(step: str, says: object) -> None:
     assert said(f"{COND}\n {step}") == says
+
+
+def test_the_condition_of_a_step_for_each_item_may_ask_about_the_item() -> None:
+    steps = f"b {{ for_each: [1, 2] as: each when: each > n {LOG} }}\n c {{ for_each: [1] when: item > n {LOG} }}"
+    assert said(steps) == []
 
 
 def test_steps_beside_and_after_cannot_be_read() -> None:

@@ -9,7 +9,8 @@ from backstay.lang import syntax as s
 from backstay.lang.check.truth import truth
 from backstay.lang.check.world import Checker, WorkflowInfo, find_event, name_span
 
-_GIVES_UP = ("rollback", "reject")
+_GIVES_UP = ("rollback", "reject", "emit", "start")
+"""What `on_fail` may say so that the workflow still turns round."""
 _WORDS = {p.Fail: "fail", p.Return: "return", p.If: "if"}
 
 

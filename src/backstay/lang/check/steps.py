@@ -91,12 +91,13 @@ class Steps:
 
     def _step(self, name: s.Ident, block: s.Block) -> p.Step | None:
         members = Members(self.k, block)
-        when = self._when(members)
         retry = members.value("retry", s.RetryNode)
         outer = self.scope
         self.scope = Scope(outer)
-        self.scope.held = self._held(when)
         each = self._for_each(members)
+        # The condition of a step for each item is one for each item, too.
+        when = self._when(members)
+        self.scope.held = self._held(when)
         checks = members.value("check", s.CheckNode)
         checked = check(self.k, checks, self.scope) if checks else None
         work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
