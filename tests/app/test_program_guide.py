@@ -33,6 +33,11 @@ def target(folder: Path, text: str | None = None, said: str = "") -> Target:
         (JOB.format("let a = process(1)"), "program-function", "undefined function 'process'"),
         ("entity A { id uuid }", "program-form", "expected ':'"),
         ("entity A {\n  n: int\n}", "program-meaning", "exactly one primary field"),
+        (
+            f"{ENTITY}workflow w {{ steps {{ a {{ query: select from Ordr\n }} }} }}",
+            "program-query",
+            "unknown entity 'Ordr'",
+        ),
     ],
 )
 async def test_a_mistake_is_named_with_its_place_and_a_way_on(
@@ -66,7 +71,8 @@ async def test_a_file_that_is_gone_is_said_so(tmp_path: Path) -> None:
         ("ParserError: expected identifier, got '123'", "query-grammar"),
         ("unexpected end of input", "query-grammar"),
         ("SemanticError: unknown entity 'Ordr'", "query-name"),
-        ("unknown field 'email' on entity 'workflow'", "query-types"),
+        ("unknown field 'email' on entity 'workflow'", "query-field"),
+        ("CompilerError: unknown field 'ids' on entity 'Order'", "query-field"),
         ("type mismatch for field 'count': expected int, got string", "query-types"),
         ("ExecutionError: no such table: orders", "query-database"),
     ],
@@ -78,3 +84,5 @@ async def test_the_words_of_a_query_error_are_understood(
     verdict = judge((QUERY,), [evidence])
     assert [each.cause for each in verdict.findings] == [cause]
     assert ("there is Order" in verdict.findings[0].says) == (cause == "query-name")
+    assert ("it has id" in verdict.findings[0].says) == ("'ids'" in said)
+    assert verdict.findings[0].fixes

@@ -158,7 +158,7 @@ def test_what_a_runtime_would_have_to_walk_is_bounded() -> None:
 
 def test_the_highest_expression_that_is_allowed_is_walked_by_all() -> None:
     chain = " + ".join(["1"] * 99)
-    text = f'job a {{ schedule: "0 0 * * *"\n do {{ {"if true { " * 30} let x = {chain} {"}" * 30} }} }}'
+    text = f'job a {{ schedule: "0 0 * * *"\n do {{ {"if true { " * 30} let _x = {chain} {"}" * 30} }} }}'
     assert judged(text) == []
     assert plain(parse_text("a.cai", text)[0])
 
@@ -234,3 +234,8 @@ def test_every_token_is_taken_once(source: str) -> None:
     lexed = lex(source, Reports("a.cai"))
     cursor_steps = work(source) - lexed.steps
     assert cursor_steps <= len(lexed.tokens)
+
+
+@pytest.mark.parametrize("text", ["𝟎m", "var x = ٣", "var x = 𝟏𝟐h", "job j { schedule: every 𝟎m }"])
+def test_digits_of_other_scripts_are_no_numbers(text: str) -> None:
+    assert "LANG001" in {each.code for each in judged(text)}

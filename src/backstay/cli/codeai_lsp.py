@@ -16,7 +16,7 @@ def lsp() -> int:
     fixes. The .cai files of a folder are one program.
     """
     # Only this command pays for the protocol's library.
-    from backstay.lang.lsp.server import make
+    from backstay.lang.lsp.features import make
 
     # Trees make no cycles; looking for some every few thousand nodes doubles the slowest keys.
     gc.set_threshold(50_000, 20, 100)

@@ -87,6 +87,21 @@ class Reports:
             )
         )
 
+    def forgive(self, rule: Rule, span: Span) -> None:
+        """Take back mistakes of `rule` inside `span`: what stands there is of another language."""
+        begin, end = (span.line, span.column), (span.end_line, span.end_column)
+        gone = [
+            each
+            for each in self.found
+            if each.code == rule.code and begin <= (each.span.line, each.span.column) < end
+        ]
+        if gone:
+            self.found = [each for each in self.found if each not in gone]
+            lines = {each.span.line for each in self.found}
+            self._lines -= {
+                (each.span.line, "syntax") for each in gone if each.span.line not in lines
+            }
+
     def also(self, place: int, related: Related) -> None:
         """Add a place to the diagnostic with this index, unless its line was not judged."""
         if place < len(self.found) and len(self.found[place].related) < MOST_RELATED:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from lsprotocol import types as t
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.client import LanguageClient
 
 from backstay.lang.format import format_text
@@ -206,6 +207,60 @@ async def test_hover_shows_what_a_name_is(editor: Editor, tmp_path: Path, source
         ("  steps {", "\n    x { do { for l in Product.", {"sku", "stock"}, {"quantity"}),
         ("  steps {", "\n    x { do { create Product {\n", {"sku", "stock"}, {"quantity"}),
         ("# A small shop", "\n", {"entity", "workflow"}, {"do"}),
+        ("# A small shop", "\nendpoint ", {"GET", "PATCH"}, {"entity"}),
+        ("# A small shop", "\nendpoint GET /x {\n  auth: ", {"required", "public"}, {"len"}),
+        ("# A small shop", "\nendpoint GET /x {\n  returns: ", {"Order", "paginated(…)"}, {"len"}),
+        ("# A small shop", "\nendpoint GET /x {\n  timeout: ", {"30s"}, {"Order"}),
+        ("# A small shop", "\njob j {\n  schedule: ", {"every 1h"}, {"Order"}),
+        (
+            "# A small shop",
+            "\nworkflow w {\n  steps {\n    a {\n  retry: ",
+            {"3 times with exponential_backoff(1s, 60s)"},
+            {"Order"},
+        ),
+        (
+            "# A small shop",
+            "\nworkflow w {\n  steps {\n    a {\n  on_fail: ",
+            {"rollback", "fulfil_order"},
+            {"required"},
+        ),
+        (
+            "# A small shop",
+            "\nworkflow w {\n  steps {\n    a {\n  query: select ",
+            {"Order", "from", "where"},
+            {"rollback"},
+        ),
+        (
+            "# A small shop",
+            "\nworkflow w {\n  steps {\n    a { query: select from Order where ",
+            {"status", "and"},
+            {"rollback"},
+        ),
+        (
+            "# A small shop",
+            "\nworkflow w {\n  input { o: ref(Order) }\n  steps {\n    a { when: o.customer.",
+            {"email", "name"},
+            {"status"},
+        ),
+        ("# A small shop", "\nintegration X {\n  operation y {\n    method: ", {"POST"}, {"Order"}),
+        (
+            "# A small shop",
+            "\nevent Done { payload { n: int } }\nworkflow w {\n  trigger: ",
+            {"Done"},
+            {"Order"},
+        ),
+        (
+            "# A small shop",
+            "\nevent Done { payload { n: int } }\nworkflow w { steps { a { do { emit ",
+            {"Done"},
+            {"Order"},
+        ),
+        (
+            "# A small shop",
+            '\nrole boss { permissions: ["a:b"] }\nendpoint GET /x {\n  roles: [',
+            {"boss"},
+            {"Order"},
+        ),
     ],
 )
 async def test_completion_offers_what_fits(
@@ -228,6 +283,121 @@ async def test_completion_offers_what_fits(
     offered = {each.label for each in found}
     assert wanted <= offered
     assert not unwanted & offered
+
+
+async def signature(editor: Editor, uri: str, cursor: t.Position) -> tuple[str, str] | None:
+    """The label of the way that is chosen, and the parameter that is being written."""
+    params = t.SignatureHelpParams(**at(uri, cursor))
+    found = await editor.text_document_signature_help_async(params)
+    if found is None or found.active_signature is None:
+        return None
+    chosen = found.signatures[found.active_signature]
+    at_ = found.active_parameter or 0
+    names = [str(each.label) for each in chosen.parameters or []]
+    return chosen.label, names[at_] if at_ < len(names) else ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "label", "parameter"),
+    [
+        ("var x = round(", "round(value: N", "value: N"),
+        ("var x = round(1.5, ", "round(value: N, places: int)", "places: int"),
+        (
+            "function f(a: int, b: string) -> int { return a }\nvar x = f(len([1, 2]), ",
+            "f(a: int, b: string) -> int",
+            "b: string",
+        ),
+        ("entity E { n: int, min(", "min(bound)", "bound"),
+        ("entity E { n: int, min(1), ", "", ""),
+    ],
+)
+async def test_signature_help_says_how_to_call(
+    editor: Editor, tmp_path: Path, typed: str, label: str, parameter: str
+) -> None:
+    uri = uri_of(tmp_path)
+    await editor.open(uri, typed)
+    lines = typed.split("\n")
+    found = await signature(editor, uri, t.Position(len(lines) - 1, len(lines[-1])))
+    if not label:
+        assert found is None
+        return
+    assert found is not None
+    assert found[0].startswith(label)
+    assert found[1] == parameter
+
+
+async def test_a_name_is_changed_everywhere_at_once(
+    editor: Editor, tmp_path: Path, source: str
+) -> None:
+    uri = uri_of(tmp_path)
+    await editor.open(uri, source)
+    here = where(source, "Product", into=1, after="entity Product")
+    prepared = await editor.text_document_prepare_rename_async(
+        t.PrepareRenameParams(**at(uri, here))
+    )
+    assert isinstance(prepared, t.Range)
+    assert covered(source, prepared) == "Product"
+    asked = t.RenameParams(**at(uri, here), new_name="Article")
+    edit = await editor.text_document_rename_async(asked)
+    assert edit
+    assert edit.changes
+    lines = source.split("\n")
+    for each in sorted(
+        edit.changes[uri], key=lambda each: each.range.start.character, reverse=True
+    ):
+        row, first, last = (
+            each.range.start.line,
+            each.range.start.character,
+            each.range.end.character,
+        )
+        lines[row] = lines[row][:first] + each.new_text + lines[row][last:]
+    whole = t.Range(t.Position(0, 0), t.Position(len(lines), 0))
+    assert await editor.type(uri, whole, "\n".join(lines)) == []
+
+
+async def test_a_name_that_would_break_the_program_is_refused(
+    editor: Editor, tmp_path: Path, source: str
+) -> None:
+    uri = uri_of(tmp_path)
+    await editor.open(uri, source)
+    here = where(source, "Product", into=1, after="entity Product")
+    for name, says in (("Order", "duplicate declaration 'Order'"), ("1x", "is not a name")):
+        with pytest.raises(JsonRpcException, match=says):
+            await editor.text_document_rename_async(t.RenameParams(**at(uri, here), new_name=name))
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "becomes"),
+    [
+        (
+            "entity A { id: uuid, primary, auto }\njob j { schedule: every 1h, do { let x = 1 } }",
+            "x",
+            "_x",
+        ),
+        (
+            "entity Order { id: uuid, primary, auto }\njob j { schedule: every 1h, steps { a { query: select from Ordr\n } } }",
+            "Ordr",
+            "Order",
+        ),
+        ("function f() { return 1 }\nprint(1)", "f", ""),
+    ],
+)
+async def test_the_new_warnings_have_a_quick_fix(
+    editor: Editor, tmp_path: Path, text: str, word: str, becomes: str
+) -> None:
+    uri = uri_of(tmp_path)
+    found = await editor.open(uri, text)
+    wrong = next(each for each in found if covered(text, each.range) == word)
+    params = t.CodeActionParams(
+        t.TextDocumentIdentifier(uri), wrong.range, t.CodeActionContext([wrong])
+    )
+    actions = await editor.text_document_code_action_async(params) or []
+    changes = [
+        each.edit.changes[uri]
+        for each in actions
+        if isinstance(each, t.CodeAction) and each.edit and each.edit.changes
+    ]
+    assert becomes in [edit.new_text for edits in changes for edit in edits]
 
 
 async def test_the_outline_has_declarations_and_what_is_in_them(

@@ -64,6 +64,7 @@ def test_a_mistake_has_kind_and_place(database: Path) -> None:
     ]
 
 
+@pytest.mark.seed("C14")
 def test_the_databases_own_words_are_an_execution_error(tmp_path: Path) -> None:
     empty = tmp_path / "app.db"
     apsw.Connection(str(empty)).execute("CREATE TABLE other (a)")
@@ -101,3 +102,29 @@ def test_the_texts_that_people_search_for(database: Path, query: str, says: str)
     first = done.stderr.decode().split("\n")[0]
     assert first.startswith(f"{kind} at line 1, column ")
     assert first.endswith(f": {text}")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("select from Product where price > ^", "LexerError: unexpected character '^'"),
+        ("select from Product limit many", "ParserError: expected a whole number, got 'many'"),
+        ("select from Invoice", "SemanticError: unknown entity 'Invoice'"),
+        ("select colour from Product", "CompilerError: unknown field 'colour' on entity 'Product'"),
+    ],
+)
+def test_a_query_in_a_workflow_is_told_before_it_runs(
+    tmp_path: Path, query: str, says: str
+) -> None:
+    file = tmp_path / "app.cai"
+    step = f"workflow w {{ steps {{ a {{ query: {query}\n }} }} }}\n"
+    file.write_text(f"{PROGRAM.read_text()}\n{step}")
+    done = codeai("validate", str(file))
+    assert done.returncode == 0
+    assert done.stderr.decode().count(f"warning {_code(says)}: {says}") == 1
+    assert codeai("validate", "--strict", str(file)).returncode == 1
+
+
+def _code(says: str) -> str:
+    kinds = {"LexerError": 140, "ParserError": 142, "SemanticError": 146, "CompilerError": 147}
+    return f"LANG{kinds[says.partition(':')[0]]}"

@@ -18,8 +18,9 @@ Answer = Callable[[Unit, Mapping[str, object]], str]
 
 
 def compile_query(program: Program, text: str) -> Answer:
-    """`answer(unit, scope)` gives rows as JSON text, or `{"changed": N}` for an update or a delete.
-    `@name` is the variable of that name. Raises QueryError when it runs."""
+    """`answer(unit, scope)` gives rows as JSON text; the value alone of a `count(E)` or `sum(…)`;
+    `{"changed": N}` for an update or a delete. `@name` is the variable of that name, `@name.field`
+    a value in it. Raises QueryError when it runs."""
     made: list[Compiled] = []
 
     def answer(unit: Unit, scope: Mapping[str, object]) -> str:
@@ -38,6 +39,9 @@ def _run(query: Compiled, unit: Unit, scope: Mapping[str, object]) -> object:
         changed = unit.conn.changes()
     except RowTrouble as bad:
         raise QueryError(EXECUTION, reason=str(bad)) from bad
+    if query.gives == "value":
+        (row,) = found
+        return query.cells(row)[-1]
     if not query.writes:
         return [query.row(row) for row in found]
     # What the statement changed may have been read already in this transaction.
@@ -47,7 +51,11 @@ def _run(query: Compiled, unit: Unit, scope: Mapping[str, object]) -> object:
 
 def _given(slot: Slot, scope: Mapping[str, object]) -> object:
     """A variable as a query takes it: a row by its key, a time as text."""
-    value = scope.get(slot.parameter)
+    head, *path = slot.parameter.split(".")
+    value = scope.get(head)
+    for name in path:
+        # A reference is its key already, and the checker lets nothing else through.
+        value = value.get(name) if isinstance(value, Mapping) else value
     if isinstance(value, Mapping):
         return value.get("id")
     stamped = isinstance(slot.type, ScalarType) and slot.type.name == "timestamp"

@@ -16,6 +16,7 @@ _PROGRAM, _QUERY = "app.program", "app.query"
 _MOST_BYTES = 2 * 1024 * 1024
 _KINDS = {"ScopeError": "scope", "TypeError": "type", "FunctionError": "function"}
 _FORMS = ("LexerError", "ParserError", "SyntaxError")
+_QUERY_CODES = frozenset(f"LANG{number}" for number in range(140, 151))
 _QUERY_WORDS = re.compile(
     r"(LexerError|ParserError|SemanticError|CompilerError|ExecutionError)"
     r"|unexpected end of input|(unknown entity '(\w*)')|(unknown field '(\w*)' on entity '(\w*)')"
@@ -44,12 +45,16 @@ def _program(target: Target) -> Evidence:
         sources = _sources(target.app_file)
     except (OSError, UnicodeDecodeError) as bad:
         return seen(_PROGRAM, "unreadable", "fail", file=str(target.app_file), reason=str(bad))
-    found = [each for each in check_files(sources)[1] if each.severity == "error"]
+    judged = check_files(sources)[1]
+    # A wrong query is a warning: only its step fails, and only when it runs.
+    found = [each for each in judged if each.severity == "error" or each.code in _QUERY_CODES]
     file = str(target.app_file)
     if not found:
         return seen(_PROGRAM, "valid", "pass", [text for _, text in sources], file=file)
     first = found[0]
     reading = "form" if first.kind in _FORMS else _KINDS.get(first.kind, "meaning")
+    if first.code in _QUERY_CODES:
+        reading = "query"
     span = first.span
     return seen(
         _PROGRAM,
@@ -87,6 +92,11 @@ def _query(target: Target) -> Evidence:
     if name:
         close = nearest(name[1], known)
         return seen(_QUERY, "name", "fail", words[0], name=name[1], close=close, said=words[0])
+    field = re.search(r"unknown field '(\w*)' on entity '(\w*)'", target.text)
+    if field:
+        close = nearest(field[1], known.get(field[2], ()))
+        facts = {"name": field[1], "entity": field[2], "close": close}
+        return seen(_QUERY, "field", "fail", words[0], said=words[0], **facts)
     if "unexpected end of input" in target.text:
         reading = "grammar"
     elif words[1]:
@@ -96,23 +106,25 @@ def _query(target: Target) -> Evidence:
     return seen(_QUERY, reading, "fail", words[0], said=words[0])
 
 
-def _entities(target: Target) -> list[str]:
+def _entities(target: Target) -> dict[str, list[str]]:
+    """The entities of the program with the names of their fields."""
     from backstay.lang.api import check_files
 
     if target.app_file is None:
-        return []
+        return {}
     try:
         program, _ = check_files(_sources(target.app_file))
     except (OSError, UnicodeDecodeError):
-        return []
-    return [each.name for each in program.entities] if program else []
+        return {}
+    entities = program.entities if program else ()
+    return {each.name: [field.name for field in each.fields] for each in entities}
 
 
 PROGRAM_FILE = Probe(
     _PROGRAM,
     "does the program's text hold together",
     "outside",
-    ("valid", "form", "scope", "type", "function", "meaning", "unreadable", "none"),
+    ("valid", "form", "scope", "type", "function", "query", "meaning", "unreadable", "none"),
     _look_at_program,
     deadline=2.0,
     cost=0.3,
@@ -121,7 +133,7 @@ QUERY_WORDS = Probe(
     _QUERY,
     "what the words of a query error say",
     "outside",
-    ("letters", "grammar", "name", "types", "database", "none"),
+    ("letters", "grammar", "name", "field", "types", "database", "none"),
     _look_at_query,
     deadline=2.0,
 )
@@ -168,6 +180,13 @@ PROGRAM = Guide(
             f"a call does not fit its function: {_SAYS}",
             0.03,
             {_PROGRAM: {"function": 0.95}},
+            _FIXES,
+        ),
+        Cause(
+            "program-query",
+            f"a query of the program does not fit it: {_SAYS}",
+            0.03,
+            {_PROGRAM: {"query": 0.95}},
             _FIXES,
         ),
         Cause(
@@ -235,9 +254,16 @@ QUERY = Guide(
         ),
         Cause(
             "query-types",
-            "a field of the query is unknown, or a value is not of its field's type",
+            "a value of the query is not of its field's type, or there is no SQL for it",
             0.03,
             {_QUERY: {"types": 0.95}},
+            ("names", "query-sql"),
+        ),
+        Cause(
+            "query-field",
+            "{entity} has no field {name}[[, but it has {close}]]",
+            0.03,
+            {_QUERY: {"field": 0.95}},
             ("names", "query-sql"),
         ),
         Cause(

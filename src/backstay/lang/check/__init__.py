@@ -20,6 +20,7 @@ from backstay.lang.check.declared import (
 )
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
+from backstay.lang.check.graph import endless
 from backstay.lang.check.jobs import job
 from backstay.lang.check.models import models
 from backstay.lang.check.outside import config, declare_operations, integration
@@ -54,13 +55,16 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
     for function_info in world.functions.values():
         declare_function(k, function_info)
     statements, scope = script(k, _with_statements(files))
+    entities = tuple(entity(k, info) for info in world.entities.values())
+    if not any(info.broken or info.key is None for info in world.entities.values()):
+        k.entities = p.Program("", "", "", (), None, entities, (), (), (), ())
     made = p.Program(
         name=settings.name,
         version=settings.version,
         hash=digest,
         sources=sources,
         auth=settings.auth,
-        entities=tuple(entity(k, info) for info in world.entities.values()),
+        entities=entities,
         integrations=tuple(integration(k, info) for info in world.integrations.values()),
         endpoints=tuple(_endpoints(k, files)),
         workflows=tuple(WorkflowCheck(k, info).run() for info in world.workflows.values()),
@@ -78,7 +82,10 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         settings=settings.settings,
     )
     databases(k, files)
-    unused(k)
+    if not any(each.severity == "error" for _, reports in files for each in reports.found):
+        # What a mistake keeps from being read would seem to be missing or unused.
+        endless(k, made.workflows)
+        unused(k, made, {reports.file: reports for _, reports in files})
     return msgspec.structs.replace(made, uses=_uses(files))
 
 

@@ -49,9 +49,24 @@ def call_statement(k: Checker, node: s.DoNode, scope: Scope, *, free: bool) -> p
     """A call as a statement. `free`: any action may be meant, as in the oldest endpoints."""
     made = _called(k, node.call, scope, free=free)
     where = lower(k, node.where, scope) if node.where is not None else None
+    if node.where is not None:
+        # The query language is read when a program has a query.
+        from backstay.lang.check.queries import where as check_where
+
+        check_where(k, node.where, _rows_of(k, node.call))
     options = tuple((each.name.name, _value(k, each.value, scope)) for each in node.options)
     into = node.target.name if node.target else ""
     return p.Act(made.name, made.args, options, where, into)
+
+
+def _rows_of(k: Checker, node: s.Expr) -> str:
+    """The entity whose rows `find(users)` looks for, by its name or table; or nothing."""
+    match node:
+        case s.CallExpr(args=(s.NameExpr(name=name), *_)):
+            for each in k.world.entities.values():
+                if name.lower() in (each.name.lower(), each.table):
+                    return each.name
+    return ""
 
 
 def _called(k: Checker, node: s.Expr, scope: Scope, *, free: bool = False) -> p.Act:

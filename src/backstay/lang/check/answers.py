@@ -202,6 +202,7 @@ class Answer:
         if not assignable(self.k, info.key.type, field.type):
             what = f"path parameter '{field.name}', the key of {info.name}"
             mismatch(self.k, info.key.type, field.type, self._span_of(field.name), what)
+        self.scope.use("path", field.name)
         record = self.scope.variables.get("path", p.RecordType(path_fields))
         return p.Get(p.Name("path", record), field.name, field.type)
 

@@ -17,7 +17,7 @@ from backstay.lang.check.types import (
     is_number,
     show,
 )
-from backstay.lang.check.world import Checker
+from backstay.lang.check.world import ANY_ROLE, Checker
 from backstay.lang.library import LIBRARY
 
 AGGREGATES: tuple[str, ...] = ("count", "sum", "avg", "min", "max")
@@ -108,6 +108,7 @@ def _has(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     if not _count(k, node, "user.has", 1):
         return p.Constant(False, BOOL)
     role = typed(k, node.args[0], scope, STRING, "'user.has'")
+    k.use("role", str(role.value) if isinstance(role, p.Constant) else ANY_ROLE)
     return p.Call("user.has", (role,), BOOL)
 
 

@@ -192,7 +192,7 @@ def provider(k: Checker, node: s.Declaration) -> p.Provider:
     return p.Provider(name.name, word, value, issuer, audience)
 
 
-_MIDDLEWARE = (
+MIDDLEWARE = (
     "authentication",
     "authorization",
     "rate_limiting",
@@ -212,16 +212,16 @@ def middleware(k: Checker, node: s.Declaration) -> p.Middleware:
     kind = members.value("type", s.Ident)
     if kind is None:
         members.missing("type", "a middleware", name.span, "type: logging")
-    elif kind.name not in _MIDDLEWARE:
-        known = ", ".join(_MIDDLEWARE)
+    elif kind.name not in MIDDLEWARE:
+        known = ", ".join(MIDDLEWARE)
         what = f"unknown middleware type '{kind.name}' in middleware '{name.name}'"
         what = f"{what}; valid types: {known}"
-        edit = suggestion(kind.name, _MIDDLEWARE, k.reports.at(kind.span))
+        edit = suggestion(kind.name, MIDDLEWARE, k.reports.at(kind.span))
         k.error(
             e.BAD_SETTING,
             kind.span,
             edit=edit,
-            expected=_MIDDLEWARE,
+            expected=MIDDLEWARE,
             what=what,
             fix=f"write one of {known}",
         )

@@ -13,7 +13,7 @@ from backstay.lang.check.actions import act, check, rate, settings
 from backstay.lang.check.answers import Answer
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
-from backstay.lang.check.expressions import typed
+from backstay.lang.check.expressions import typed, watch
 from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN
@@ -22,7 +22,13 @@ from backstay.lang.names import listed, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_AUTH = ("public", "optional", "required")
+AUTH = ("public", "optional", "required")
+_TAKEN = {
+    "path": "path parameter",
+    "query": "query parameter",
+    "body": "body field",
+    "headers": "header",
+}
 _STATUS_FIRST, _STATUS_LAST = 100, 599
 
 
@@ -53,10 +59,14 @@ class EndpointCheck:
         self._reserved(path)
         path_fields = self._path_fields(path)
         query_fields = self._record("query")
+        headers = self._record("headers")
         body = self._body(method)
         self.scope.variables["user"] = USER
         self.scope.lenient = self.node.block.broken
         roles = tuple(name.name for name in members.names("roles"))
+        for role in roles:
+            k.use("role", role)
+        self._watch(path)
         return p.Endpoint(
             method=method,
             path=path.text,
@@ -68,7 +78,7 @@ class EndpointCheck:
             body=body,
             status=members.integer("status", 200, 200, 299),
             description=members.text("description"),
-            header_fields=self._record("headers"),
+            header_fields=headers,
             validate=self._checks(),
             errors=tuple(self._errors()),
             on_success=self._on_success(),
@@ -80,6 +90,22 @@ class EndpointCheck:
             response=self._response(),
             annotations=self._annotations(),
         )
+
+    def _watch(self, path: s.Path) -> None:
+        """What comes in should be used: parameters of the path, and the rest where statements say
+        what is done with it."""
+        do, returns = self.members.value("do", s.Body), self.members.value("returns", s.TypeName)
+        rows = returns is not None and returns.name.name != "void"
+        if self.node.annotations or not (do or rows):
+            return
+        for name in _TAKEN if do else ("path",):
+            node = self.members.value(name, s.RecordFields)
+            fields = [each.name for each in node.fields] if node else []
+            if name == "path" and path.colons:
+                fields = list(path.holes)
+            for field in fields:
+                full = f"{name}.{field.name}"
+                watch(self.k, self.scope, full, _TAKEN[name], field.span, renames=False)
 
     # --- what is said beside ---
 
@@ -231,8 +257,8 @@ class EndpointCheck:
         word = node.name if node else ("required" if self.k.world.has_auth else "public")
         if word == "none":
             word = "public"
-        if node and word not in _AUTH:
-            self.k.unknown(e.UNKNOWN_WORD, node, _AUTH, what="auth")
+        if node and word not in AUTH:
+            self.k.unknown(e.UNKNOWN_WORD, node, AUTH, what="auth")
         elif node and word != "public" and not self.k.world.has_auth:
             what, fix = f"auth: {word} needs a config with auth", "add config { auth: jwt { … } }"
             self._conflict(node.span, what, fix)

@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
-from backstay.lang.check.scope import Scope
+from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.types import (
     BOOL,
     DURATION,
@@ -18,7 +20,7 @@ from backstay.lang.check.types import (
     too_many,
 )
 from backstay.lang.check.values import fit
-from backstay.lang.check.world import Checker, EntityInfo
+from backstay.lang.check.world import Checker, EntityInfo, Watched
 from backstay.lang.names import listed, suggestion
 
 NOTHING = p.Constant(None, UNKNOWN)
@@ -119,6 +121,7 @@ def _name(k: Checker, node: s.NameExpr, scope: Scope) -> p.Expr:
             k.error(e.SHADOWED, node.span, name=node.name, entity=row.name)
         return _column(k, node, row)
     if variable is not None:
+        scope.use(node.name)
         return p.Name(node.name, variable)
     if node.name in k.world.functions:
         k.use("function", node.name)
@@ -149,28 +152,54 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
     if isinstance(node.of, s.NameExpr):
         head = node.of.name
         if head == "steps" and scope.outputs is not None:
-            return _step_output(k, node, scope.outputs, lenient=scope.lenient)
+            return _step_output(k, node, scope.outputs, scope)
         variable = scope.find(head)
         # A path that starts with a variable means the variable, also where a row has a
         # field of that name: `where order == order.id`.
         of: p.Expr = p.Name(head, variable) if variable else _name(k, node.of, scope)
+        if variable is not None:
+            scope.use(head, node.field.name)
     else:
         of = lower(k, node.of, scope)
     return get(k, of, node.field)
 
 
-def _step_output(k: Checker, node: s.Dot, outputs: dict[str, bool], *, lenient: bool) -> p.Expr:
+def _step_output(k: Checker, node: s.Dot, outputs: dict[str, Ran], scope: Scope) -> p.Expr:
     name = node.field
-    if lenient and name.name not in outputs:
+    if scope.lenient and name.name not in outputs:
         return NOTHING
-    if not outputs.get(name.name):
-        known = [step for step, readable in outputs.items() if readable]
-        said = f"step '{name.name}' only writes and has no output" if name.name in outputs else ""
-        hint = said or f"it can read: {listed(known)}"
+    ran = outputs.get(name.name)
+    if ran is None or ran.type is None:
+        known = [step for step, each in outputs.items() if each.type is not None]
+        hint = f"it can read: {listed(known)}"
+        if ran is not None:
+            hint = f"step '{name.name}' only writes and has no output"
+        elif name.name in scope.later:
+            hint = f"step '{name.name}' runs beside this one or after it; {hint}"
         edit = suggestion(name.name, known, k.reports.at(name.span))
         k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
         return NOTHING
-    return p.Get(p.Name("steps", UNKNOWN), name.name, UNKNOWN)
+    if ran.when is not None and name.name not in scope.held:
+        k.error(e.MAYBE_NOT_RUN, name.span, name=name.name)
+    return p.Get(p.Name("steps", UNKNOWN), name.name, ran.type)
+
+
+def steps_named(node: p.Expr | None) -> frozenset[str]:
+    """The steps that a condition asks about: where it holds, their absence was thought of."""
+    if node is None:
+        return frozenset()
+    found: set[str] = set()
+    waiting: list[object] = [node]
+    while waiting:
+        each = waiting.pop()
+        match each:
+            case p.Get(of=p.Name(name="steps"), field=field):
+                found.add(field)
+            case msgspec.Struct():
+                waiting += [getattr(each, name) for name in each.__struct_fields__]
+            case tuple():
+                waiting += each
+    return frozenset(found)
 
 
 def get(k: Checker, of: p.Expr, field: s.Ident) -> p.Expr:
@@ -265,10 +294,24 @@ def walk(k: Checker, variable: s.Ident, node: s.Expr, scope: Scope) -> tuple[p.E
     return items, inner
 
 
-def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type) -> None:
-    """A new variable; it may not hide another one."""
+def declare(k: Checker, scope: Scope, name: s.Ident, kind: p.Type, what: str = "") -> None:
+    """A new variable; it may not hide another one. `what` names it if somebody should use it."""
     hidden = name.name in scope.variables if scope.script else scope.find(name.name) is not None
     if hidden or (name.name == "steps" and not scope.script):
         k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
         return
     scope.variables[name.name] = kind
+    if what:
+        watch(k, scope, name.name, what, name.span)
+
+
+def watch(
+    k: Checker, scope: Scope, name: str, what: str, span: s.Range, *, renames: bool = True
+) -> None:
+    """From now on `name` (or `body.name`) should be used; a leading underscore says that it need
+    not. `renames`: giving it another name changes nothing for others."""
+    plain = name.rpartition(".")[2]
+    if not plain.startswith("_"):
+        made = Watched(what, plain, k.reports.at(span), renames=renames)
+        scope.watched[name] = made
+        k.watched.append((k.reports, made))

@@ -40,7 +40,6 @@ def job(k: Checker, node: s.Declaration) -> p.Job:
     scope = Scope()
     inside = Scope()
     inside.outputs = {}
-    outputs: dict[str, bool] = {}
     return p.Job(
         name=name.name,
         schedule=members.text("schedule"),
@@ -49,7 +48,7 @@ def job(k: Checker, node: s.Declaration) -> p.Job:
         description=members.text("description"),
         every=float(every.period.value or 0) if every else 0.0,
         task=_task(k, members, scope),
-        steps=Steps(k, inside).steps(steps, outputs) if steps else (),
+        steps=Steps(k, inside).all(steps) if steps else (),
         queue=_queue(members),
         timeout=members.seconds("timeout", 0.0),
         retry=any_retry(k, members),

@@ -5,7 +5,7 @@ from decimal import Decimal
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
-from backstay.lang.check.expressions import NOTHING, condition, lower
+from backstay.lang.check.expressions import NOTHING, condition, lower, steps_named
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import (
     BOOL,
@@ -47,10 +47,13 @@ def binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
     if node.op in ("and", "or"):
         what = f"'{node.op}'"
         left = condition(k, node.left, scope, what)
-        return p.Binary(node.op, left, condition(k, node.right, scope, what), BOOL)
+        after = Scope(scope, row=scope.row)
+        after.held |= steps_named(left)
+        return p.Binary(node.op, left, condition(k, node.right, after, what), BOOL)
     if node.op == "in":
         return _in(k, node, scope)
-    left, right = lower(k, node.left, scope), lower(k, node.right, scope)
+    left = lower(k, node.left, _asking(scope) if node.op == "??" else scope)
+    right = lower(k, node.right, scope)
     if node.op in _COMPARISONS:
         return _compare(k, node, left, right)
     if node.op == "??":
@@ -66,11 +69,20 @@ def binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
 
 def choice(k: Checker, node: s.Choice, scope: Scope) -> p.Expr:
     """`CONDITION ? THEN : OTHERWISE`; both sides are of one type."""
-    test = condition(k, node.condition, scope, "'?'")
-    then = lower(k, node.then, scope)
-    otherwise = fit(k, lower(k, node.otherwise, scope), then.type, node.otherwise.span, "':'")
+    test = condition(k, node.condition, _asking(scope), "'?'")
+    inner = Scope(scope, row=scope.row)
+    inner.held |= steps_named(test)
+    then = lower(k, node.then, inner)
+    otherwise = fit(k, lower(k, node.otherwise, inner), then.type, node.otherwise.span, "':'")
     kind = otherwise.type if isinstance(then.type, p.UnknownType) else then.type
     return p.Choose(test, then, otherwise, kind)
+
+
+def _asking(scope: Scope) -> Scope:
+    """Where a step that did not run is no mistake: its null is thought of."""
+    inner = Scope(scope, row=scope.row)
+    inner.held |= frozenset(scope.outputs or ())
+    return inner
 
 
 def item(k: Checker, node: s.Item, scope: Scope) -> p.Expr:

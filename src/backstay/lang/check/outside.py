@@ -178,15 +178,15 @@ def _credentials(members: Members) -> s.Value | None:
     return value
 
 
-_TYPES = ("rest", "graphql", "grpc", "webhook")
+TYPES = ("rest", "graphql", "grpc", "webhook")
 
 
 def _type_of(k: Checker, members: Members) -> str:
     node = members.value("type", s.Ident)
     if node is None or node.name == "rest":
         return "rest"
-    if node.name not in _TYPES:
-        k.unknown(e.UNKNOWN_WORD, node, _TYPES, what="the type of an integration")
+    if node.name not in TYPES:
+        k.unknown(e.UNKNOWN_WORD, node, TYPES, what="the type of an integration")
     else:
         k.note("integration.type.other", node.span)
     return node.name
@@ -223,13 +223,13 @@ def _token(k: Checker, member: s.Member | None, name: str) -> p.Expr | None:
     return None
 
 
-_AUTHS = ("bearer", "basic", "apikey", "api_key", "oauth2", "aws_signature_v4", "hmac")
+AUTHS = ("bearer", "basic", "apikey", "api_key", "oauth2", "aws_signature_v4", "hmac")
 _NEEDS = {"bearer": ("token",), "apikey": ("header", "value")}
 
 
 def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> p.Expr | None:
-    if label.name not in _AUTHS:
-        k.unknown(e.UNKNOWN_WORD, label, _AUTHS, what="the auth of an integration")
+    if label.name not in AUTHS:
+        k.unknown(e.UNKNOWN_WORD, label, AUTHS, what="the auth of an integration")
     for needed in _NEEDS.get(label.name, ()):
         if needed not in members and not members.block_node.broken:
             what = f"{label.name} auth in integration '{name}' requires '{needed}'"
@@ -243,10 +243,10 @@ def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> 
 
 def _known_auth(k: Checker, member: s.Member) -> None:
     match member.value:
-        case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in _AUTHS:
-            k.unknown(e.UNKNOWN_WORD, callee, _AUTHS, what="the auth of an integration")
-        case s.NameExpr(name=name) as word if name not in _AUTHS:
-            k.unknown(e.UNKNOWN_WORD, word, _AUTHS, what="the auth of an integration")
+        case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in AUTHS:
+            k.unknown(e.UNKNOWN_WORD, callee, AUTHS, what="the auth of an integration")
+        case s.NameExpr(name=name) as word if name not in AUTHS:
+            k.unknown(e.UNKNOWN_WORD, word, AUTHS, what="the auth of an integration")
 
 
 def _breaker(k: Checker, block: s.Block | None) -> p.BreakerRule:

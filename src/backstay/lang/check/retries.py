@@ -9,7 +9,7 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.world import Checker
 from backstay.lang.names import suggestion
 
-_BACKOFFS: dict[str, Literal["fixed", "linear", "exponential"]] = {
+BACKOFFS: dict[str, Literal["fixed", "linear", "exponential"]] = {
     "exponential_backoff": "exponential",
     "linear_backoff": "linear",
     "fixed_delay": "fixed",
@@ -65,12 +65,12 @@ def retry_of(k: Checker, node: s.RetryNode | None) -> p.Retry:
         times = 1
     if node.backoff is None:
         return p.Retry(times)
-    kind = _BACKOFFS.get(node.backoff.name)
+    kind = BACKOFFS.get(node.backoff.name)
     if kind is None:
-        what = f"unknown delay '{node.backoff.name}'; there are {', '.join(_BACKOFFS)}"
+        what = f"unknown delay '{node.backoff.name}'; there are {', '.join(BACKOFFS)}"
         span = k.reports.at(node.backoff.span)
-        edit = suggestion(node.backoff.name, _BACKOFFS, span)
-        k.error(e.BAD_RETRY, node.backoff.span, edit=edit, expected=tuple(_BACKOFFS), what=what)
+        edit = suggestion(node.backoff.name, BACKOFFS, span)
+        k.error(e.BAD_RETRY, node.backoff.span, edit=edit, expected=tuple(BACKOFFS), what=what)
         return p.Retry(times)
     default = p.Retry()
     most = 1 if kind == "fixed" else 2

@@ -1,9 +1,18 @@
 """What a name can mean at a place."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from backstay.lang import program as p
-from backstay.lang.check.world import EntityInfo
+from backstay.lang.check.world import EntityInfo, Watched
+
+
+class Ran(NamedTuple):
+    """What is known of a step that stands before: the type of its output (None: it has none), and
+    the condition under which it ran (None: always)."""
+
+    type: p.Type | None
+    when: p.Expr | None = None
 
 
 class Scope:
@@ -11,17 +20,33 @@ class Scope:
 
     `lenient`: something before could not be read, so an unknown variable may be a lost one.
     `script`: an inner name may hide an outer one, and `print` can be called.
-    `outputs` maps steps to whether they have an output to read; None outside workflows.
+    `outputs` are the steps before; None outside workflows. `later` are steps that run beside this
+    one or after it. `held` names the steps that are known to have run here.
+    `watched` are the names here that somebody should use; `body.total` is one of `body`.
     """
 
-    __slots__ = ("env", "lenient", "outputs", "parent", "row", "script", "variables")
+    __slots__ = (
+        "env",
+        "held",
+        "later",
+        "lenient",
+        "outputs",
+        "parent",
+        "row",
+        "script",
+        "variables",
+        "watched",
+    )
 
     def __init__(self, parent: "Scope | None" = None, *, row: EntityInfo | None = None) -> None:
         self.parent = parent
         self.row = row
         self.variables: dict[str, p.Type] = {}
         self.lenient: bool = parent.lenient if parent else False
-        self.outputs: dict[str, bool] | None = parent.outputs if parent else None
+        self.outputs: dict[str, Ran] | None = parent.outputs if parent else None
+        self.later: frozenset[str] = parent.later if parent else frozenset()
+        self.held: frozenset[str] = parent.held if parent else frozenset()
+        self.watched: dict[str, Watched] = {}
         self.env: bool = parent.env if parent else False
         self.script: bool = parent.script if parent else False
 
@@ -33,6 +58,24 @@ class Scope:
                 return found
             scope = scope.parent
         return None
+
+    def use(self, name: str, field: str = "") -> None:
+        """The variable, or only a field of it, is read here."""
+        full = f"{name}.{field}"
+        scope: Scope | None = self
+        while scope is not None and name not in scope.variables and full not in scope.watched:
+            scope = scope.parent
+        if scope is None or not scope.watched:
+            return
+        whole = scope.watched.get(name)
+        if whole is not None:
+            whole.used = True
+        one = scope.watched.get(full)
+        if one is not None:
+            one.used = True
+        elif not field:
+            for each, watched in scope.watched.items():
+                watched.used |= each.startswith(f"{name}.")
 
     def names(self) -> Iterator[str]:
         """Every name in scope, the nearest first."""

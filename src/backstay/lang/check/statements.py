@@ -8,8 +8,17 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.actions import call_statement, emitted
-from backstay.lang.check.expressions import condition, declare, lower, typed, walk
+from backstay.lang.check.expressions import (
+    condition,
+    declare,
+    lower,
+    steps_named,
+    typed,
+    walk,
+    watch,
+)
 from backstay.lang.check.fields import with_type
+from backstay.lang.check.graph import said_after
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN, UUID, show
 from backstay.lang.check.values import fit
@@ -56,6 +65,7 @@ class Bodies:
             if field.name in inner.variables:
                 self._k.error(e.DUPLICATE_PARAMETER, param.name.span, name=field.name)
             inner.variables[field.name] = field.type
+            watch(self._k, inner, field.name, "parameter", param.name.span)
         return self.body(node.body, inner)
 
     def body(
@@ -68,6 +78,8 @@ class Bodies:
         for each in node.statements:
             if isinstance(each, s.ReturnNode) and self._mode == "function":
                 found.append(self._result_of(each, inner))
+                if each is not node.statements[-1]:
+                    said_after(self._k, each, found[-1])
                 continue
             if isinstance(each, s.ReturnNode):
                 self._return(each, inner, last=outermost and each is node.statements[-1])
@@ -75,6 +87,8 @@ class Bodies:
             made = self._statement(each, inner)
             if made is not None:
                 found.append(made)
+                if each is not node.statements[-1]:
+                    said_after(self._k, each, made)
         return tuple(found)
 
     def _result_of(self, node: s.ReturnNode, scope: Scope) -> p.Return:
@@ -106,11 +120,18 @@ class Bodies:
                 items, inner = walk(self._k, node.variable, node.items, scope)
                 return p.For(node.variable.name, items, self.body(node.body, inner))
             case s.IfNode():
-                test = condition(self._k, node.condition, scope, "if")
-                then = self.body(node.then, scope)
-                otherwise = self.body(node.otherwise, scope) if node.otherwise else ()
-                return p.If(test, then, otherwise)
+                return self._if(node, scope)
         return self._scripted(node, scope)
+
+    def _if(self, node: s.IfNode, scope: Scope) -> p.If:
+        """Inside, the steps are there that the condition asks about."""
+        asked = Scope(scope)
+        asked.held |= frozenset(scope.outputs or ())
+        test = condition(self._k, node.condition, asked, "if")
+        inner = Scope(scope)
+        inner.held |= steps_named(test)
+        then = self.body(node.then, inner)
+        return p.If(test, then, self.body(node.otherwise, inner) if node.otherwise else ())
 
     def _scripted(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
         k = self._k
@@ -120,7 +141,7 @@ class Bodies:
                 if name.name in k.world.functions or name.name in BUILTIN:
                     k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
                 else:
-                    declare(k, scope, name, plain.type)
+                    declare(k, scope, name, plain.type, "variable")
                 return p.Let(name.name, plain)
             case s.AssignNode():
                 return self._assign(node, scope)
@@ -183,7 +204,7 @@ class Bodies:
         else:
             plain = lower(self._k, value, scope)
             made, kind = p.Let(name, plain), plain.type
-        declare(self._k, scope, node.name, kind)
+        declare(self._k, scope, node.name, kind, "variable")
         return made
 
     # --- writes ---

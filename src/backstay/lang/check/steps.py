@@ -1,18 +1,21 @@
 """Steps of a workflow or a job: their work, and what undoes it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.actions import act, check, emitted
 from backstay.lang.check.blocks import Members
-from backstay.lang.check.expressions import condition, declare, lower, record
+from backstay.lang.check.expressions import condition, declare, lower, record, steps_named
+from backstay.lang.check.graph import surely_fails
 from backstay.lang.check.retries import any_retry, retry_of
-from backstay.lang.check.scope import Scope
+from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.statements import Bodies
+from backstay.lang.check.truth import conjuncts, truth
 from backstay.lang.check.types import STRING, UNKNOWN, item_of, show
 from backstay.lang.check.world import Checker, find_event
+from backstay.lang.diagnostics import Edit, Related
 from backstay.lang.names import listed, suggestion
 from backstay.lang.parser import grammar
 
@@ -23,77 +26,124 @@ _OPTIONS = ("input", "template", "data", "subject", "attachment", "format", "par
 
 
 class Steps:
-    """The steps of a workflow or of a job."""
+    """The steps of a workflow or of a job. `spans` are the places of their names."""
 
     def __init__(self, k: Checker, scope: Scope, signals: Collection[str] = ()) -> None:
         self.k = k
         self.scope = scope
+        self.spans: dict[str, s.Range] = {}
+        self._gives: p.Type = UNKNOWN
         self.signals = signals
 
-    def steps(self, block: s.Block, outputs: dict[str, bool]) -> tuple[p.Step, ...]:
+    def all(self, block: s.Block) -> tuple[p.Step, ...]:
+        """The steps of the outermost block."""
+        self.scope.later = frozenset(_names(block))
+        return self._steps(block, {})
+
+    def _steps(self, block: s.Block, outputs: dict[str, Ran]) -> tuple[p.Step, ...]:
         """Steps in order. `outputs` are those of the steps before; it is added to."""
         found: list[p.Step] = []
         for member in block.members:
-            block_ = member.value
-            together = member.name.name == "parallel" and isinstance(block_, s.Block)
-            if together and isinstance(block_, s.Block) and not _is_step(block_):
-                found.append(self._parallel(member.name, block_, outputs))
+            made = self._member(member, outputs)
+            if made is None:
                 continue
-            if member.name.name in outputs:
-                self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
-            if isinstance(member.value, s.Block):
-                self.scope.outputs = outputs
-                step = self._step(member.name, member.value)
-                if step is not None:
-                    found.append(step)
-            names = [each.name.name for each in getattr(member.value, "members", ())]
-            outputs[member.name.name] = "do" not in names
+            if found and surely_fails(found[-1]):
+                self._unreachable(member.name, found[-1])
+            found.append(made)
         return tuple(found)
 
-    def _parallel(self, name: s.Ident, block: s.Block, outputs: dict[str, bool]) -> p.Step:
+    def _member(self, member: s.Member, outputs: dict[str, Ran]) -> p.Step | None:
+        name, block = member.name, member.value
+        together = name.name == "parallel" and isinstance(block, s.Block)
+        if together and isinstance(block, s.Block) and not _is_step(block):
+            return self._parallel(name, block, outputs)
+        if name.name in outputs:
+            self.k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
+        self.spans[name.name] = name.span
+        step = None
+        self._gives = UNKNOWN
+        if isinstance(block, s.Block):
+            self.scope.outputs = outputs
+            step = self._step(name, block)
+        names = [each.name.name for each in getattr(block, "members", ())]
+        gives = None if "do" in names else self._gives
+        outputs[name.name] = Ran(gives, step.when if step else None)
+        return step
+
+    def _unreachable(self, name: s.Ident, after: p.Step) -> None:
+        span = self.spans.get(after.name)
+        says = "this step always fails"
+        related = (Related(self.k.reports.at(span), says),) if span else ()
+        self.k.error(e.UNREACHABLE, name.span, related=related, name=name.name)
+
+    def _parallel(self, name: s.Ident, block: s.Block, outputs: dict[str, Ran]) -> p.Step:
         """Steps side by side do not see each other."""
         before = dict(outputs)
         found: list[p.Step] = []
         for member in block.members:
-            alone = s.Block(block.span, (member,), block.broken)
             mine = dict(before)
-            found += self.steps(alone, mine)
+            made = self._member(member, mine)
+            found += [made] if made else []
             if member.name.name in outputs:
                 self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
-            outputs[member.name.name] = mine.get(member.name.name, False)
+            outputs |= {each: ran for each, ran in mine.items() if each not in before}
         return p.Step(name.name, p.ParallelStep(tuple(found)))
 
     def _step(self, name: s.Ident, block: s.Block) -> p.Step | None:
         members = Members(self.k, block)
-        when = members.expression("when")
         retry = members.value("retry", s.RetryNode)
-        each = self._for_each(members)
         outer = self.scope
-        if each is not None:
-            self.scope = each[1]
+        self.scope = Scope(outer)
+        each = self._for_each(members)
+        # The condition of a step for each item is one for each item, too.
+        when = self._when(members)
+        self.scope.held = self._held(when)
         checks = members.value("check", s.CheckNode)
         checked = check(self.k, checks, self.scope) if checks else None
         work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
+        gives = self._gives if each is None else UNKNOWN
         undo = self._undo(members)
         made = p.Step(
             name=name.name,
             work=work or p.DoStep(()),
-            when=condition(self.k, when, self.scope, "when") if when else None,
+            when=when,
             timeout=members.seconds("timeout", 0.0),
             retry=any_retry(self.k, members) or retry_of(self.k, retry),
             compensate=undo,
-            for_each=each[0] if each else None,
+            for_each=each,
             check=checked,
-            into=self._into(members, outer),
+            into=self._into(members, outer, gives),
             options=self._options(members),
             on_success=self._act(members, "on_success"),
             on_fail=self._act(members, "on_fail"),
         )
+        self._gives = gives
         self._says_something(name, made, members)
         self.scope = outer
         return made if work else None
 
-    def _for_each(self, members: Members) -> tuple[p.Expr, Scope] | None:
+    def _when(self, members: Members) -> p.Expr | None:
+        """A condition may ask about steps that did not run: it is then null and does not hold."""
+        node = members.expression("when")
+        if node is None:
+            return None
+        inner = Scope(self.scope)
+        inner.held = frozenset(self.scope.outputs or ())
+        return condition(self.k, node, inner, "when")
+
+    def _held(self, when: p.Expr | None) -> frozenset[str]:
+        """The steps that ran if this one runs: those it asks about, and those whose own condition
+        is a part of this one's."""
+        parts = list(conjuncts(when))
+        same = {
+            name
+            for name, ran in (self.scope.outputs or {}).items()
+            if ran.when is not None and all(each in parts for each in conjuncts(ran.when))
+        }
+        return steps_named(when) | same
+
+    def _for_each(self, members: Members) -> p.Expr | None:
+        """The list whose entries are `item`, or have the name after `as`, in this step."""
         node = members.expression("for_each")
         if node is None:
             return None
@@ -101,20 +151,19 @@ class Steps:
         kind = item_of(items.type)
         if kind is None:
             self.k.error(e.NOT_ITERABLE, node.span, type=show(items.type))
-        inner = Scope(self.scope)
-        inner.variables["item"] = kind or UNKNOWN
-        inner.variables["index"] = p.ScalarType("int")
+        self.scope.variables["item"] = kind or UNKNOWN
+        self.scope.variables["index"] = p.ScalarType("int")
         name = members.value("as", s.Ident)
         if name is not None:
-            inner.variables[name.name] = kind or UNKNOWN
-        return items, inner
+            self.scope.variables[name.name] = kind or UNKNOWN
+        return items
 
-    def _into(self, members: Members, outer: Scope) -> str:
+    def _into(self, members: Members, outer: Scope, gives: p.Type) -> str:
         name = members.value("as", s.Ident)
         if name is None:
             return ""
         if "for_each" not in members:
-            declare(self.k, outer, name, UNKNOWN)
+            declare(self.k, outer, name, gives, "variable")
         return name.name
 
     def _options(self, members: Members) -> tuple[tuple[str, p.Expr], ...]:
@@ -157,12 +206,16 @@ class Steps:
 
     def _says_something(self, name: s.Ident, made: p.Step, members: Members) -> None:
         """Steps that never run, and compensations with nothing behind them."""
-        if isinstance(made.when, p.Constant) and made.when.value is False:
+        if made.when is not None and truth(made.when) is False:
             self.k.error(e.UNREACHABLE, name.span, name=name.name)
-        if made.compensate is not None and isinstance(made.work, p.NoWork | p.QueryStep):
+        undoes = made.compensate is not None
+        if undoes and (isinstance(made.work, p.NoWork | p.QueryStep) or surely_fails(made)):
             member = members.member("compensate")
             span = member.name.span if member else name.span
-            self.k.error(e.USELESS_COMPENSATION, span, name=name.name)
+            whole = (
+                Edit("remove compensate", self.k.reports.at(member.span), "") if member else None
+            )
+            self.k.error(e.USELESS_COMPENSATION, span, edit=whole, name=name.name)
 
     def _work(
         self, members: Members, span: s.Range, owner: str, *, checks: bool = False
@@ -196,6 +249,10 @@ class Steps:
             case s.EmitNode():
                 return p.EmitStep(emitted(self.k, node, self.scope))
             case s.QueryNode(text=text):
+                # The query language is read when a program has a query.
+                from backstay.lang.check.queries import query
+
+                self._gives = query(self.k, node, self.scope)
                 return p.QueryStep(text)
             case s.Ident(name=signal):
                 return self._signal(node, signal)
@@ -238,6 +295,15 @@ class Steps:
                     owner = f"call {info.name}.{node.operation.name}"
                     k.error(e.MISSING_VALUE, node.operation.span, owner=owner, name=hole)
         return p.CallStep(node.integration.name, node.operation.name, tuple(args.items()))
+
+
+def _names(block: s.Block) -> Iterator[str]:
+    """The names of all steps, those of parallel blocks among them."""
+    for member in block.members:
+        yield member.name.name
+        inner = member.value
+        if isinstance(inner, s.Block) and member.name.name == "parallel" and not _is_step(inner):
+            yield from _names(inner)
 
 
 def _is_step(block: s.Block) -> bool:

@@ -262,6 +262,7 @@ def _ref(k: Checker, node: s.TypeName) -> p.Type:
 def _list(k: Checker, node: s.TypeName) -> p.Type:
     match node.args:
         case (s.TypeName(name=s.Ident(name=name), args=()),) if name in k.world.entities:
+            k.use("entity", name)
             return p.ListType(p.RowType(name))
         case ((s.TypeName() | s.RecordFields()) as item,):
             if _looks_like_entity(item):

@@ -5,6 +5,7 @@ from backstay.lang import syntax as s
 from backstay.lang.check.actions import act
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.fields import record_type
+from backstay.lang.check.graph import fits
 from backstay.lang.check.retries import any_retry
 from backstay.lang.check.schedules import trigger
 from backstay.lang.check.scope import Scope
@@ -87,7 +88,10 @@ class WorkflowCheck:
         self.scope.lenient |= block.broken
         names = self.members.value("signals", s.RecordFields)
         signals = [each.name.name for each in names.fields] if names else ()
-        return Steps(self.k, self.scope, signals).steps(block, {})
+        steps = Steps(self.k, self.scope, signals)
+        found = steps.all(block)
+        fits(self.k, found, steps.spans, self.members.seconds("timeout", _DAY))
+        return found
 
 
 def reaction(

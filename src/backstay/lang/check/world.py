@@ -84,6 +84,19 @@ class EventInfo:
         self.broken = declaration.block.broken
 
 
+class Watched:
+    """A name that somebody should use: `what` says what it is."""
+
+    __slots__ = ("name", "renames", "span", "used", "what")
+
+    def __init__(self, what: str, name: str, span: Span, *, renames: bool) -> None:
+        self.what = what
+        self.name = name
+        self.span = span
+        self.renames = renames
+        self.used = False
+
+
 class World:
     """All declarations by name. `incomplete`: a declaration was lost, so an unknown name may be
     one of a lost declaration and is not reported."""
@@ -110,6 +123,11 @@ class Checker:
         self.reports = reports
         self.quiet = False
         """What is looked at is not served, so nobody has to know what it uses."""
+        self.entities: p.Program | None = None
+        """The entities alone, for queries; None while one of them is broken."""
+        self.watched: list[tuple[Reports, Watched]] = []
+        self.unread = False
+        """A query could not be read: what it uses is not known."""
         self._unknowns: dict[tuple[str, str, str], tuple[Reports, int]] = {}
 
     def use(self, kind: str, name: str) -> None:
@@ -175,6 +193,7 @@ class Checker:
     def entity(self, name: s.Ident | s.NameExpr) -> EntityInfo | None:
         """The entity of this name; reports when there is none."""
         found = self.world.entities.get(name.name)
+        self.use("entity", name.name)
         if found is None and not self.world.incomplete:
             self.unknown(e.UNKNOWN_ENTITY, name, self.world.entities)
         return found
@@ -184,6 +203,9 @@ def find_event(world: World, name: str) -> EventInfo | None:
     """`user_created` and `user.created` are one event."""
     return world.events.get(name) or world.events.get(name.replace(".", "_"))
 
+
+ANY_ROLE = "*"
+"""Used as a role: which one it is, is known only when the program runs."""
 
 RESERVED_PATHS = frozenset({"workflows", "executions", "admin", "jobs", "events"})
 _RUNTIME_TABLES = frozenset(

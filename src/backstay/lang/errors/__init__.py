@@ -65,6 +65,12 @@ from backstay.lang.errors.form import (
     UNKNOWN_MEMBER,
     UNSUPPORTED,
 )
+from backstay.lang.errors.graph import (
+    ENDLESS,
+    MAYBE_NOT_RUN,
+    NEVER_DONE,
+    NEVER_FITS,
+)
 from backstay.lang.errors.names import (
     DUPLICATE_DECLARATION,
     DUPLICATE_PARAMETER,
@@ -123,6 +129,7 @@ __all__ = [
     "DUPLICATE_PARAMETER",
     "DUPLICATE_ROUTE",
     "ELSEWHERE",
+    "ENDLESS",
     "EVENT_NAME",
     "EXPECTED",
     "EXTRA_CLOSE",
@@ -131,6 +138,7 @@ __all__ = [
     "FORMAT_CHANGES",
     "INDEX_FIELD",
     "LITERAL_SECRET",
+    "MAYBE_NOT_RUN",
     "MISMATCH",
     "MISPLACED",
     "MISSING_CLOSE",
@@ -139,6 +147,8 @@ __all__ = [
     "MISSING_VALUE",
     "MODEL_TYPE",
     "MODIFIERS_DISAGREE",
+    "NEVER_DONE",
+    "NEVER_FITS",
     "NOT_A_COLUMN",
     "NOT_A_FUNCTION",
     "NOT_A_MEMBER",

@@ -40,3 +40,15 @@ FOLDER_TAKEN = ErrorEntry(
     "name another folder",
     exit=Exit.USAGE,
 )
+NOT_A_NAME = ErrorEntry(
+    "LANG164",
+    "'{name}' is not a name",
+    "a name has letters, digits and underscores, and begins with no digit",
+    "type another one",
+)
+WOULD_BREAK = ErrorEntry(
+    "LANG165",
+    "with the name '{name}' the program would have mistakes: {first}",
+    "the name is taken, or is spoken of at a place that cannot be told for sure",
+    "choose another name, or rename by hand",
+)

@@ -25,6 +25,21 @@ _HEAD = re.compile(
 )
 
 
+def start_of_declaration(text: str, offset: int) -> int:
+    """Where the declaration around a place begins; 0 before the first one."""
+    start = 0
+    # From the cursor's line backwards: a declaration is seldom long.
+    at = text.rfind("\n", 0, offset) + 1
+    while True:
+        if _HEAD.match(text, at) and at < offset:
+            start = at
+            break
+        if at == 0:
+            break
+        at = text.rfind("\n", 0, at - 1) + 1
+    return start
+
+
 class Piece(msgspec.Struct, frozen=True):
     """A parsed stretch of text; its lines count from its own first one."""
 

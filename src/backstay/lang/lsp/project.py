@@ -1,6 +1,6 @@
 """The programs that are open: a folder is one, what an editor holds comes before the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from backstay.lang.check import check
@@ -56,6 +56,11 @@ class Project:
     def document(self, name: str) -> Document:
         """The source of this name; it must have been put."""
         return self._documents[name]
+
+    @property
+    def documents(self) -> Mapping[str, Document]:
+        """All sources by name."""
+        return self._documents
 
     def __contains__(self, name: str) -> bool:
         return name in self._documents

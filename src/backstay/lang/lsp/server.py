@@ -1,7 +1,6 @@
 """`codeai lsp`: the protocol around `Project`. Places become the editor's units here and nowhere
 else: it counts from 0 and, unless it says otherwise, in UTF-16."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from lsprotocol import types as t
@@ -13,7 +12,7 @@ from backstay.lang import syntax as s
 from backstay.lang.api import decode
 from backstay.lang.diagnostics import Diagnostic, Span
 from backstay.lang.format import format_text
-from backstay.lang.lsp import completion
+from backstay.lang.lsp import completion, hover, rename, signature
 from backstay.lang.lsp.index import Place
 from backstay.lang.lsp.project import Project
 
@@ -39,10 +38,16 @@ _CHOICES = {
     "operation": t.CompletionItemKind.Method,
     "integration": t.CompletionItemKind.Module,
     "workflow": t.CompletionItemKind.Function,
+    "value": t.CompletionItemKind.Value,
+    "event": t.CompletionItemKind.Event,
+    "role": t.CompletionItemKind.Constant,
+    "middleware": t.CompletionItemKind.Module,
 }
 
 
-Cursor = t.HoverParams | t.DefinitionParams | t.ReferenceParams
+Cursor = (
+    t.HoverParams | t.DefinitionParams | t.ReferenceParams | t.RenameParams | t.PrepareRenameParams
+)
 
 
 class Server(LanguageServer):
@@ -226,7 +231,7 @@ class Server(LanguageServer):
             selection_range=self._inner(project, uri, node.line, (node.name or node.keyword).span),
             children=[
                 t.DocumentSymbol(title, _SYMBOLS[kind_], place, place)
-                for title, kind_, span in completion.children(node)
+                for title, kind_, span in hover.children(node)
                 for place in [self._inner(project, uri, node.line, span)]
             ],
         )
@@ -242,103 +247,62 @@ class Server(LanguageServer):
         if uri not in project:
             return []
         document = project.document(uri)
-        line, column = self.column(project, uri, params.position)
-        offset = sum(len(each) + 1 for each in document.lines[: line - 1]) + column - 1
+        offset = self.offset(project, uri, params.position)
         analysis = project.analysis
         return [
             t.CompletionItem(label=each.name, kind=_CHOICES[each.kind], detail=each.detail or None)
-            for each in completion.complete(analysis.index, analysis.program, document.text, offset)
+            for each in completion.complete(
+                analysis.index, analysis.program, uri, document.text, offset
+            )
         ]
+
+    def signatures(self, params: t.SignatureHelpParams) -> t.SignatureHelp | None:
+        """How the function at the cursor is called."""
+        uri = params.text_document.uri
+        project = self.project(uri)
+        if uri not in project:
+            return None
+        text, offset = project.document(uri).text, self.offset(project, uri, params.position)
+        found, at = signature.signatures(project.analysis.program, text, offset)
+        if not found:
+            return None
+        fitting = [place for place, each in enumerate(found) if len(each.parameters) > at]
+        shown = [
+            t.SignatureInformation(
+                each.label,
+                t.MarkupContent(t.MarkupKind.Markdown, each.says),
+                [t.ParameterInformation(name) for name in each.parameters],
+            )
+            for each in found
+        ]
+        return t.SignatureHelp(shown, fitting[0] if fitting else 0, at)
+
+    def renamed(self, params: t.RenameParams) -> t.WorkspaceEdit | None:
+        """All places of a name with another one. Raises Fault where that would break something."""
+        project, place = self.place(params)
+        if place is None:
+            return None
+        spans = rename.edits(project.analysis.index, place, params.new_name)
+        rename.verify(project.documents, spans, params.new_name)
+        changes: dict[str, list[t.TextEdit]] = {}
+        for span in spans:
+            edit = t.TextEdit(self.range(project, span), params.new_name)
+            changes.setdefault(span.file, []).append(edit)
+        return t.WorkspaceEdit(changes=changes)
+
+    def offset(self, project: Project, uri: str, position: t.Position) -> int:
+        """Characters before the editor's position."""
+        line, column = self.column(project, uri, position)
+        lines = project.document(uri).lines
+        return sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
 
     def word(self, params: t.HoverParams) -> str:
         """What hovering over a place shows, in Markdown."""
         project, place = self.place(params)
         if place is not None:
-            return completion.explain(project.analysis.index, place)
+            return hover.explain(project.analysis.index, place)
         uri = params.text_document.uri
         if uri not in project:
             return ""
         line, column = self.column(project, uri, params.position)
-        return completion.explain_word(
-            completion.word_at(project.document(uri).lines, line, column)
-        )
-
-
-def locations(server: Server, project: Project, places: Iterable[Place]) -> list[t.Location]:
-    """Places for the editor."""
-    return [server.location(project, place.span) for place in places]
-
-
-def make() -> Server:
-    """A server with everything it answers."""
-    server = Server()
-    _follow(server)
-    _navigate(server)
-    _help(server)
-    return server
-
-
-def _follow(server: Server) -> None:
-    @server.feature(t.TEXT_DOCUMENT_DID_OPEN)
-    def opened(params: t.DidOpenTextDocumentParams) -> None:
-        server.changed(params.text_document.uri)
-
-    @server.feature(t.TEXT_DOCUMENT_DID_CHANGE)
-    def changed(params: t.DidChangeTextDocumentParams) -> None:
-        server.changed(params.text_document.uri)
-
-    @server.feature(t.TEXT_DOCUMENT_DID_CLOSE)
-    def closed(params: t.DidCloseTextDocumentParams) -> None:
-        server.closed(params.text_document.uri)
-
-    @server.feature(t.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    def watched(params: t.DidChangeWatchedFilesParams) -> None:
-        for change in params.changes:
-            if change.uri.endswith(SUFFIX):
-                server.reread(change.uri)
-
-
-def _navigate(server: Server) -> None:
-    @server.feature(t.TEXT_DOCUMENT_DEFINITION)
-    def definition(params: t.DefinitionParams) -> list[t.Location]:
-        project, place = server.place(params)
-        if place is None:
-            return []
-        found = project.analysis.index.of(place.symbol)
-        return locations(server, project, (each for each in found if each.defines))
-
-    @server.feature(t.TEXT_DOCUMENT_REFERENCES)
-    def references(params: t.ReferenceParams) -> list[t.Location]:
-        project, place = server.place(params)
-        if place is None:
-            return []
-        found = project.analysis.index.of(place.symbol)
-        wanted = params.context.include_declaration
-        return locations(server, project, (each for each in found if wanted or not each.defines))
-
-    @server.feature(t.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
-    def symbols(params: t.DocumentSymbolParams) -> list[t.DocumentSymbol]:
-        return server.outline(params.text_document.uri)
-
-
-def _help(server: Server) -> None:
-    @server.feature(t.TEXT_DOCUMENT_FORMATTING)
-    def formatting(params: t.DocumentFormattingParams) -> list[t.TextEdit]:
-        return server.formatted(params.text_document.uri)
-
-    options = t.CompletionOptions(trigger_characters=[".", ":", "("])
-
-    @server.feature(t.TEXT_DOCUMENT_COMPLETION, options)
-    def complete(params: t.CompletionParams) -> list[t.CompletionItem]:
-        return server.choices(params)
-
-    @server.feature(t.TEXT_DOCUMENT_HOVER)
-    def hover(params: t.HoverParams) -> t.Hover | None:
-        said = server.word(params)
-        return t.Hover(t.MarkupContent(t.MarkupKind.Markdown, said)) if said else None
-
-    kinds = t.CodeActionOptions(code_action_kinds=[t.CodeActionKind.QuickFix])
-
-    @server.feature(t.TEXT_DOCUMENT_CODE_ACTION, kinds)
-    def fixes(params: t.CodeActionParams) -> list[t.CodeAction]:
-        return server.fixes(params)
+        return hover.explain_word(hover.word_at(project.document(uri).lines, line, column))

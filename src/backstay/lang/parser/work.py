@@ -1,7 +1,11 @@
 """What is done: calls, tasks, actions, queries, and what answers them."""
 
+import re
+
+from backstay.lang.errors import UNEXPECTED_CHARACTER
 from backstay.lang.parser.cursor import Cursor
 from backstay.lang.parser.expressions import entries, expression, no_record, number, record
+from backstay.lang.parser.grammar import BLOCKS
 from backstay.lang.parser.settings import setting
 from backstay.lang.parser.statements import body
 from backstay.lang.syntax import (
@@ -10,6 +14,7 @@ from backstay.lang.syntax import (
     ErrorNode,
     Ident,
     QueryNode,
+    Range,
     RequestNode,
     ResponseNode,
     TaskNode,
@@ -84,7 +89,7 @@ def query(c: Cursor) -> Value:
     if c.at("{"):
         return setting(c)
     start = c.token
-    if start.kind == "string":
+    if start.kind == "string" and start.text.startswith('"'):
         c.take()
         return QueryNode(c.range(start), str(start.value))
     depth = c.braces
@@ -93,9 +98,28 @@ def query(c: Cursor) -> Value:
         if c.braces <= depth and (c.at("}") or (c.position and token is not start and _ends(c))):
             break
         c.take()
-    return QueryNode(c.range(start), c.text[start.start : c.last.end])
+    # A query has signs that the rest of the language does not know: 'text', $name, ~word.
+    beyond = _signs(c)
+    range_ = c.range(start)
+    range_ = Range(range_.line, range_.column, range_.end_line, range_.end_column + beyond)
+    c.reports.forgive(UNEXPECTED_CHARACTER, c.reports.at(range_))
+    return QueryNode(range_, c.text[start.start : c.last.end + beyond])
+
+
+def _signs(c: Cursor) -> int:
+    """How many characters stand behind the last token of a query that are no token."""
+    end = c.token.start if c.token.kind != "end" else len(c.text)
+    rest = _REST.match(c.text, c.last.end, end)
+    return len(rest.group().rstrip()) if rest else 0
+
+
+_REST = re.compile(r"(?:(?!//|#)[^\n])*")
 
 
 def _ends(c: Cursor) -> bool:
-    """A line that begins like a member ends a query that is written out."""
-    return c.token.first and c.token.kind == "ident" and c.ahead().text in (":", "{")
+    """A line that begins like a member ends a query that is written out, and so does the name of a
+    member of a step with its colon."""
+    after = c.ahead().text
+    if c.token.kind != "ident" or after not in (":", "{"):
+        return False
+    return c.token.first or (after == ":" and c.token.text in BLOCKS["step"])

@@ -165,5 +165,6 @@ def _entity(program: Program, ref: Ref) -> Entity:
         line=ref.at.line,
         column=ref.at.column,
         name=ref.name,
+        meant=close or "",
         hint=f"did you mean '{close}'?" if close else "name one that the program declares",
     )

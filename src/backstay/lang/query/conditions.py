@@ -12,8 +12,8 @@ from backstay.lang.query.tree import Both, Condition, Not, Operand, Path, Ref, S
 
 _SIGNS = {"==": "=", "<>": "!=", ":": "="}
 _COMPARE = ("=", "==", "!=", "<>", "<", "<=", ">", ">=")
-_WORDS = ("contains", "startswith", "endswith", "like", "ilike", "in")
-_TESTS = (*_WORDS, "between", "is")
+WORDS = ("contains", "startswith", "endswith", "like", "ilike", "in")
+_TESTS = (*WORDS, "between", "is")
 
 
 class Conditions(Operands):
@@ -71,7 +71,7 @@ class Conditions(Operands):
         if signs and self.sign(*_COMPARE):
             self.take()
             return _SIGNS.get(token.text, token.text)
-        if token.lower in _WORDS:
+        if token.lower in WORDS:
             return self.take().lower
         raise self.expected("an operator")
 

@@ -9,6 +9,8 @@ from backstay.lang.query.tree import Place, Ref
 
 T = TypeVar("T")
 _DEEPEST = 10
+_MOST_SIGNS = 100
+"""Of arithmetic in one query: each is a step down for whoever walks it."""
 
 
 class Cursor:
@@ -18,6 +20,7 @@ class Cursor:
         self._tokens = found
         self._at = 0
         self._depth = 0
+        self._signs = 0
         self._closes = _pairs(found)
 
     @property
@@ -96,6 +99,13 @@ class Cursor:
         self.need(")")
         self._depth -= 1
         return inner
+
+    def counted(self, token: Token) -> None:
+        """One more sign of arithmetic. Raises ParserError when there are too many."""
+        self._signs += 1
+        if self._signs > _MOST_SIGNS:
+            line, column = token.line, token.column
+            raise e.QueryError(e.TOO_DEEP, line=line, column=column, limit=_MOST_SIGNS)
 
     def listed(self, read: Callable[[], T]) -> tuple[T, ...]:
         found = [read()]

@@ -4,18 +4,11 @@
 """
 
 from backstay.core.errors import ErrorEntry, Exit, Fault
+from backstay.lang.errors.rule import Rule
 
 
-class QueryRule(ErrorEntry, frozen=True):
-    """A catalogue entry with the kind that people search for."""
-
-    kind: str = ""
-
-
-def _rule(kind: str, code: int, message: str, cause: str, fix: str) -> QueryRule:
-    return QueryRule(
-        code=f"LANG{code}", message=message, cause=cause, fix=fix, status=400, kind=kind
-    )
+def _rule(kind: str, code: int, message: str, cause: str, fix: str) -> Rule:
+    return Rule(code=f"LANG{code}", message=message, cause=cause, fix=fix, status=400, kind=kind)
 
 
 UNEXPECTED_CHARACTER = _rule(
@@ -113,15 +106,18 @@ NO_DATABASE = ErrorEntry(
 
 
 class QueryError(Fault):
-    """A mistake in a query. `line` and `column` count from 1; 0 where there is no place."""
+    """A mistake in a query. `line` and `column` count from 1; 0 where there is no place. `meant` is
+    the name that was most likely meant."""
 
     def __init__(
-        self, entry: QueryRule, /, *, line: int = 0, column: int = 0, **values: str | int
+        self, rule: Rule, /, *, line: int = 0, column: int = 0, meant: str = "", **values: str | int
     ) -> None:
-        super().__init__(entry, kind=entry.kind, line=line, column=column, **values)
-        self.kind = entry.kind
+        super().__init__(rule, kind=rule.kind, line=line, column=column, **values)
+        self.rule = rule
+        self.kind = rule.kind
         self.line = line
         self.column = column
+        self.meant = meant
 
     @property
     def said(self) -> str:

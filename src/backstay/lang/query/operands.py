@@ -26,10 +26,12 @@ class Operands(Cursor):
         while True:
             if self.sign("+", "-"):
                 token = self.take()
+                self.counted(token)
                 found = Arith(token.text, found, self._product(), place(token))
             elif self.negative_number():
                 # `stock -5` takes five away, whatever the spaces say.
                 number = self.take()
+                self.counted(number)
                 rest = Value(_LITERALS[number.kind], number.text[1:], place(number))
                 found = Arith("-", found, self._product_of(rest), place(number))
             else:
@@ -62,6 +64,7 @@ class Operands(Cursor):
         found = first
         while self.sign("*", "/"):
             token = self.take()
+            self.counted(token)
             found = Arith(token.text, found, self._factor(), place(token))
         return found
 

@@ -23,7 +23,7 @@ from backstay.lang.query.tree import (
 )
 
 AGGREGATES = ("count", "sum", "avg", "min", "max")
-_CLAUSES = ("with", "include", "where", "order", "group", "having", "limit", "offset")
+CLAUSES = ("with", "include", "where", "order", "group", "having", "limit", "offset")
 _TESTS = (":", "=", "==", "!=", "<>", "<", "<=", ">", ">=")
 
 
@@ -117,7 +117,7 @@ class _Parser(Conditions):
         return self.word("from") and after.kind == "word" and after.lower != "from"
 
     def _clause(self) -> bool:
-        return self.token.lower in _CLAUSES
+        return self.token.lower in CLAUSES
 
     def _clauses(self, made: Query) -> Query:
         parts: dict[str, object] = {}

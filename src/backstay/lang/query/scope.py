@@ -201,6 +201,7 @@ def _unknown(ref: Ref, owner: str, known: list[str]) -> e.QueryError:
         name=ref.name,
         entity=owner,
         hint=hint,
+        meant=close or "",
     )
 
 

@@ -11,10 +11,10 @@ Kind = Literal["word", "int", "float", "duration", "string", "param", "op", "end
 
 _TOKEN = re.compile(
     r"""
-      (?P<space>\s+)
-    | (?P<float>-?\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?![A-Za-z0-9_]))
-    | (?P<int>-?\d+(?![A-Za-z0-9_.]))
-    | (?P<duration>(?:\d+(?:\.\d+)?(?:ms|us|ns|[smhd]))+(?![A-Za-z0-9_.]))
+      (?P<space>\s+|//[^\n]*|\#[^\n]*)
+    | (?P<float>-?[0-9]+(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)(?![A-Za-z0-9_]))
+    | (?P<int>-?[0-9]+(?![A-Za-z0-9_.]))
+    | (?P<duration>(?:[0-9]+(?:\.[0-9]+)?(?:ms|us|ns|[smhd]))+(?![A-Za-z0-9_.]))
     | (?P<param>[@$][A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*)
     | (?P<string>'[^'\\]*(?:\\[\s\S][^'\\]*)*'|"[^"\\]*(?:\\[\s\S][^"\\]*)*")
