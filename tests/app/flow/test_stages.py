@@ -1,6 +1,7 @@
 """Steps side by side, steps for each item, checks, reactions, queries: on virtual time, both
 databases."""
 
+import asyncio
 import json
 
 import pytest
@@ -10,9 +11,11 @@ from tests.app.flow.payments import DECLINE, HANG, HANG_DONE, LOST
 from tests.app.flow.scripted import mark, program
 from tests.app.flow.stage import Stage
 
+from backstay.app.flow.compiling import compile_program
 from backstay.app.plan.statements import compile_block
 from backstay.app.ports import OutsideCall, OutsideResult
 from backstay.app.store.session import Session
+from backstay.core.errors import Fault
 from backstay.lang.program import Constant, Create, ScalarType
 
 TEXT, INT = ScalarType("string"), ScalarType("int")
@@ -491,3 +494,66 @@ async def test_a_query_error_is_the_executions_error_with_its_kind(
     execution = await stage.start("w")
     assert await stage.ends(execution) == "failed"
     assert error(stage, execution).startswith(f"step ask failed: {said}")
+
+
+async def test_a_cancelled_list_begins_no_more_items_and_undoes_those_that_were_done(
+    open_stage: Open,
+) -> None:
+    stage = await open_stage(program=program(FOR_EACH.format(tries=1, last=mark("last"))))
+    stage.payments.faults.extend(["", HANG_DONE, HANG_DONE, HANG_DONE])
+    execution = await stage.start("w", basket=await basket(stage, 8))
+    await stage.quiet()
+    await stage.flow.order(execution, "cancel")
+    assert await stage.ends(execution) == "cancelled"
+    assert stage.payments.captured() == []
+    begun = "SELECT count(*) FROM steps WHERE execution = ? AND phase = 'forward' AND item >= 0"
+    assert stage.one(begun, execution) == 4
+    assert marks(stage) == []
+
+
+async def test_two_runners_never_take_the_same_item(open_stage: Open) -> None:
+    stage = await open_stage(program=program(FOR_EACH.format(tries=1, last=mark("last"))))
+    made = [await stage.start("w", basket=await basket(stage, 6)) for _ in range(5)]
+    other = stage.engine(sole=False)
+    await other.serve(stage.program)
+    await other.start()
+    async with asyncio.timeout(60):
+        while set(stage._statuses(())) != {"completed"}:
+            for flow in (stage.flow, other):
+                for loop in flow.loops:
+                    if loop.name != "sweeper":
+                        await loop.step()
+            await asyncio.sleep(0)
+    keys = sorted(key for _, key, _ in stage.payments.requests)
+    assert keys == sorted(f"{execution}/each.{n}" for execution in made for n in range(6))
+    assert stage.one("SELECT count(*) FROM attempts") == 0
+    await other.drain(0.0)
+    await other.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps { s { do { } } } on_complete: rollback", "'rollback' does nothing there"),
+        ("steps { s { do { } } } on_fail: skip", "'skip' does nothing there"),
+        ('steps { s { do { } compensate: reject("x") } }', "'reject' does nothing there"),
+        ('steps { s { do { } on_success: email("x") } }', "not done in the transaction"),
+        ("steps { s { do { } template: 5 } }", "'template' says nothing to do"),
+        ("steps { s { action: emit(told) } }", "'n' has no value"),
+        ("steps { s { action: create(Mark) } }", "cannot stand here"),
+        ("trigger: schedule every 1h input { a: int, required } steps { s { do { } } }", "'a'"),
+    ],
+)
+def test_what_could_never_run_is_refused_at_the_load(text: str, said: str) -> None:
+    made = program(f"event told {{ payload {{ n: int, required }} }} workflow w {{ {text} }}")
+    with pytest.raises(Fault, match=said) as caught:
+        compile_program(made)
+    assert caught.value.entry.code == "APP005"
+
+
+async def test_a_text_that_reads_like_an_old_path_is_only_a_text(open_stage: Open) -> None:
+    text = 'workflow w { steps { pay { call: Payments.charge { order: "event", to: "steps.a.output" } } } }'
+    stage = await open_stage(program=program(text))
+    await stage.start("w")
+    assert await stage.ends() == "completed"
+    assert stage.payments.requests[0][2] == {"order": "event", "to": "steps.a.output"}

@@ -7,7 +7,7 @@ import msgspec
 from backstay.app.errors import UNFIT
 from backstay.app.flow import old
 from backstay.app.flow.listening import compile_events
-from backstay.app.flow.model import Tries
+from backstay.app.flow.model import tries_of
 from backstay.app.flow.plans import (
     WIDTH,
     CheckPlan,
@@ -25,6 +25,7 @@ from backstay.app.flow.work import (
     Named,
     compile_body,
     compile_named,
+    compile_undo,
     compile_work,
     message_of,
     with_options,
@@ -35,14 +36,12 @@ from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.unit import Closure
 from backstay.app.values import codec
-from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
 from backstay.lang.program import (
     Act,
     ActStep,
     Constant,
     DoStep,
-    Expr,
     Job,
     ListType,
     ManyType,
@@ -90,6 +89,7 @@ def _workflow(program: Program, flow: Workflow, job: str = "") -> WorkflowPlan:
         again=tries_of(flow.retry or Retry()),
         trigger=flow.trigger,
         signals={field.name: codec(program, field.type).parse for field in flow.signals},
+        named=tuple((step.into, step.name) for step in steps if step.into),
         awaits=_awaits(program, flow, steps, where),
         job=job,
     )
@@ -189,10 +189,10 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
     work = compile_work(program, step.work, offer, where)
     undo = None
     if step.compensate is not None:
-        undo = compile_work(program, step.compensate, offer, f"{where}: compensate")
+        undo = compile_undo(program, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
-        work=with_options(program, work, _said(step), where),
+        work=with_options(program, work, step, where),
         tries=tries_of(step.retry),
         timeout=step.timeout,
         stage=stage,
@@ -204,10 +204,6 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
         on_success=_on_success(program, step.on_success, offer, f"{where}: on_success"),
         on_fail=_on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
     )
-
-
-def _said(step: Step) -> tuple[tuple[str, Expr], ...]:
-    return tuple((n, v) for n, v in step.options if n not in ("if", "parallel"))
 
 
 def _when(program: Program, step: Step) -> Closure | None:
@@ -269,13 +265,6 @@ def _on_fail(program: Program, act: Act | None, offer: Offer, where: str) -> Rea
         problem = f"'{act.name}' is not done in the transaction of the step"
         raise Fault(UNFIT, where=where, problem=problem, instead="write it after compensate:")
     return Reaction(named.deed, named.message, named.goes_on)
-
-
-def tries_of(retry: Retry) -> Tries:
-    """Exponential delays get full jitter: a target that came back is not met by a herd."""
-    policy = "exp_full_jitter" if retry.backoff == "exponential" else retry.backoff
-    backoff = Backoff(policy, base=retry.initial, cap=max(retry.cap, retry.initial))
-    return Tries(retry.times, backoff)
 
 
 # --- jobs --------------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ import msgspec
 import structlog
 
 from backstay.app.flow import deliveries, model
-from backstay.app.flow.compiling import tries_of
 from backstay.app.flow.deliveries import Delivery
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
-from backstay.app.flow.model import Outcome, Tries
+from backstay.app.flow.model import Outcome, Tries, tries_of
 from backstay.app.flow.runner import LOOK_AGAIN
 from backstay.app.flow.steady import Steady
 from backstay.app.flow.turn import Claim

@@ -1,7 +1,5 @@
 """Deliveries of events as rows: claimed, settled, shown. Functions of an open transaction."""
 
-from typing import Any
-
 import msgspec
 
 from backstay.app.flow.model import Outcome, Verdict
@@ -89,13 +87,20 @@ def settle(
         )
 
 
-def waiting(conn: Session) -> list[dict[str, Any]]:
-    """Deliveries that are not at their end well, per target."""
+def waiting(conn: Session, now: float) -> list[dict[str, object]]:
+    """Deliveries that are under way or were given up, per target; `oldest` is how long, in seconds,
+    one of them has been that."""
     sql = (
-        "SELECT target, state, count(*), min(created_at) FROM backstay_deliveries"
+        "SELECT target, state, count(*), max(? - created_at), max(error) FROM backstay_deliveries"
         " WHERE state <> 'done' GROUP BY target, state ORDER BY target, state LIMIT 200"
     )
     return [
-        {"target": target, "state": state, "count": count, "since": since}
-        for target, state, count, since in conn.execute(sql)
+        {
+            "target": target,
+            "state": state,
+            "count": count,
+            "oldest": round(max(0.0, oldest), 3),
+            "last_error": error,
+        }
+        for target, state, count, oldest, error in conn.execute(sql, (now,))
     ]

@@ -45,10 +45,9 @@ def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object
     """Inputs by name, `steps` with what finished steps gave, and the names they gave it."""
     scope: dict[str, object] = dict(plan.input.parse(row.input))
     given = rows.outputs(turn.conn, row.id)
-    scope["steps"] = {step.name: None for step in plan.steps} | given
-    for step in plan.steps:
-        if step.into:
-            scope[step.into] = given.get(step.name)
+    scope["steps"] = {own.name: None for own in plan.steps} | given
+    for name, step in plan.named:
+        scope[name] = given.get(step)
     return scope
 
 

@@ -111,7 +111,8 @@ def _go_on(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
         return
     own = plan.steps[step.position]
     if step.state == "done":
-        trouble = _then(turn, row, plan, step) if own.on_success else ""
+        # Of a for_each it is each item that succeeds.
+        trouble = _then(turn, row, plan, step) if own.on_success and step.kind != "each" else ""
         if not trouble:
             _ended(turn, row, plan, step)
             return

@@ -11,6 +11,7 @@ import msgspec
 
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Dice
+from backstay.lang.program import Retry
 
 ExecutionStatus = Literal[
     "pending",
@@ -79,6 +80,13 @@ class Tries(msgspec.Struct, frozen=True):
     times: int
     backoff: Backoff
     insist: bool = False
+
+
+def tries_of(retry: Retry) -> Tries:
+    """Exponential delays get full jitter: a target that came back is not met by a herd."""
+    policy = "exp_full_jitter" if retry.backoff == "exponential" else retry.backoff
+    backoff = Backoff(policy, base=retry.initial, cap=max(retry.cap, retry.initial))
+    return Tries(retry.times, backoff)
 
 
 FOR_COMPENSATIONS = Tries(COMPENSATION_TRIES, COMPENSATION, insist=True)

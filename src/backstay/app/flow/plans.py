@@ -92,8 +92,9 @@ class InputPlan(msgspec.Struct, frozen=True):
 
 class WorkflowPlan(msgspec.Struct, frozen=True):
     """`stages` are the positions of `steps` that run side by side, in order. `again` is how often
-    the whole is run when it failed and was undone. `awaits` are the events that steps wait for;
-    `job` is the job whose run an execution is."""
+    the whole is run when it failed and was undone. `named` are the names that steps give their
+    outputs, with theirs; `awaits` are the events that steps wait for; `job` is the job whose run
+    an execution is."""
 
     name: str
     description: str
@@ -105,6 +106,7 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     again: Tries
     trigger: Trigger | None = None
     signals: Mapping[str, Callable[[object], object]] = {}
+    named: tuple[tuple[str, str], ...] = ()
     awaits: frozenset[str] = frozenset()
     job: str = ""
 

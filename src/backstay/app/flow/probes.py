@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from backstay.app.flow.deliveries import waiting
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.steady import Steady
 from backstay.app.store.session import Database, Session
@@ -23,7 +24,15 @@ def of(database: Database, steady: Steady, integrations: Integrations) -> dict[s
     async def targets() -> dict[str, object]:
         return {"integrations": integrations.readings()}
 
-    return {"app.steps": steps, "app.outside": outside, "app.integrations": targets}
+    async def events() -> dict[str, object]:
+        return {"deliveries": await database.read(lambda conn: waiting(conn, steady.now()))}
+
+    return {
+        "app.events": events,
+        "app.steps": steps,
+        "app.outside": outside,
+        "app.integrations": targets,
+    }
 
 
 def _steps(conn: Session, now: float) -> list[dict[str, object]]:

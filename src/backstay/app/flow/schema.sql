@@ -33,9 +33,6 @@ CREATE TABLE executions (
 CREATE INDEX executions_workflow ON executions (workflow_id, created_at, id);
 CREATE INDEX executions_status ON executions (status, created_at, id);
 CREATE INDEX executions_created ON executions (created_at, id);
--- What has ended, by when: histories are pruned from its old end.
-CREATE INDEX executions_ended ON executions (updated_at)
-    WHERE status IN ('completed', 'failed', 'compensated', 'cancelled');
 CREATE INDEX executions_deadline ON executions (deadline)
     WHERE deadline IS NOT NULL AND status = 'running';
 

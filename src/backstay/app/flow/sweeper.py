@@ -158,12 +158,13 @@ def _sweep(turn: Turn, dead: list[str]) -> None:
 
 
 _PRUNED = "('completed', 'failed', 'compensated', 'cancelled')"
-_ENDED = f"status IN {_PRUNED} AND updated_at < ?"
+# Begun before then is what an index knows; ended before then is what counts.
+_ENDED = f"status IN {_PRUNED} AND created_at < ? AND updated_at < ?"
 _DELIVERED = (
     "created_at < ? AND NOT EXISTS (SELECT 1 FROM backstay_deliveries AS d"
     " WHERE d.event = events.id AND d.state IN ('pending', 'running'))"
 )
-_RAN = "ended_at < ? AND fire_at < ?"
+_RAN = "status IN ('done', 'failed', 'cancelled', 'missed') AND fire_at < ? AND ended_at < ?"
 
 
 def _old(conn: Session, before: float) -> bool:
@@ -172,7 +173,7 @@ def _old(conn: Session, before: float) -> bool:
         f" EXISTS (SELECT 1 FROM events WHERE {_DELIVERED}) OR"
         f" EXISTS (SELECT 1 FROM job_runs WHERE {_RAN})"
     )
-    return bool(conn.execute(sql, (before, before, before, before)).get)
+    return bool(conn.execute(sql, (before,) * 5).get)
 
 
 def prune(conn: Session, before: float) -> None:
@@ -180,7 +181,7 @@ def prune(conn: Session, before: float) -> None:
     and attempts, events with their deliveries, runs of jobs. What a person still has to look at
     (a compensation that was given up) stays."""
     for table, where, values in (
-        ("executions", _ENDED, (before,)),
+        ("executions", _ENDED, (before, before)),
         ("events", _DELIVERED, (before,)),
         ("job_runs", _RAN, (before, before)),
     ):

@@ -32,6 +32,7 @@ from backstay.lang.program import (
     QueryStep,
     SignalStep,
     Statement,
+    Step,
     TaskStep,
     Work,
 )
@@ -112,16 +113,9 @@ def compile_named(program: Program, act: Act, offer: Offer, where: str) -> Named
 def as_work(program: Program, act: Act, offer: Offer, where: str) -> WorkPlan:
     """The action as the whole work of a step."""
     named = compile_named(program, act, offer, where)
-    if named.work is not None:
-        return named.work
-    if named.deed is not None:
-        return WorkPlan("do", act.name, block=named.deed)
     if named.message is not None:
         return WorkPlan("do", act.name, block=_declined(named.message))
-    if named.goes_on:
-        return WorkPlan("do", act.name, block=_nothing)
-    problem, instead = f"'{act.name}' is no work", "it says what follows: on_fail: rollback"
-    raise Fault(UNFIT, where=where, problem=problem, instead=instead)
+    return _something(named, act, where)
 
 
 def compile_body(
@@ -132,16 +126,36 @@ def compile_body(
         return None
     if len(body) == 1 and isinstance(body[0], Act):
         named = compile_named(program, body[0], offer, where)
-        nothing = named.deed is None and named.work is None
-        return None if nothing else as_work(program, body[0], offer, where)
+        if named == Named() and where.endswith("on_fail"):
+            return None  # rollback: what happens anyhow
+        return _something(named, body[0], where)
     return WorkPlan("do", block=compile_block(program, body))
 
 
-def arguments(program: Program, args: tuple[tuple[str, Expr], ...]) -> Payload:
-    """Named values as one JSON object."""
+def compile_undo(program: Program, work: Work, offer: Offer, where: str) -> WorkPlan:
+    """The work of a compensation, which has to do something."""
+    if isinstance(work, ActStep):
+        return _something(compile_named(program, work.act, offer, where), work.act, where)
+    return compile_work(program, work, offer, where)
+
+
+def _something(named: Named, act: Act, where: str) -> WorkPlan:
+    """The action as work. Raises APP005 for a word that only says how a step goes on."""
+    if named.work is not None:
+        return named.work
+    if named.deed is not None:
+        return WorkPlan("do", act.name, block=named.deed)
+    problem, instead = f"'{act.name}' does nothing there", "name what is done, or leave it out"
+    raise Fault(UNFIT, where=where, problem=problem, instead=instead)
+
+
+def arguments(
+    program: Program, args: tuple[tuple[str, Expr], ...], *, quoted: bool = False
+) -> Payload:
+    """Named values as one JSON object. `quoted`: paths stand in quotes, as the oldest say them."""
     compiled = [
         (name, path, same)
-        if (path := old.path(expr))
+        if quoted and (path := old.path(expr))
         else (name, compile_expr(program, expr), codec(program, expr.type).shape)
         for name, expr in args
     ]
@@ -185,18 +199,18 @@ def _spoken(
     return payload
 
 
-def with_options(
-    program: Program, work: WorkPlan, options: tuple[tuple[str, Expr], ...], where: str
-) -> WorkPlan:
+def with_options(program: Program, work: WorkPlan, step: Step, where: str) -> WorkPlan:
     """A task whose step says more about it: `input`, `template`, `data`, `subject`, … Raises APP005
     for other work, which has no use for that."""
+    options = tuple((n, value) for n, value in step.options if n not in ("if", "parallel"))
     if not options:
         return work
     if work.kind != "task" or work.payload is None:
         problem = f"'{options[0][0].partition('.')[0]}' says nothing to {work.says}"
         instead = "give the values in the braces of call, task or emit"
         raise Fault(UNFIT, where=where, problem=problem, instead=instead)
-    own, more = work.payload, arguments(program, options)
+    oldest = isinstance(step.work, ActStep) and step.work.verb == "activity"
+    own, more = work.payload, arguments(program, options, quoted=oldest)
 
     def payload(unit: Unit, scope: Mapping[str, object]) -> str:
         values = msgspec.json.decode(own(unit, scope), type=dict[str, object])
