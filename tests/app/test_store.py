@@ -21,11 +21,11 @@ NAME = p.Field("name", p.STRING, required=True)
 BASE = p.Entity("Thing", "things", (p.key(), NAME))
 
 
-async def opened(path: Path, program: Program) -> None:
+async def opened(path: Path, program: Program, *, migrate: bool = True) -> None:
     """Open and close it, as a start of the process does."""
     clock = VirtualClock()
     database = SqliteDatabase(path, runtime_schema(), "process", 2, clock)
-    store = Store(database, program, clock, Uuid7(clock), {})
+    store = Store(database, program, clock, Uuid7(clock), {}, migrate=migrate)
     await store.start()
     await store.stop()
 
@@ -112,33 +112,6 @@ async def test_what_could_lose_something_is_refused_with_its_sql(
     assert says in caught.value.cause
     assert "things" in str(caught.value.values["sql"])
     assert rows(held, "SELECT * FROM things") == [("t1", "one")]
-
-
-async def test_the_sql_of_a_refusal_does_what_was_refused(held: Path) -> None:
-    old = (p.Field("note", p.STRING), p.Field("gone", p.INT))
-    await opened(held, with_fields(*old, indexes=(Index(("note",)),)))
-    wanted = p.program(
-        Entity(
-            "Thing",
-            "things",
-            (
-                p.key(),
-                p.replace(NAME, maximum=Decimal(200)),
-                p.Field("note", p.STRING, maximum=Decimal(9)),
-                p.Field("size", p.INT, required=True),
-            ),
-            (Index(("note",)),),
-        ),
-    )
-    with pytest.raises(Fault) as caught:
-        await opened(held, wanted)
-    sql = str(caught.value.values["sql"])
-    assert sql.count("CREATE TABLE") == 1
-    conn = sqlite3.connect(held)
-    conn.executescript(sql.replace("NULL /* a value for size */", "42"))
-    conn.close()
-    await opened(held, wanted)
-    assert rows(held, "SELECT * FROM things") == [("t1", "one", None, 42)]
 
 
 async def test_a_table_of_the_runtime_is_not_taken_for_an_entity(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ class Server:
     """One `codeq-server`; its log is a file beside the data folder. `wrap` are words to put before
     its command."""
 
+    program: tuple[str, ...] = SERVER
+
     def __init__(
         self,
         data: Path,
@@ -62,7 +64,7 @@ class Server:
         """Without waiting until it answers."""
         command = (
             *self._wrap,
-            *SERVER,
+            *self.program,
             "--listen",
             f"{self.host}:{self.port}",
             "--data",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backstay.core.backoff import Backoff
-from backstay.queue.client import QueueClient
+from backstay.queue.client import QueueClient, Refused
 from backstay.queue.testing import Harness
 from backstay.queue.worker import Job, Reject, Retry, Worker, WorkerSettings
 
@@ -135,3 +135,37 @@ async def test_the_worker_and_the_test_of_the_documentation_do_what_it_says():
     exec(module.replace("worker.run()", ""), names)
     exec(test, names)
     await names["test_an_order_is_packed"]()
+
+
+async def test_a_policy_bounds_and_a_periodic_task_fires_as_on_a_server():
+    worker = a_worker()
+    harness = Harness(worker)
+    running: list[int] = []
+    most: list[int] = []
+
+    @worker.task("REPORT")
+    async def report(payload: object) -> None:
+        running.append(1)
+        most.append(len(running))
+        await harness.clock.sleep(harness.clock.tick() + 60)
+        running.pop()
+
+    async with harness:
+        await harness.client.set_policy("REPORT", concurrency=1)
+        for name in ("one", "two"):
+            await harness.client.set_periodic(name, "REPORT", "*/15 * * * *")
+        await harness.advance(20 * 60)
+        assert most == [1, 1], "one after the other, each at its time"
+
+
+async def test_what_the_harness_does_not_do_it_says():
+    """It calls nobody: a result callback is kept, a subscription refused with the reason."""
+    async with Harness() as harness:
+        with pytest.raises(Refused, match="subscription") as refused:
+            await harness.client.create_subscription("http://127.0.0.1:1/")
+        assert refused.value.code == "QUEUE017"
+        task = await harness.client.create_task("PACK", 1, webhook="http://127.0.0.1:1/")
+        await harness.client.cancel_task(task.id)
+        await harness.advance(60)
+        [call] = await harness.client.list_deliveries()
+        assert (call.task_id, call.attempts) == (task.id, 0)

@@ -23,9 +23,30 @@ ENV_MISSING = ErrorEntry(
 )
 MIGRATION_REFUSED = ErrorEntry(
     code="APP003",
-    message="the stored tables differ from the program in ways that are not migrated by themselves",
+    message="the tables in {where} differ from the program in ways that touch what is stored",
     cause="{differences}",
-    fix="stop the server, take a copy of {path}, run this SQL against it, start again:\n{sql}",
+    fix="save the database, then codeai migrate FILE --apply --yes, which would run:\n{sql}",
+    exit=Exit.NEGATIVE,
+)
+SCHEMA_BEHIND = ErrorEntry(
+    code="APP028",
+    message="the tables in {where} are behind the program",
+    cause="{differences}",
+    fix="start with --migrate, or codeai migrate FILE --apply; it touches nothing stored:\n{sql}",
+    exit=Exit.NEGATIVE,
+)
+MIGRATION_FAILED = ErrorEntry(
+    code="APP029",
+    message="the migration was taken back whole: {says}: {reason}",
+    cause="what is stored does not let it be; the statement was: {sql}",
+    fix="mend the rows that are in the way, then do it again",
+    exit=Exit.NEGATIVE,
+)
+NOTHING_TO_UNDO = ErrorEntry(
+    code="APP031",
+    message="nothing is rolled back: {reason}",
+    cause="only the last migration can be, and only if everything that it took away can be made",
+    fix="restore a backup from before it",
     exit=Exit.NEGATIVE,
 )
 NOT_SUPPORTED = ErrorEntry(
@@ -174,6 +195,9 @@ ERRORS = (
     BAD_DATABASE,
     ENV_MISSING,
     MIGRATION_REFUSED,
+    SCHEMA_BEHIND,
+    MIGRATION_FAILED,
+    NOTHING_TO_UNDO,
     NOT_SUPPORTED,
     UNFIT,
     BAD_JSON,

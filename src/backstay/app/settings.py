@@ -53,6 +53,15 @@ class AppSettings(ProcessSettings, frozen=True):
         Literal["power", "process"],
         Option("what an answer survives", ("CODEAI_DURABILITY",), "durability", "--durability"),
     ] = "power"
+    migrate: Annotated[
+        bool,
+        Option(
+            "change tables that are behind the program, if nothing stored is touched",
+            ("CODEAI_MIGRATE",),
+            "migrate",
+            "--migrate",
+        ),
+    ] = False
     jwt_secret: Annotated[
         Secret, Option("HS256 secret; unset: the program's own", ("JWT_SECRET",), "jwtSecret")
     ] = Secret("")

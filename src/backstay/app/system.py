@@ -65,8 +65,7 @@ async def build(
     process.board_checks += [health.check(), *flow.checks]
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
-    if settings.store() is not None:
-        process.backups["app.db"] = database.backup
+    process.backups["app.db"] = database.backup
     routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
@@ -74,7 +73,7 @@ async def build(
         routes += native_routes(process.board, process.registry, guarded=guarded)
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    store = Store(database, program, clock, process.ids, env, [opened])
+    store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
     loops = [*flow.loops, Forgetter(database, clock)]
     return [store, flow, *loops, HttpServer(app, listen)]
 

@@ -18,6 +18,11 @@ from backstay.core.errors import Plain
     metavar="KIND",
     help="power: an answer survives a power cut; process: only a crash.  [default: power]",
 )
+@click.option(
+    "--migrate/--no-migrate",
+    default=None,
+    help="Change tables that are behind the program, if nothing stored is touched.",
+)
 def command(
     file: Path,
     listen: str | None,
@@ -26,6 +31,7 @@ def command(
     config: Path | None,
     debug: bool | None,
     durability: str | None,
+    migrate: bool | None,
 ) -> int:
     """Serve a program: its endpoints, workflows, jobs and integrations.
 
@@ -42,6 +48,7 @@ def command(
         "--data": data,
         "--debug": debug,
         "--durability": durability,
+        "--migrate": migrate,
     }
     loaded = load(AppSettings, Given(flags=flags, env=os.environ, file=config))
     return serve(file, loaded, os.environ)

@@ -25,21 +25,28 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Uuid7
 from backstay.core.http import Answer
 from backstay.core.metrics import Registry
+from backstay.core.service import Loop, run
 from backstay.core.trust import Trust
 from backstay.core.virtual import FixedDice, VirtualClock
 from backstay.queue.api import PREFIX
 from backstay.queue.api.admin import Admin
-from backstay.queue.api.calls import endpoints
+from backstay.queue.api.calls import endpoints, refusing
+from backstay.queue.api.deliveries import DeliveryFace
+from backstay.queue.api.periodics import PeriodicFace
+from backstay.queue.api.policies import PolicyFace
 from backstay.queue.api.producers import Producers
 from backstay.queue.api.rates import RateLimits
 from backstay.queue.api.reading import Limits
 from backstay.queue.api.wire import TaskView
 from backstay.queue.api.workers import Workers
 from backstay.queue.client import QueueClient
+from backstay.queue.loops.cron import Cron
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import METRICS, QueueMetrics
 from backstay.queue.model import Rules
 from backstay.queue.service import Bulk, Queue
+from backstay.queue.service.callbacks import CallbackAdmin
+from backstay.queue.service.periodics import Periodics
 from backstay.queue.service.policies import Policies
 from backstay.queue.store.memory import MemoryEngine
 from backstay.queue.worker import Worker
@@ -48,6 +55,13 @@ _TURNS = 60
 _STEP = 1.0
 # Who waits for long need not look often.
 _LONGEST_STEP, _GROWTH = 15.0, 1.25
+_NO_CALLS = "the harness calls nobody; claims are woken without it"
+_NOT_SERVED = (
+    ("GET", "/workers/subscriptions"),
+    ("POST", "/workers/subscriptions"),
+    ("POST", "/workers/subscriptions/{id}/heartbeat"),
+    ("DELETE", "/workers/subscriptions/{id}"),
+)
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -56,7 +70,8 @@ class Harness:
     can do, `clock` for functions that sleep by it; chance always takes the middle.
 
     `backoff`, `max_attempts`, `lease` (seconds) are the server's settings. Plain functions run in
-    the test's own thread, one after the other.
+    the test's own thread, one after the other. Nothing is called over a network: result callbacks
+    are kept (`client.list_deliveries`) and never made, subscriptions are refused (QUEUE017).
     """
 
     def __init__(
@@ -71,13 +86,15 @@ class Harness:
         self._dice = FixedDice()
         rules = Rules(backoff=backoff or Backoff())
         self._engine = MemoryEngine(rules, self.clock, self._dice)
-        self._mover = Mover(self._engine, self.clock)
+        self._ids = Uuid7(self.clock)
+        self._loops: list[Loop] = [Mover(self._engine, self.clock)]
         self._app = self._serve(Limits(lease, max_attempts, 1_048_576, require_token=False))
         self.client = self._connect()
         self._worker = (
             worker.moved(self._connect, self.clock, self._dice) if worker is not None else None
         )
-        self._running: list[asyncio.Task[Any]] = []
+        self._time: asyncio.Task[None] | None = None
+        self._serving: list[asyncio.Task[Any]] = []
         self._quiet = False
 
     async def __aenter__(self) -> Self:
@@ -86,9 +103,9 @@ class Harness:
             level = structlog.make_filtering_bound_logger(logging.CRITICAL)
             structlog.configure(wrapper_class=level)
         await self._engine.open()
-        self._running = [asyncio.create_task(self._move())]
+        self._time = asyncio.create_task(run(self._loops, self.clock, asyncio.Event()))
         if self._worker is not None:
-            self._running.append(asyncio.create_task(self._worker.serve()))
+            self._serving.append(asyncio.create_task(self._worker.serve()))
         await self.settle()
         return self
 
@@ -96,14 +113,15 @@ class Harness:
         if self._worker is not None:
             self._worker.stop()
             self._worker.stop()  # what still runs is handed back at once
-        mover, *serving = self._running
-        for each in serving:
+        for each in self._serving:
             await asyncio.wait((each,), timeout=5.0)
-        mover.cancel()
+        if self._time is not None:
+            self._time.cancel()
+            await asyncio.wait((self._time,))
         await self.client.close()
         if self._quiet:
             structlog.reset_defaults()
-        for each in serving:
+        for each in self._serving:
             if each.done():
                 each.result()  # a worker that broke must not pass in silence
 
@@ -151,33 +169,22 @@ class Harness:
         )
 
     def _serve(self, limits: Limits) -> App:
-        clock, ids = self.clock, Uuid7(self.clock)
+        clock, ids, engine = self.clock, self._ids, self._engine
         metrics = QueueMetrics(Registry(METRICS, clock), clock)
-        queue, bulk = Queue(self._engine, clock, ids, metrics), Bulk(self._engine, clock)
-        policies = Policies(self._engine, clock)
+        queue, bulk = Queue(engine, clock, ids, metrics), Bulk(engine, clock)
+        policies = Policies(engine, clock)
+        self._loops.append(Cron(engine, clock, ids, metrics.created))
         calls = [
             *Producers(queue, bulk, clock, ids, limits).calls(),
             *Workers(queue, clock, limits).calls(),
             *Admin(queue, bulk, policies, clock, Path(os.devnull)).calls(),
+            *PolicyFace(policies).calls(),
+            *PeriodicFace(Periodics(engine, clock), clock, limits).calls(),
+            *DeliveryFace(CallbackAdmin(engine, clock, lambda: None)).calls(),
+            *(refusing(method, path, "a subscription", _NO_CALLS) for method, path in _NOT_SERVED),
         ]
         rates = RateLimits({}, clock, metrics.rate_limited)
         return App("queue", endpoints(calls, PREFIX, rates), Trust.socket(), clock, ids, _NoMeter())
-
-    async def _move(self) -> None:
-        """What the runner does for a Loop."""
-        while True:
-            self._mover.wake.clear()
-            until = await self._mover.step()
-            if until is None or until <= self.clock.tick():
-                await asyncio.sleep(0)
-                continue
-            woken = asyncio.ensure_future(self._mover.wake.wait())
-            slept = asyncio.ensure_future(self.clock.sleep(until))
-            try:
-                await asyncio.wait((woken, slept), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                woken.cancel()
-                slept.cancel()
 
 
 class _NoMeter:

@@ -127,7 +127,9 @@ def _systems(
         if wish.jwt_secret:
             env["JWT_SECRET"] = wish.jwt_secret
         listen = f"unix:{runtime / 'app.sock'}"
-        command = _module("codeai", "server", str(app_file), "--listen", listen, *common("app"))
+        command = _module(
+            "codeai", "server", str(app_file), "--migrate", "--listen", listen, *common("app")
+        )
         found.append(_system("app", command, runtime, drain_order=MIDDLE, env=env))
     if (wish.packages or "patchgen" in wish.configs) and _exists("patchgen"):
         listen = f"unix:{runtime / 'patchgen.sock'}"

@@ -285,3 +285,25 @@ async def test_what_was_answered_is_there_after_a_restart(bench: Bench):
     before = [await bench.engine.task("default", task.id) for task in tasks]
     await bench.reopen()
     assert [await bench.engine.task("default", task.id) for task in tasks] == before
+
+
+async def test_when_a_tenants_queue_was_last_asked_tells_nothing_of_other_tenants(bench: Bench):
+    """Whoever serves all tenants asks for each."""
+    for tenant in ("a", "b"):
+        await bench.create(tenant=tenant)
+        await bench.create(tenant=tenant)
+
+    async def asked() -> list[float]:
+        return [stats.last_claim_at for stats in await bench.engine.stats("PACK")]
+
+    began = bench.clock.now()
+    assert await asked() == [0.0, 0.0]
+    await bench.claim(commands=("PACK",), tenants=("b",))
+    assert await asked() == [0.0, began]
+    bench.clock.advance_now(5)
+    await bench.claim(commands=("PACK",), tenants=("nobody",))
+    assert await asked() == [0.0, began]
+    await bench.claim()
+    assert await asked() == [0.0, began], "a claim of any command is no interest in one"
+    await bench.claim(commands=("PACK",))
+    assert await asked() == [began + 5, began + 5]

@@ -176,3 +176,16 @@ def test_a_tenant_that_looks_like_another_or_like_all_is_neither(
     answer = Person(strict, tenant).ask("GET", "/tasks?limit=200")
     assert answer.status in (200, 401)
     assert SECRET.encode() not in answer.body
+
+
+def test_when_a_tenants_queue_was_last_asked_tells_nothing_of_other_tenants(strict: Server):
+    """The age of the last claim, and how many wait, are of those who serve this tenant."""
+    path = "/admin/queues/ASKED"
+    carl, dora = Person(strict, "carl"), Person(strict, "dora")
+    for person in (carl, dora):
+        person.post("/tasks", {"command": "ASKED", "payload": 1})
+    assert dora.get(path)["lastClaimAgeSeconds"] is None
+    assert carl.post("/tasks/claim", {"commands": ["ASKED"]})["payload"] == "1"
+    assert carl.get(path)["lastClaimAgeSeconds"] is not None
+    seen = dora.get(path)
+    assert (seen["lastClaimAgeSeconds"], seen["waitingClaims"]) == (None, 0)

@@ -18,6 +18,7 @@ CALLS = re.compile(r"""(?:redis\.)?\bcall\(\s*([^,)]+)(?:,\s*([^,)]+))?""")
 # Of those on kvrocks.apache.org/docs/supported-commands that the engine has a use for.
 KVROCKS = frozenset(
     [
+        "DEL",
         "EXISTS",
         "GET",
         "SET",

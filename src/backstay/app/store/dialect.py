@@ -103,8 +103,9 @@ class Dialect(Protocol):
         ...
 
     @property
-    def late_references(self) -> bool:
-        """Whether a reference can only be declared once its target is there."""
+    def apart(self) -> bool:
+        """Whether constraints stand apart from their columns: each can be added and dropped, and a
+        reference only declared once its target is there."""
         ...
 
     @property

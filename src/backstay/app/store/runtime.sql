@@ -17,6 +17,16 @@ CREATE TABLE backstay_shape (
   PRIMARY KEY (relation, item)
 ) STRICT, WITHOUT ROWID;
 
+-- What was done to the tables, and what takes it back; `shape` is what they were before.
+CREATE TABLE backstay_migrations (
+  id TEXT PRIMARY KEY,
+  program TEXT NOT NULL,
+  changes TEXT NOT NULL,
+  undo TEXT,
+  shape TEXT NOT NULL,
+  applied_at INTEGER NOT NULL
+) STRICT;
+
 -- Answers of requests that carried an Idempotency-Key, committed together with what they did.
 CREATE TABLE backstay_idempotency (
   owner TEXT NOT NULL,

@@ -18,35 +18,45 @@ from backstay.lang.program import Field, Program, RefType
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One `column`, `index` or `reference` of a table, as SQL. `addable` columns may be added to a
-    table that has rows."""
+    """One `column`, `index`, and where they stand for themselves `required`, `check` and
+    `reference` of a table, as SQL. `addable` columns may be added to a
+    table that has rows; `column` is the one that a rule is about."""
 
     kind: str
     name: str
     definition: str
     addable: bool = True
+    column: str = ""
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """A table with all its items, columns first."""
+    """A table with all its items, columns first. `rebuilt`: a column that changes means a new
+    table."""
 
     name: str
     items: tuple[Item, ...]
     closing: str
+    rebuilt: bool
 
     @property
     def columns(self) -> tuple[Item, ...]:
-        return tuple(item for item in self.items if item.kind == "column")
+        return self.of("column")
 
     def create(self) -> list[str]:
         """The SQL for an empty place; `references` come when all tables are there."""
         columns = ",\n  ".join(item.definition for item in self.columns)
         made = [f"CREATE TABLE {quote(self.name)} (\n  {columns}\n){self.closing}"]
-        return made + [item.definition for item in self.items if item.kind == "index"]
+        return made + [
+            item.definition for item in self.items if item.kind not in ("column", "reference")
+        ]
 
     def references(self) -> list[str]:
         """The SQL that ties it to other tables, where its columns do not."""
-        return [item.definition for item in self.items if item.kind == "reference"]
+        return [item.definition for item in self.of("reference")]
+
+    def of(self, kind: str) -> tuple[Item, ...]:
+        """The items of one kind."""
+        return tuple(item for item in self.items if item.kind == kind)
 
 
 def runtime_schema() -> Schema:
@@ -77,9 +87,10 @@ def _relation(program: Program, rows: Table) -> Relation:
         for column in rows.columns
     ]
     indexes = [_index(rows, key) for key in keys(rows)]
-    return Relation(
-        rows.entity.table, (*columns, *indexes, *_references(program, rows)), rows.dialect.closing
-    )
+    apart = rows.dialect.apart
+    more = [*_rules(rows), *_references(program, rows)] if apart else []
+    items = (*columns, *indexes, *more)
+    return Relation(rows.entity.table, items, rows.dialect.closing, rebuilt=not apart)
 
 
 def _column(program: Program, rows: Table, column: Column) -> str:
@@ -89,25 +100,44 @@ def _column(program: Program, rows: Table, column: Column) -> str:
     parts = [quote(field.name)]
     if numbered:
         parts.append(dialect.numbered_key())
-    elif field.primary and dialect.late_references:
+    elif field.primary and dialect.apart:
         parts.append(f"{kind} CONSTRAINT {quote(primary_name(rows))} PRIMARY KEY")
     else:
         parts += [kind, *(["PRIMARY KEY"] if field.primary else [])]
+    if dialect.apart:
+        return " ".join(parts)
     if field.required or (field.primary and not numbered):
         parts.append("NOT NULL")
     parts += [
         f"CONSTRAINT {quote(check.name)} CHECK ({check.condition})"
         for check in checks(rows, column)
     ]
-    if isinstance(field.type, RefType) and not dialect.late_references:
+    if isinstance(field.type, RefType):
         parts.append(_target(program, field.type))
     return " ".join(parts)
 
 
+def _rules(rows: Table) -> list[Item]:
+    """What a column must hold, where each rule can be added and dropped."""
+    table_, found = f"ALTER TABLE {rows.name}", []
+    for column in rows.columns:
+        if column.field.required and not column.field.primary:
+            change = f"{table_} ALTER COLUMN {quote(column.name)} SET NOT NULL"
+            found.append(Item("required", column.name, change, column=column.name))
+        found += [
+            Item(
+                "check",
+                check.name,
+                f"{table_} ADD CONSTRAINT {quote(check.name)} CHECK ({check.condition})",
+                column=column.name,
+            )
+            for check in checks(rows, column)
+        ]
+    return found
+
+
 def _references(program: Program, rows: Table) -> list[Item]:
-    """References of their own, where a column's cannot name a table that is still to come."""
-    if not rows.dialect.late_references:
-        return []
+    """A column's own cannot name a table that is still to come."""
     return [
         Item(
             "reference",

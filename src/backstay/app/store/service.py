@@ -16,7 +16,8 @@ Opened = Callable[[], Awaitable[None]]
 
 
 class Store:
-    """`opened` runs once tables and program are in place."""
+    """`opened` runs once tables and program are in place. With `migrate` tables that are behind the
+    program are changed, as long as nothing stored is touched."""
 
     name = "store"
 
@@ -28,15 +29,19 @@ class Store:
         ids: Ids,
         env: Mapping[str, str | None],
         opened: Sequence[Opened] = (),
+        *,
+        migrate: bool = False,
     ) -> None:
         self._database = database
         self._program = program
         self._clock, self._ids, self._env = clock, ids, env
         self._opened = opened
+        self._unasked = migrate
         self._ready = False
 
     async def start(self) -> None:
-        """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003)."""
+        """Raises a Fault that names the file (core.sqlite) or what cannot be migrated (APP003,
+        APP028)."""
         await self._database.open()
         try:
             await self._migrate()
@@ -61,20 +66,27 @@ class Store:
         if await self._database.read(self._touches_data, snapshot=True):
             copy = await self._database.copy_before(self._program.hash[:12])
             _log.info("copied before a migration", copy=copy or "none is needed")
-        if await self._database.write(self._bring_up, alone=True, patient=True):
+        if await self._database.alter(self._bring_up):
             _log.info(
                 "tables made or changed", program=self._program.name, path=self._database.where
             )
 
     def _touches_data(self, conn: Session) -> bool:
-        shape = migrate.stored_shape(conn)
-        return bool(shape and migrate.compare(self._program, shape, self._unit(conn)).statements)
+        fresh = not migrate.stored_shape(conn)
+        changes = migrate.planned(conn, self._program, self._unit(conn))
+        migrate.judge(changes, self._database.where, fresh=fresh, unasked=self._unasked)
+        return bool(changes) and not fresh
 
     def _bring_up(self, conn: Session) -> bool:
+        """Another replica may have done it since: it is judged anew."""
         unit = self._unit(conn)
-        changed = migrate.apply(conn, self._program, unit, self._database.where)
+        fresh = not migrate.stored_shape(conn)
+        changes = migrate.planned(conn, self._program, unit)
+        migrate.judge(changes, self._database.where, fresh=fresh, unasked=self._unasked)
+        if changes:
+            migrate.apply(conn, self._program, unit, changes)
         programs.remember(conn, self._program, unit.now)
-        return changed
+        return bool(changes)
 
     def _unit(self, conn: Session) -> Unit:
         return Unit(conn, micros(self._clock.now()), self._ids, self._env)

@@ -133,12 +133,14 @@ class Database(Protocol):
         """Run `work`, which writes nothing. With `snapshot` all of its statements see one state."""
         ...
 
-    async def write(
-        self, work: Callable[[Session], T], /, *, alone: bool = False, patient: bool = False
-    ) -> T:
+    async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:
         """Run `work` in a transaction as if nothing ran beside it; durable on return. `alone`: it
-        waits for its turn among all work that says so, in all processes. `patient`: it may take
-        any time."""
+        waits for its turn among all work that says so, in all processes."""
+        ...
+
+    async def alter(self, work: Callable[[Session], T], /) -> T:
+        """Run `work`, which changes tables, in one transaction and alone. It may take any time, and
+        references are only judged at its end."""
         ...
 
     async def ping(self) -> None:

@@ -1,5 +1,6 @@
 """The app on SQLite: one connection that writes, the others read (core.sqlite)."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ from backstay.core.clock import Clock
 from backstay.core.errors import Plain
 from backstay.core.sqlite import Database as File
 from backstay.core.sqlite import Durability, Schema
+from backstay.core.sqlite.errors import translated
 
 T = TypeVar("T")
 _RULES: dict[int, RowRule] = {
@@ -35,6 +37,8 @@ _RULES: dict[int, RowRule] = {
     apsw.SQLITE_CONSTRAINT_DATATYPE: "range",
 }
 _OF_ROWS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
+_ALTER_WAIT = 60_000
+"""Milliseconds for which a change of tables waits for the writer."""
 _NAMED = re.compile(r"constraint failed: (.+)")
 _COLUMN = re.compile(r"column \S+\.(\S+)$")
 
@@ -122,19 +126,34 @@ class SqliteDatabase:
         finally:
             self._reading -= 1
 
-    async def write(
-        self,
-        work: Callable[[Session], T],
-        /,
-        *,
-        alone: bool = False,  # noqa: ARG002 - everything is
-        patient: bool = False,  # noqa: ARG002 - nothing is cut short
-    ) -> T:
+    async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:  # noqa: ARG002 - everything is
         self._writing += 1
         try:
             return await self._file.write(lambda conn: _run(work, conn))
         finally:
             self._writing -= 1
+
+    async def alter(self, work: Callable[[Session], T], /) -> T:
+        """On a connection of its own: a table cannot be made anew where references are watched."""
+        return await asyncio.to_thread(self._alter, work)
+
+    def _alter(self, work: Callable[[Session], T]) -> T:
+        conn = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            conn.set_busy_timeout(_ALTER_WAIT)
+            conn.pragma("foreign_keys", False)
+            conn.pragma("synchronous", "FULL")
+            conn.execute("BEGIN IMMEDIATE")
+            made = _run(work, conn)
+            broken = conn.execute("PRAGMA foreign_key_check").fetchone()
+            if broken is not None:
+                raise RowTrouble("foreign key", f"a row of {broken[0]} would point nowhere")
+            conn.execute("COMMIT")
+            return made
+        except apsw.Error as failure:
+            raise translated(failure, self.path) from failure
+        finally:
+            conn.close()
 
     async def ping(self) -> None:
         """A row is written and synced: a ping that only reads is answered from memory."""

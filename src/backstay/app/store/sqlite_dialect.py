@@ -19,7 +19,7 @@ class SqliteDialect:
     scaled = True
     numeric_flags = True
     closing = " STRICT"
-    late_references = False
+    apart = False
     tables = "SELECT name FROM sqlite_schema"
 
     def operand(self, kind: Type, of: Type) -> Operand:  # noqa: ARG002 - values have no types here

@@ -69,7 +69,7 @@ NO_TESTS = ErrorEntry(
     "LANG139",
     "no test in {paths}",
     "a run without a test tells nothing",
-    'write test "name" { assert … } beside the functions, or name another folder',
+    'write test "name" {{ assert … }} beside the functions, or name another folder',
     exit=Exit.USAGE,
 )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
@@ -12,7 +11,7 @@ from backstay.core.metrics import Registry
 from backstay.core.web import Request, Response, json_response
 from backstay.queue.api.access import ADMIN, require_all_tenants, tenant_served
 from backstay.queue.api.bodies import AuditBody, CleanupBody, PageQuery, PurgeBody, RedriveBody
-from backstay.queue.api.calls import Call
+from backstay.queue.api.calls import Call, refusing
 from backstay.queue.api.reading import read_filter, read_states, read_time
 from backstay.queue.api.wire import (
     Audited,
@@ -27,7 +26,7 @@ from backstay.queue.api.wire import (
     pagination,
     task_page,
 )
-from backstay.queue.errors import BAD_NUMBER, BAD_QUERY, NOT_SUPPORTED
+from backstay.queue.errors import BAD_NUMBER, BAD_QUERY
 from backstay.queue.health import StoreHealth
 from backstay.queue.loops.gauges import Gauges
 from backstay.queue.model import ANY_TENANT, ENDED, QueueStats, State, TaskQuery
@@ -297,20 +296,9 @@ class Open:
         return Response(body=self._document())
 
 
-class _Refusal:
-    """A handler that says what is not there."""
-
-    def __init__(self, feature: str, instead: str) -> None:
-        self._feature = feature
-        self._instead = instead
-
-    async def __call__(self, _request: Request) -> NoReturn:
-        raise Fault(NOT_SUPPORTED, feature=self._feature, instead=self._instead)
-
-
 def _refused() -> list[Call]:
     return [
-        Call(method, path, f"Not served: {feature}.", _Refusal(feature, instead), scopes=_ADMINS)
+        refusing(method, path, feature, instead, _ADMINS)
         for method, path, feature, instead in _REFUSED
     ]
 

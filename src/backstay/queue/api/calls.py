@@ -6,7 +6,7 @@ handler gets the request and that value, after the caller was judged and counted
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from backstay.core.system import RouteKind
 from backstay.core.web import Endpoint, Handler, Later, Request, Response, decode_json
 from backstay.queue.api.access import require
 from backstay.queue.api.rates import RateLimits
-from backstay.queue.errors import BAD_QUERY
+from backstay.queue.errors import BAD_QUERY, NOT_SUPPORTED
 
 T = TypeVar("T")
 Limited = tuple[Literal["producer", "worker", "admin"], str]
@@ -114,3 +114,21 @@ def _bad_query(given: Mapping[str, str], kind: Any, reason: str) -> Fault:
             return Fault(BAD_QUERY, name=name, value=value[:40], rule=rule)
     missing = next((name for name, field in fields.items() if name not in given), "")
     return Fault(BAD_QUERY, name=missing, value="", rule=reason)
+
+
+def refusing(
+    method: str, path: str, feature: str, instead: str, scopes: tuple[str, ...] = ()
+) -> Call:
+    """A call that says what is not there (QUEUE017)."""
+    return Call(method, path, f"Not served: {feature}.", _Refusal(feature, instead), scopes=scopes)
+
+
+class _Refusal:
+    """A handler that says what is not there."""
+
+    def __init__(self, feature: str, instead: str) -> None:
+        self._feature = feature
+        self._instead = instead
+
+    async def __call__(self, _request: Request) -> NoReturn:
+        raise Fault(NOT_SUPPORTED, feature=self._feature, instead=self._instead)

@@ -32,6 +32,7 @@ from backstay.queue.store import Happened, Listener
 from backstay.queue.store.memory_operations import Operations
 from backstay.queue.store.memory_steps import Kept
 from backstay.queue.store.memory_world import Bounds, Entry, Name, Turns, World
+from backstay.queue.store.polls import Polls
 
 
 class MemoryEngine:
@@ -44,7 +45,7 @@ class MemoryEngine:
         self._bounds = Bounds(self._world)
         self._kept = Kept(self._world, self._bounds, Turns(), rules, dice)
         self._listeners: list[Listener] = []
-        self._polled: dict[str, float] = {}
+        self._polls = Polls()
         self._claimable: frozenset[str] = frozenset()
 
     async def open(self) -> None:
@@ -65,7 +66,7 @@ class MemoryEngine:
         results = [operations.apply(op) for op in ops]
         for op in ops:
             if isinstance(op, Claim):
-                self._polled.update((command, now) for command in op.commands or ("",))
+                self._polls.note(op, now)
         happened = self._happened(operations, now)
         for tell in self._listeners:
             tell(happened)
@@ -168,7 +169,7 @@ class MemoryEngine:
             in_progress=states.count("leased"),
             dead=states.count("dead"),
             oldest_ready_at=min(ready, default=0.0),
-            last_claim_at=self._polled.get(queue[1], 0.0),
+            last_claim_at=self._polls.last(*queue),
             paused=self._bounds.paused(queue),
         )
 

@@ -43,7 +43,6 @@ from backstay.queue.store.redis_layout import (
     SCHEMA_VERSION,
     SUBSCRIPTIONS,
     TOUCHED,
-    command_of,
     tag_of,
 )
 from backstay.queue.store.redis_link import Link, LostError
@@ -266,7 +265,7 @@ class RedisEngine:
     def _part(self, op: Op, now: float) -> Asked:
         arguments = None
         if isinstance(op, Claim):
-            noted = self._wide.note(op.commands[0], now)
+            noted = self._wide.note(op, op.commands[0], now)
             arguments = claim(op, op.tokens, op.count, noted=noted)
         return asked(op, now, self._stamp(now), arguments)
 
@@ -276,11 +275,7 @@ class RedisEngine:
 
     async def _stats(self, command: str | None) -> list[QueueStats]:
         tags = [tag_of(command)] if command else await self._watch.tags()
-        found = [
-            row
-            for tag in tags
-            for row in await read_stats(self._link, tag, self._wide.last_polled(command_of(tag)))
-        ]
+        found = [row for tag in tags for row in await read_stats(self._link, tag, self._wide.polls)]
         return sorted(found, key=lambda row: (row.tenant, row.command))
 
     async def _periodics(self, tenant: str | None) -> list[Periodic]:

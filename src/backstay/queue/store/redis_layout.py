@@ -28,7 +28,7 @@ KEYS = (
     "counts",  # hash: tenant and state -> how many
     "turns",  # sorted set: tenants with work, the longest unserved first
     "seq",  # the last arrival number
-    "polled",  # wall time of the last claim
+    "polls",  # hash: tenant (* for all, "" for anybody) -> wall time of the last claim
     "history",  # hash: id -> deliveries that did not end the task
     "policies",  # hash: tenant -> bounds
     "rates",  # sorted set: when the bucket of a queue or key is full again, on the lease clock

@@ -21,6 +21,7 @@ from backstay.queue.model import (
     TaskQuery,
 )
 from backstay.queue.store.lua import PAGE, STATS, TASK
+from backstay.queue.store.polls import Polls
 from backstay.queue.store.redis_layout import (
     PREFIX,
     command_of,
@@ -150,9 +151,9 @@ def _cursor(place: Place) -> str:
 # --- queues, bounds, callbacks ---------------------------------------------------------------
 
 
-async def read_stats(link: Link, tag: str, polled: float) -> list[QueueStats]:
-    """Per tenant of one command. `polled` is what this server knows of claims itself."""
-    rows, at = _decode(await link.read(STATS, keys_of(tag)))
+async def read_stats(link: Link, tag: str, polls: Polls) -> list[QueueStats]:
+    """Per tenant of one command. `polls` is what this server knows of claims itself."""
+    rows = _decode(await link.read(STATS, keys_of(tag)))
     return [
         QueueStats(
             tenant=tenant,
@@ -162,10 +163,10 @@ async def read_stats(link: Link, tag: str, polled: float) -> list[QueueStats]:
             in_progress=leased,
             dead=dead,
             oldest_ready_at=float(oldest),
-            last_claim_at=float(max(at, polled)),
+            last_claim_at=float(max(at, polls.last(tenant, command_of(tag)))),
             paused=bool(paused),
         )
-        for tenant, ready, delayed, leased, dead, oldest, paused in sorted(rows)
+        for tenant, ready, delayed, leased, dead, oldest, paused, at in sorted(rows)
     ]
 
 

@@ -123,9 +123,6 @@ class Watch:
             self.seen.setdefault(tag, Seen())
         return found
 
-    def polled(self, tag: str) -> float:
-        return self.seen[tag].polled if tag in self.seen else 0.0
-
     async def due(self, now: float) -> float | None:
         """Wall time at which time has work next. What seems due is looked at once more first."""
         for tag, seen in list(self.seen.items()):

@@ -23,6 +23,7 @@ from backstay.queue.operations import (
     TakeNotices,
 )
 from backstay.queue.store.lua import NOTICES
+from backstay.queue.store.polls import Polls
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
     PERIODICS,
@@ -52,8 +53,8 @@ class Wide:
         self._watch = watch
         self._stamp = stamp
         self._clock = clock
-        self._polled: dict[str, float] = {}
-        self._noted: dict[str, float] = {}
+        self.polls = Polls()
+        self._noted: dict[tuple[tuple[str, ...], str], float] = {}
         self._runs: dict[type, Callable[[Any, float], Awaitable[Any]]] = {
             Claim: self.claim,
             Move: self.move,
@@ -77,32 +78,27 @@ class Wide:
             command_of(tag): seen.polled for tag, seen in self._watch.seen.items() if seen.polled
         }
         found |= {"": self._watch.polled_any} if self._watch.polled_any else {}
-        for command, at in self._polled.items():
+        for command, at in self.polls.by_command().items():
             found[command] = max(at, found.get(command, 0.0))
         return found
 
-    def last_polled(self, command: str) -> float:
-        """Of one command; 0 when nobody is known to have asked."""
-        return max(self._polled.get(command, 0.0), self._watch.polled(tag_of(command)))
-
-    def note(self, command: str, now: float) -> bool:
+    def note(self, op: Claim, command: str, now: float) -> bool:
         """Somebody asks for this command; whether the store has to be told."""
-        self._polled.pop(command, None)
-        self._polled[command] = now
-        while len(self._polled) > _MOST_NOTED:
-            self._noted.pop(next(iter(self._polled)), None)
-            del self._polled[next(iter(self._polled))]
-        tick = self._clock.tick()
-        if tick - self._noted.get(command, -1e9) < _NOTED_EVERY:
+        self.polls.note_one(op, command, now)
+        tick, name = self._clock.tick(), (op.tenants, command)
+        if tick - self._noted.get(name, -1e9) < _NOTED_EVERY:
             return False
-        self._noted[command] = tick
+        self._noted.pop(name, None)
+        self._noted[name] = tick
+        if len(self._noted) > _MOST_NOTED:
+            del self._noted[next(iter(self._noted))]
         return True
 
     # --- tasks -------------------------------------------------------------------------------
 
     async def claim(self, op: Claim, now: float) -> list[Task]:
         """In the order of preference, or the longest unserved command first."""
-        if not op.commands and self.note("", now):
+        if not op.commands and self.note(op, "", now):
             await self._link.ask("SET", POLLED, f"{now:.6f}")
         taken: list[Task] = []
         for command in op.commands or tuple(self._watch.work):
@@ -110,7 +106,7 @@ class Wide:
                 break
             tokens, count = op.tokens[len(taken) :], op.count - len(taken)
             # A claim of anything is no interest in this command: it might be in all of them.
-            noted = bool(op.commands) and self.note(command, now)
+            noted = bool(op.commands) and self.note(op, command, now)
             tasks, more = await self._one(
                 tag_of(command), op, now, claim(op, tokens, count, noted=noted)
             )

@@ -24,6 +24,7 @@ from backstay.queue.model import (
 from backstay.queue.operations import Claim, Op, OpResult
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store import sqlite_reads as reads
+from backstay.queue.store.polls import Polls
 from backstay.queue.store.sql import MIGRATIONS, SQL
 from backstay.queue.store.sqlite_audit import audit
 from backstay.queue.store.sqlite_bounds import Bounds
@@ -33,8 +34,6 @@ from backstay.queue.store.sqlite_pages import read_page
 from backstay.queue.store.sqlite_rows import Queues
 from backstay.queue.store.sqlite_step import Known, Step
 from backstay.queue.store.turns import Turns
-
-_POLLED = 10_000
 
 SCHEMA = Schema("backstay.queue", MIGRATIONS)
 
@@ -59,7 +58,7 @@ class SqliteEngine:
         self._known = Known(Queues(), Turns(), Bounds())
         self._known_as_of = -1
         self._commits = Commits(self._db, self._run, self._tell)
-        self._polled: dict[str, float] = {}
+        self._polls = Polls()
         self._listeners: list[Listener] = []
 
     async def open(self) -> None:
@@ -75,7 +74,7 @@ class SqliteEngine:
         """One durable commit, shared with whoever else writes at this moment."""
         for op in ops:
             if isinstance(op, Claim):
-                self._note_poll(op, now)
+                self._polls.note(op, now)
         return await self._commits.give(ops, now)
 
     async def due(self, now: float) -> float | None:
@@ -91,7 +90,7 @@ class SqliteEngine:
 
     async def stats(self, command: str | None) -> list[QueueStats]:
         return await self._db.read(
-            lambda db: reads.read_stats(db, self._known.queues, command, self._polled)
+            lambda db: reads.read_stats(db, self._known.queues, command, self._polls)
         )
 
     async def attempts(self, tenant: str, id: str) -> list[Attempt]:
@@ -153,15 +152,7 @@ class SqliteEngine:
 
     def polled(self) -> dict[str, float]:
         """Wall time of the last claim per command since the start; "" is a claim of any."""
-        return dict(self._polled)
-
-    def _note_poll(self, claim: Claim, now: float) -> None:
-        for command in claim.commands or ("",):
-            # Taken out first, so that the longest silent one stands in front and goes first.
-            self._polled.pop(command, None)
-            self._polled[command] = now
-        while len(self._polled) > _POLLED:
-            del self._polled[next(iter(self._polled))]
+        return self._polls.by_command()
 
     def _tell(self, happened: Happened) -> None:
         for tell in self._listeners:

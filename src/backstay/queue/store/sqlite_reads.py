@@ -1,6 +1,5 @@
 """Questions to the SQLite store that change nothing: a task, histories, depths, small tables."""
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import apsw
@@ -15,6 +14,7 @@ from backstay.queue.model import (
     QueueStats,
     Subscription,
 )
+from backstay.queue.store.polls import Polls
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_beside import read_delivery
 from backstay.queue.store.sqlite_operations import last_outcome
@@ -52,7 +52,7 @@ def read_attempts(db: apsw.Connection, queues: Queues, tenant: str, id: str) -> 
 
 
 def read_stats(
-    db: apsw.Connection, queues: Queues, command: str | None, polled: Mapping[str, float]
+    db: apsw.Connection, queues: Queues, command: str | None, polls: Polls
 ) -> list[QueueStats]:
     """Counted from the indexes, never kept beside them: a count cannot be wrong."""
     found: dict[tuple[str, str], dict[str, int]] = {}
@@ -76,7 +76,7 @@ def read_stats(
             in_progress=counts["leased"],
             dead=counts["dead"],
             oldest_ready_at=oldest.get(name, 0.0),
-            last_claim_at=polled.get(name[1], 0.0),
+            last_claim_at=polls.last(*name),
             paused=name in held or (ANY_TENANT, name[1]) in held,
         )
         for name, counts in sorted(found.items())

@@ -16,15 +16,15 @@ from backstay.app.store.postgres.address import Address
 from backstay.app.store.postgres.connections import Connections
 from backstay.app.store.postgres.dialect import POSTGRES
 from backstay.app.store.postgres.link import Link, connect
-from backstay.app.store.postgres.schema import bring_up
-from backstay.app.store.postgres.session import PostgresSession, in_greenlet
-from backstay.app.store.postgres.troubles import (
+from backstay.app.store.postgres.meaning import (
     STALE,
     Again,
     Broken,
     fault_of,
     trouble_of,
 )
+from backstay.app.store.postgres.schema import bring_up
+from backstay.app.store.postgres.session import PostgresSession, in_greenlet
 from backstay.app.store.session import DatabaseStats, PoolStats, Session, StoreTrouble
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
@@ -99,19 +99,21 @@ class PostgresDatabase:
             await self._check(link)
         finally:
             self._connections.give(link)
-        await self.write(
-            lambda session: bring_up(session, self._schema, self.where), alone=True, patient=True
-        )
+        await self.alter(lambda session: bring_up(session, self._schema, self.where))
 
     async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
         begin = _SNAPSHOT if snapshot else ""
         return await self._kept_up(lambda link: self._run(link, work, begin))
 
-    async def write(self, work: Work[T], /, *, alone: bool = False, patient: bool = False) -> T:
+    async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
         if not alone:
-            return await self._kept_up(lambda link: self._run(link, work, _WRITE, patient=patient))
+            return await self._kept_up(lambda link: self._run(link, work, _WRITE))
         async with self._turn:  # one of this process at a time waits for the other processes
-            return await self._kept_up(lambda link: self._run_alone(link, work, patient=patient))
+            return await self._kept_up(lambda link: self._run_alone(link, work, patient=False))
+
+    async def alter(self, work: Work[T], /) -> T:
+        async with self._turn:
+            return await self._kept_up(lambda link: self._run_alone(link, work, patient=True))
 
     async def ping(self) -> None:
         """On a connection of its own: it speaks of the server, not of who else is at work."""

@@ -46,7 +46,7 @@ class PostgresDialect:
     scaled = False
     numeric_flags = False
     closing = ""
-    late_references = True
+    apart = True
     tables = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'public'"
 
     def operand(self, kind: Type, of: Type) -> Operand:

@@ -14,7 +14,7 @@ from greenlet import getcurrent, greenlet
 from backstay.app.store.dialect import Dialect
 from backstay.app.store.postgres.dialect import POSTGRES
 from backstay.app.store.postgres.link import Link
-from backstay.app.store.postgres.troubles import trouble_of
+from backstay.app.store.postgres.meaning import trouble_of
 from backstay.app.store.session import Result, StoreTrouble, Values
 
 T = TypeVar("T")

@@ -28,6 +28,6 @@ local recent = call("ZREVRANGEBYSCORE", KEY_ENDED, "+inf", ARGV[1], "LIMIT", 0, 
 return encode({
   first_score(KEY_DELAYED), first_score(KEY_LEASES), first_score(KEY_ENDED), first_score(KEY_LIFTS),
   first_score(KEY_CALLBACKS_DUE), waiting, readers, recent,
-  tonumber(call("GET", KEY_POLLED) or 0),
+  tonumber(call("HGET", KEY_POLLS, "") or 0),
   call("EXISTS", KEY_TASKS, KEY_PAYLOADS, KEY_POLICIES, KEY_CALLBACKS, KEY_PERIODICS),
 })

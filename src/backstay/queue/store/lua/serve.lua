@@ -141,10 +141,22 @@ local function claimed_before(o)
   return found
 end
 
+-- For a tenant its own workers count and those of all; "" is anybody. Forgotten when there are too many.
+local function note_poll(among)
+  if call("HLEN", KEY_POLLS) > 10000 then
+    call("DEL", KEY_POLLS)
+  end
+  local at = string.format("%.6f", now)
+  call("HSET", KEY_POLLS, "", at)
+  for _, tenant in ipairs(#among > 0 and among or { "*" }) do
+    call("HSET", KEY_POLLS, tenant, at)
+  end
+end
+
 function run.claim(o)
   local among, wanted, noted = o[7], o[8], o[9]
   if noted then
-    call("SET", KEY_POLLED, string.format("%.6f", now))
+    note_poll(among)
   end
   local before = again and claimed_before(o) or 0
   if before > 0 then

@@ -4,7 +4,7 @@ local counts = call("HGETALL", KEY_COUNTS)
 for at = 1, #counts, 2 do
   local tenant, state = string.match(counts[at], "^(.*)%z(.-)$")
   if not found[tenant] then
-    found[tenant] = { tenant, 0, 0, 0, 0, 0, false }
+    found[tenant] = { tenant, 0, 0, 0, 0, 0, false, 0 }
     rows[#rows + 1] = found[tenant]
   end
   local column = ({ ready = 2, delayed = 3, leased = 4, dead = 5 })[state]
@@ -38,5 +38,7 @@ for _, row in ipairs(rows) do
   local p = policy_of(tenant)
   row[6] = oldest < HUGE and oldest or 0
   row[7] = p and p[P_PAUSED] or false
+  local own, shared = unpack(call("HMGET", KEY_POLLS, tenant, "*"))
+  row[8] = math.max(tonumber(own or 0), tonumber(shared or 0))
 end
-return encode({ rows, tonumber(call("GET", KEY_POLLED) or 0) })
+return encode(rows)

@@ -1,4 +1,4 @@
-"""What can be wrong with a PostgreSQL database, and which of its errors mean what.
+"""Which errors of the driver and the server mean what for the work that met them.
 
 SQLSTATEs decide, never texts: those are in the server's language.
 """
