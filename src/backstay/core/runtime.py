@@ -1,8 +1,9 @@
 """The runtime folder: where the sockets, the state and the last exit reasons of a data folder live.
 
 It is `<data>/run` while socket paths in it stay under the kernel's limit, else a private folder
-under the system's temporary one, named by a hash of the data folder and noted in
-`<data>/run.path`, so that every tool finds the same place from the data folder alone.
+under the system's temporary one (`/tmp` where TMPDIR is too long as well), named by a hash of the
+data folder and noted in `<data>/run.path`, so that every tool finds the same place from the data
+folder alone.
 """
 
 import hashlib
@@ -104,7 +105,10 @@ def _fits(folder: Path) -> bool:
 
 def _far(data: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"backstay-{os.getuid()}-{digest}"
+    name = f"backstay-{os.getuid()}-{digest}"
+    usual = Path(tempfile.gettempdir()) / name
+    # TMPDIR itself may be deep. In /tmp the folder is as private: `_private` looks whose it is.
+    return usual if _fits(usual) else Path("/tmp") / name  # noqa: S108
 
 
 def _private(folder: Path) -> None:
