@@ -32,7 +32,7 @@ entity Thing {
 }
 
 if rate == 0 {
-  print(taxed(1))
+  print(taxed(len(seen)))
   print(stored("a"))
 }
 """
@@ -134,10 +134,10 @@ def test_whatever_stops_a_test_fails_it(body: str, says: str) -> None:
     [
         ('assert stored("a") == 0', "count"),
         ("assert count(Thing) == 0", "Thing"),
-        ('let t = given Thing { label: "a" }', "given"),
+        ('let _t = given Thing { label: "a" }', "given"),
         ('given Thing { label: "a" }', "given"),
         ('create Thing { label: "a" }', "create"),
-        ('let t = create Thing { label: "a" }', "create"),
+        ('let _t = create Thing { label: "a" }', "create"),
         ('update Thing where label == "a" { label: "b" }', "update"),
         ('expect Thing where label == "a" { label: "b" }', "expect"),
     ],
