@@ -1,5 +1,6 @@
 """Expressions: names to what they mean, operators to what they give, each with its type."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -164,7 +165,7 @@ def _dot(k: Checker, node: s.Dot, scope: Scope) -> p.Expr:
     return get(k, of, node.field)
 
 
-def _step_output(k: Checker, node: s.Dot, outputs: dict[str, Ran], scope: Scope) -> p.Expr:
+def _step_output(k: Checker, node: s.Dot, outputs: Mapping[str, Ran], scope: Scope) -> p.Expr:
     name = node.field
     if scope.lenient and name.name not in outputs:
         return NOTHING
@@ -179,7 +180,7 @@ def _step_output(k: Checker, node: s.Dot, outputs: dict[str, Ran], scope: Scope)
         edit = suggestion(name.name, known, k.reports.at(name.span))
         k.error(e.UNKNOWN_STEP, name.span, edit=edit, name=name.name, known=hint)
         return NOTHING
-    if ran.when is not None and name.name not in scope.held:
+    if not scope.has_run(name.name, ran):
         k.error(e.MAYBE_NOT_RUN, name.span, name=name.name)
     return p.Get(p.Name("steps", UNKNOWN), name.name, ran.type)
 

@@ -1,11 +1,13 @@
 """The shape of workflows: what can never run, never fits into its time, or never ends."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from backstay.core.duration import format_duration
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.circles import circles
 from backstay.lang.check.truth import truth
 from backstay.lang.check.world import Checker, WorkflowInfo, find_event, name_span
 
@@ -78,13 +80,17 @@ def endless(k: Checker, workflows: Sequence[p.Workflow]) -> None:
         info = find_event(world, each.trigger.event) if each.trigger else None
         if info is not None:
             triggered.setdefault(info.name, []).append(each.name)
-    after = {each.name: _started(each, triggered) for each in workflows}
-    said: set[str] = set()
-    for name in after:
-        way = _way_back(name, after)
-        if way and not said & set(way):
-            said.update(way)
-            _say(world.workflows[name], [*way, name])
+    after = {each.name: _started(each) for each in workflows}
+    names = list(after)
+    place = {name: at for at, name in enumerate(names)}
+    # Events stand between: many emit one that starts many, and each would lead to each.
+    after |= {_event(name): started for name, started in triggered.items()}
+    firsts = {
+        min(place[each] for each in group if each in place): group for group in circles(after)
+    }
+    for at, group in sorted(firsts.items()):
+        # The one that stands first in the program is named.
+        _say(world.workflows[names[at]], _way_back(names[at], after, group))
 
 
 def _say(info: WorkflowInfo, way: Sequence[str]) -> None:
@@ -92,29 +98,40 @@ def _say(info: WorkflowInfo, way: Sequence[str]) -> None:
     reports.add(e.ENDLESS, name_span(info), name=info.name, way=" -> ".join(way))
 
 
-def _way_back(name: str, after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The shortest way from a workflow to itself, without its end."""
-    ways = [[name]]
-    seen: set[str] = set()
-    for way in ways:
-        for following in after.get(way[-1], ()):
-            if following == name:
-                return way
-            if following not in seen:
-                seen.add(following)
-                ways.append([*way, following])
-    return []
+def _event(name: str) -> str:
+    """An event among workflows; no name of these has a blank."""
+    return f"event {name}"
 
 
-def _started(workflow: p.Workflow, triggered: Mapping[str, Sequence[str]]) -> list[str]:
-    """The workflows that each execution starts, whatever happens inside."""
+def _way_back(name: str, after: Mapping[str, Sequence[str]], group: Collection[str]) -> list[str]:
+    """The shortest way from a workflow to itself through its group, which has one."""
+    before: dict[str, str] = {}
+    waiting = deque([name])
+    while name not in before:
+        at = waiting.popleft()
+        for following in after.get(at, ()):
+            if following in group and following not in before:
+                before[following] = at
+                # An event is no station: what it starts is as near as what is started by name.
+                if " " in following:
+                    waiting.appendleft(following)
+                else:
+                    waiting.append(following)
+    way = [name, before[name]]
+    while way[-1] != name:
+        way.append(before[way[-1]])
+    return [each for each in reversed(way) if " " not in each]
+
+
+def _started(workflow: p.Workflow) -> list[str]:
+    """The workflows that each execution starts, whatever happens inside, and its events."""
     found: list[str] = []
     for statement in _always(workflow):
         match statement:
             case p.Start(workflow=name):
                 found.append(name)
             case p.Emit(event=event):
-                found += triggered.get(event, ())
+                found.append(_event(event))
             case p.Act(name="start", args=(p.Constant(value=str(name)), *_)):
                 found.append(name)
             case p.Act(name=name):

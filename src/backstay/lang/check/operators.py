@@ -81,7 +81,7 @@ def choice(k: Checker, node: s.Choice, scope: Scope) -> p.Expr:
 def _asking(scope: Scope) -> Scope:
     """Where a step that did not run is no mistake: its null is thought of."""
     inner = Scope(scope, row=scope.row)
-    inner.held |= frozenset(scope.outputs or ())
+    inner.asks = True
     return inner
 
 

@@ -1,6 +1,6 @@
 """What a name can mean at a place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import NamedTuple
 
 from backstay.lang import program as p
@@ -9,10 +9,10 @@ from backstay.lang.check.world import EntityInfo, Watched
 
 class Ran(NamedTuple):
     """What is known of a step that stands before: the type of its output (None: it has none), and
-    the condition under which it ran (None: always)."""
+    the parts of the condition under which it ran (none: always)."""
 
     type: p.Type | None
-    when: p.Expr | None = None
+    parts: frozenset[p.Expr] = frozenset()
 
 
 class Scope:
@@ -21,17 +21,20 @@ class Scope:
     `lenient`: something before could not be read, so an unknown variable may be a lost one.
     `script`: an inner name may hide an outer one, and `print` can be called.
     `outputs` are the steps before; None outside workflows. `later` are steps that run beside this
-    one or after it. `held` names the steps that are known to have run here.
+    one or after it. A step before is known to have run here if `held` names it, if `parts`, what
+    holds here, has all parts of its condition, or if `asks`: it is thought of that it did not.
     `watched` are the names here that somebody should use; `body.total` is one of `body`.
     """
 
     __slots__ = (
+        "asks",
         "env",
         "held",
         "later",
         "lenient",
         "outputs",
         "parent",
+        "parts",
         "row",
         "script",
         "variables",
@@ -43,12 +46,18 @@ class Scope:
         self.row = row
         self.variables: dict[str, p.Type] = {}
         self.lenient: bool = parent.lenient if parent else False
-        self.outputs: dict[str, Ran] | None = parent.outputs if parent else None
+        self.outputs: MutableMapping[str, Ran] | None = parent.outputs if parent else None
         self.later: frozenset[str] = parent.later if parent else frozenset()
         self.held: frozenset[str] = parent.held if parent else frozenset()
+        self.parts: frozenset[p.Expr] = parent.parts if parent else frozenset()
+        self.asks: bool = parent.asks if parent else False
         self.watched: dict[str, Watched] = {}
         self.env: bool = parent.env if parent else False
         self.script: bool = parent.script if parent else False
+
+    def has_run(self, name: str, step: Ran) -> bool:
+        """Whether the step before is known to have run wherever this scope is reached."""
+        return self.asks or name in self.held or step.parts <= self.parts
 
     def find(self, name: str) -> p.Type | None:
         scope: Scope | None = self

@@ -126,7 +126,7 @@ class Bodies:
     def _if(self, node: s.IfNode, scope: Scope) -> p.If:
         """Inside, the steps are there that the condition asks about."""
         asked = Scope(scope)
-        asked.held |= frozenset(scope.outputs or ())
+        asked.asks = True
         test = condition(self._k, node.condition, asked, "if")
         inner = Scope(scope)
         inner.held |= steps_named(test)

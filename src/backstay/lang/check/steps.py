@@ -1,6 +1,7 @@
 """Steps of a workflow or a job: their work, and what undoes it."""
 
-from collections.abc import Collection, Iterator
+from collections import ChainMap
+from collections.abc import Collection, Iterator, MutableMapping
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
@@ -33,6 +34,7 @@ class Steps:
         self.scope = scope
         self.spans: dict[str, s.Range] = {}
         self._gives: p.Type = UNKNOWN
+        self._parts: frozenset[p.Expr] = frozenset()
         self.signals = signals
 
     def all(self, block: s.Block) -> tuple[p.Step, ...]:
@@ -40,7 +42,7 @@ class Steps:
         self.scope.later = frozenset(_names(block))
         return self._steps(block, {})
 
-    def _steps(self, block: s.Block, outputs: dict[str, Ran]) -> tuple[p.Step, ...]:
+    def _steps(self, block: s.Block, outputs: MutableMapping[str, Ran]) -> tuple[p.Step, ...]:
         """Steps in order. `outputs` are those of the steps before; it is added to."""
         found: list[p.Step] = []
         for member in block.members:
@@ -52,7 +54,7 @@ class Steps:
             found.append(made)
         return tuple(found)
 
-    def _member(self, member: s.Member, outputs: dict[str, Ran]) -> p.Step | None:
+    def _member(self, member: s.Member, outputs: MutableMapping[str, Ran]) -> p.Step | None:
         name, block = member.name, member.value
         together = name.name == "parallel" and isinstance(block, s.Block)
         if together and isinstance(block, s.Block) and not _is_step(block):
@@ -61,13 +63,13 @@ class Steps:
             self.k.error(e.DUPLICATE_DECLARATION, name.span, name=name.name)
         self.spans[name.name] = name.span
         step = None
-        self._gives = UNKNOWN
+        self._gives, self._parts = UNKNOWN, frozenset()
         if isinstance(block, s.Block):
             self.scope.outputs = outputs
             step = self._step(name, block)
         names = [each.name.name for each in getattr(block, "members", ())]
         gives = None if "do" in names else self._gives
-        outputs[name.name] = Ran(gives, step.when if step else None)
+        outputs[name.name] = Ran(gives, self._parts if step else frozenset())
         return step
 
     def _unreachable(self, name: s.Ident, after: p.Step) -> None:
@@ -76,17 +78,18 @@ class Steps:
         related = (Related(self.k.reports.at(span), says),) if span else ()
         self.k.error(e.UNREACHABLE, name.span, related=related, name=name.name)
 
-    def _parallel(self, name: s.Ident, block: s.Block, outputs: dict[str, Ran]) -> p.Step:
+    def _parallel(self, name: s.Ident, block: s.Block, outputs: MutableMapping[str, Ran]) -> p.Step:
         """Steps side by side do not see each other."""
-        before = dict(outputs)
         found: list[p.Step] = []
+        beside: dict[str, Ran] = {}
         for member in block.members:
-            mine = dict(before)
-            made = self._member(member, mine)
+            mine: dict[str, Ran] = {}
+            made = self._member(member, ChainMap(mine, outputs))
             found += [made] if made else []
-            if member.name.name in outputs:
+            if member.name.name in beside:
                 self.k.error(e.DUPLICATE_DECLARATION, member.name.span, name=member.name.name)
-            outputs |= {each: ran for each, ran in mine.items() if each not in before}
+            beside |= mine
+        outputs.update(beside)
         return p.Step(name.name, p.ParallelStep(tuple(found)))
 
     def _step(self, name: s.Ident, block: s.Block) -> p.Step | None:
@@ -97,7 +100,9 @@ class Steps:
         each = self._for_each(members)
         # The condition of a step for each item is one for each item, too.
         when = self._when(members)
-        self.scope.held = self._held(when)
+        # Those ran that it asks about, and those whose own condition is a part of this one's.
+        self.scope.held = steps_named(when)
+        self.scope.parts = self._parts = frozenset(conjuncts(when))
         checks = members.value("check", s.CheckNode)
         checked = check(self.k, checks, self.scope) if checks else None
         work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
@@ -128,19 +133,8 @@ class Steps:
         if node is None:
             return None
         inner = Scope(self.scope)
-        inner.held = frozenset(self.scope.outputs or ())
+        inner.asks = True
         return condition(self.k, node, inner, "when")
-
-    def _held(self, when: p.Expr | None) -> frozenset[str]:
-        """The steps that ran if this one runs: those it asks about, and those whose own condition
-        is a part of this one's."""
-        parts = list(conjuncts(when))
-        same = {
-            name
-            for name, ran in (self.scope.outputs or {}).items()
-            if ran.when is not None and all(each in parts for each in conjuncts(ran.when))
-        }
-        return steps_named(when) | same
 
     def _for_each(self, members: Members) -> p.Expr | None:
         """The list whose entries are `item`, or have the name after `as`, in this step."""
