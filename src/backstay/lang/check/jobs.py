@@ -7,7 +7,7 @@ from backstay.lang.check.actions import act
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.expressions import record
 from backstay.lang.check.retries import any_retry
-from backstay.lang.check.schedules import check_cron, check_zone
+from backstay.lang.check.schedules import check_cron, check_period, check_zone
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
 from backstay.lang.check.steps import Steps
@@ -46,7 +46,7 @@ def job(k: Checker, node: s.Declaration) -> p.Job:
         timezone=members.text("timezone") or "UTC",
         body=Bodies(k).body(body, scope) if body else _acts(k, members, scope),
         description=members.text("description"),
-        every=float(every.period.value or 0) if every else 0.0,
+        every=check_period(k, every.period) if every else 0.0,
         task=_task(k, members, scope),
         steps=Steps(k, inside).all(steps) if steps else (),
         queue=_queue(members),

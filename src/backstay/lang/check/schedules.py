@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from backstay.core.duration import format_duration
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -25,7 +26,7 @@ def trigger(k: Checker, members: Members) -> p.Trigger | None:
                 k.event(name)
             return p.Trigger("event", event=name.name)
         case "schedule", s.EveryNode(period=period):
-            return p.Trigger("schedule", every=float(period.value or 0))
+            return p.Trigger("schedule", every=check_period(k, period))
         case "schedule", s.Literal_() as text:
             check_cron(k, text)
             return p.Trigger("schedule", schedule=str(text.value))
@@ -34,6 +35,15 @@ def trigger(k: Checker, members: Members) -> p.Trigger | None:
     what, fix = "a workflow is started by an event, a schedule or by hand", "write trigger: EVENT"
     k.error(e.CONFLICT, node.span, what=what, fix=fix)
     return None
+
+
+def check_period(k: Checker, node: s.Literal_) -> float:
+    """The seconds of `every 1h`; what would be due at all times is refused."""
+    seconds = float(node.value or 0)
+    if seconds <= 0:
+        what = f"every {format_duration(seconds)} is no period: it would be due all the time"
+        k.error(e.BAD_SETTING, node.span, what=what, fix="write a period above zero: every 1h")
+    return seconds
 
 
 def check_cron(k: Checker, node: s.Literal_) -> None:

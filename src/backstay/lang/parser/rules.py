@@ -108,7 +108,7 @@ def schedule(c: Cursor) -> Value:
     if start.kind == "duration" and not start.first:
         c.expected("'every'", insert="every")
         return EveryNode(c.range(start), duration(c, "1h"))
-    if start.kind == "ident" and c.ahead().kind == "duration":
+    if c.at("every") or (start.kind == "ident" and c.ahead().kind == "duration"):
         c.note("schedule.every", start)
         c.expect("every")
         period = duration(c, "1h")
