@@ -16,6 +16,20 @@ SLIPS = [
     ("function f(a: int)⟦: int { return a }\nvar x = f(1)", "LANG010", " ->"),
     ("job j { schedule: ⟦evry 1h, do { } }", "LANG010", "every"),
     ("job j { schedule: ⟦1h, do { } }", "LANG010", " every"),
+    (
+        ("entity A { id: uuid, primary, auto\n n: int\n access⟦: { read: true } }\n"
+        "job j { schedule: every 1h, do { delete A where n == 1 } }"),
+        "LANG010",
+        "",
+    ),
+    (
+        ('integration I { base_url: env("URL")\n circuit_breaker⟦: { threshold: 3 }\n'
+        " operation o { method: GET, path: /x } }\n"
+        "workflow w { steps { s { call: I.o { } } } }"),
+        "LANG010",
+        "",
+    ),
+    ("workflow w { trigger: manual, steps⟦: { s { check: true } } }", "LANG010", ""),
     ("workflow w { trigger: schedule ⟦evey 1h\n steps { a { check: true } } }", "LANG010", "every"),
     ("workflow w { trigger: ⟦shedule every 1h\n steps { a { check: true } } }", "LANG010", "schedule"),
     ('workflow w { trigger ⟦schdule "0 1 * * *" steps { a { check: true } } }', "LANG010", "schedule"),

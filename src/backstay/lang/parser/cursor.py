@@ -66,6 +66,11 @@ class Cursor:
         after = self.ahead()
         return after.text == "{" or (after.text == ":" and not after.first)
 
+    def opens(self) -> bool:
+        """Whether a block begins here, be it behind a colon that does not belong there."""
+        colon = self.at(":") and not self.token.first
+        return self.at("{") or (colon and self.ahead().text == "{")
+
     # --- taking ---
 
     def take(self) -> Token:
@@ -87,7 +92,7 @@ class Cursor:
         return False
 
     def expect(self, text: str) -> Token:
-        if self.at(text) or self._misspelt(text) or self._equals(text):
+        if self.at(text) or self._misspelt(text) or self._equals(text) or self._colon(text):
             return self.take()
         raise self.expected(f"'{text}'", insert=text)
 
@@ -98,6 +103,16 @@ class Cursor:
         span = self.token.span(self.reports.file)
         edit = Edit("write ':'", span, ":")
         self.reports.add(e.EXPECTED, span, expected=(":",), edit=edit, wanted="':'", got=self.got())
+        return True
+
+    def _colon(self, wanted: str) -> bool:
+        """Whether a colon stands before the brace of a block; reports it, and goes on behind it."""
+        if wanted != "{" or not self.at(":") or not self.opens():
+            return False
+        span = self.token.span(self.reports.file)
+        edit = Edit("remove ':'", span, "")
+        self.reports.add(e.EXPECTED, span, expected=("{",), edit=edit, wanted="'{'", got=self.got())
+        self.take()
         return True
 
     def _misspelt(self, word: str) -> bool:

@@ -72,7 +72,7 @@ def _member(c: Cursor, kind: str, seen: dict[str, Ident]) -> Member:
 
 
 def _value(c: Cursor, kind: str, name: str, slot: Slot) -> Value:
-    if slot.kind == "block" or (slot.kind in ("retry", "compensate") and c.at("{")):
+    if slot.kind == "block" or (slot.kind in ("retry", "compensate") and c.opens()):
         return block(c, slot.block)
     if slot.kind == "labelled":
         return _labelled(c, slot)
@@ -168,6 +168,9 @@ def _is_field(c: Cursor, kind: str) -> bool:
     if colon.text == "{" and not colon.first:
         return False
     if c.token.text == "soft_delete" and (colon.text != ":" or after.text in ("true", "false")):
+        return False
+    slot = grammar.BLOCKS[kind].get(c.token.text)
+    if slot is not None and slot.kind == "block" and after.text == "{":
         return False
     if c.token.text in grammar.REFUSED.get(kind, {}):
         return after.kind == "ident"

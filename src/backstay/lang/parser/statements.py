@@ -193,7 +193,7 @@ def emit(c: Cursor, start: Token | None = None) -> EmitNode:
     """`EVENT { field: EXPR }`."""
     start = start or c.token
     name = dotted(c, "the name of an event")
-    values = entries(c) if c.at("{") and not c.token.first else ()
+    values = entries(c) if c.opens() and not c.token.first else ()
     return EmitNode(c.range(start), name, values)
 
 
