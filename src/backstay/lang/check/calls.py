@@ -21,6 +21,8 @@ from backstay.lang.check.world import ANY_ROLE, Checker
 from backstay.lang.library import LIBRARY
 
 AGGREGATES: tuple[str, ...] = ("count", "sum", "avg", "min", "max")
+_SECRET = ("secret", "token", "password", "passwd", "key")
+"""Ends of the names of variables whose value nobody should read in the program."""
 _SPECIAL = ("env", "user.has", *AGGREGATES)
 
 
@@ -128,7 +130,10 @@ def _env(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
             case _:
                 k.error(e.NOT_CONSTANT, arg.span, what="an argument of env", wanted="a text")
                 return NOTHING
-    return p.Env(texts[0], texts[1] if len(texts) > 1 else None, STRING)
+    name, default = texts[0], texts[1] if len(texts) > 1 else None
+    if default and name.lower().endswith(_SECRET) and not name.lower().endswith("public_key"):
+        k.error(e.LITERAL_SECRET, node.args[1].span, name=name, env=name)
+    return p.Env(name, default, STRING)
 
 
 # --- aggregates --------------------------------------------------------------------------------

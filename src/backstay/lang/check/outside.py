@@ -1,6 +1,7 @@
 """What a program says about its surroundings: configuration and integrations."""
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -134,6 +135,8 @@ def integration(k: Checker, info: IntegrationInfo) -> p.Integration:
     else:
         url = typed(k, base_url, outside(), STRING, "'base_url'")
         _is_http(k, base_url, url)
+        if isinstance(url, p.Constant) and _has_password(str(url.value)):
+            k.error(e.LITERAL_SECRET, base_url.span, name="base_url", env="SERVICE_URL")
     return p.Integration(
         name=info.name,
         base_url=url,
@@ -207,6 +210,14 @@ def _is_http(k: Checker, node: s.Expr, url: p.Expr) -> None:
         )
 
 
+def _has_password(url: str) -> bool:
+    """Whether `https://user:password@host` is written out; what is no address has none."""
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False
+
+
 def _token(k: Checker, member: s.Member | None, name: str) -> p.Expr | None:
     """The bearer token, in either spelling; other credentials stay settings."""
     match member.value if member else None:
@@ -235,6 +246,9 @@ def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> 
             what = f"{label.name} auth in integration '{name}' requires '{needed}'"
             k.error(e.SETTING, label.span, what=what, fix=f"add {needed}: …")
     token = members.expression("token")
+    key = members.expression("value")
+    if label.name in ("apikey", "api_key") and key is not None:
+        secret(k, "api_key", key)
     if label.name == "bearer" and token is not None:
         return typed(k, token, outside(), STRING, "'token'")
     k.note("integration.auth.other", label.span)
@@ -245,6 +259,12 @@ def _known_auth(k: Checker, member: s.Member) -> None:
     match member.value:
         case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, callee, AUTHS, what="the auth of an integration")
+        case s.CallExpr(callee=s.NameExpr(name="api_key" | "apikey"), args=(key, *rest)):
+            # Where the key is read from outside, a text before it is the name of its header.
+            if all(isinstance(each, s.Literal_) for each in rest):
+                secret(k, "api_key", key)
+        case s.CallExpr(callee=s.NameExpr(name="basic"), args=(_, password)):
+            secret(k, "password", password)
         case s.NameExpr(name=name) as word if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, word, AUTHS, what="the auth of an integration")
 
