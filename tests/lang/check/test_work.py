@@ -129,3 +129,9 @@ def test_the_shortest_way_back_is_named_once_for_each_circle() -> None:
         "workflow 'a' starts itself again each time: a -> b -> a",
         "workflow 'd' starts itself again each time: d -> e -> d",
     ]
+
+
+def test_an_activity_that_reads_like_an_event_starts_nothing() -> None:
+    flow = 'workflow w { trigger: Done\n steps { s { activity: "event Done" } } }'
+    text = f"event Done {{ payload {{ }} }}\n{flow}"
+    assert [each.code for each in check_text("a.cai", text)[1] if each.code == "LANG162"] == []
