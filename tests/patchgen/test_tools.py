@@ -202,7 +202,7 @@ def test_a_thousand_packages_are_taken_by_every_tool(
 
     one_round()
     with capsys.disabled():
-        print(f"\npackages taken: {dict(taken)}; kpt is {'' if kpt else 'not '}installed")
+        print(f"\npackages taken: {dict(taken)}{'' if kpt else '; kpt is not installed'}")
     assert {name: taken[name] >= WANTED for name in wanted} == dict.fromkeys(wanted, True)
 
 
