@@ -29,6 +29,10 @@ from backstay.patchgen.render import render
 LINT = YamlLintConfig(
     "extends: default\nrules:\n  line-length: disable\n  document-start: disable\n"
 )
+FROM = {
+    "kubectl": "it comes with make test's own wheels",
+    "kpt": "from kpt.dev; no package of it is known",
+}
 MANY = 100
 WANTED = 1000
 ABOVE = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: above\n"
@@ -37,7 +41,7 @@ ABOVE = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: above\n"
 def tool(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=str(BIN))
     if found is None:
-        absent(name, "kubectl comes with make test's own wheels; kpt from kpt.dev")
+        absent(name, FROM[name])
     return found
 
 
