@@ -25,6 +25,8 @@ from backstay.patchgen.render import render
 from backstay.patchgen.validate import require
 
 COUNT = 600
+FLOOR = 100
+"""Kills of a minute or more: about half of what two busy cores give."""
 
 
 def intents(path: Path, count: int = COUNT) -> list[str]:
@@ -72,14 +74,14 @@ def test_kill_9_at_20_moments_and_again_leaves_every_package_whole_and_once(tmp_
         str(out),
         "--group",
         "8",
-        "--durability",
-        "process",
     ]
+    process = [*words, "--durability", "process"]
     chance = random.Random(7)
     killed = 0
     for _ in range(200):
         before = len(os.listdir(out))  # noqa: PTH208
-        killed += kill_once(words, chance.uniform(0.08, 0.35))
+        # Ten of the kills hit the default durability, ten the other.
+        killed += kill_once(process if killed % 2 else words, chance.uniform(0.08, 0.35))
         seen = [name for name in os.listdir(out) if not name.startswith(".")]  # noqa: PTH208
         # What has a name is whole at every moment, also right after the kill.
         for name in chance.sample(seen, min(5, len(seen))):
@@ -148,7 +150,11 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.mark.slow
 def test_hundreds_of_kills(
-    tmp_path: Path, torture_seconds: float, chance: random.Random, nursery: Nursery
+    tmp_path: Path,
+    torture_seconds: float,
+    chance: random.Random,
+    nursery: Nursery,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ends = time.monotonic() + torture_seconds
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
@@ -164,8 +170,10 @@ def test_hundreds_of_kills(
         gone = Path(tempfile.mkdtemp(dir=tmp_path))
         for name in chance.sample(seen, len(seen) // 3):
             (out / name).rename(gone / name)
-    print(f"{kills} kills")
-    assert kills > 0
+    with capsys.disabled():
+        print(f"\n{kills} kills in {torture_seconds:.0f} s")
+    # A round takes about half a second at the most, and several beside other work.
+    assert kills >= (FLOOR if torture_seconds >= 60 else 1)
     assert patchgen("batch", str(source), "-output", str(out)).returncode == 0
     check(out, expected)
 

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from tests.patchgen.support import intent, patchgen, writer
 from tests.patchgen.test_tools import base_of
 
 from backstay.core.errors import Fault
 from backstay.patchgen import krm
+from backstay.patchgen.controller import reconcile
+from backstay.patchgen.library import PatchPackage
 from backstay.patchgen.model import Constraints, Intent
 from backstay.patchgen.packages import read_package
 from backstay.patchgen.render import render
@@ -89,6 +92,9 @@ def test_undo_makes_the_package_of_the_former_count(tmp_path: Path) -> None:
     unknown = patchgen("undo", str(path))
     assert unknown.returncode == 2
     assert "PATCH082" in unknown.stderr
+    # The whole command, to be copied.
+    assert f"patchgen undo {path} --to N" in unknown.stderr
+    assert f"patchgen undo {path} --base FILE_OR_FOLDER" in unknown.stderr
     base = tmp_path / "base.yaml"
     base.write_text(
         yaml.safe_dump({**base_of(intent()), "spec": {**base_of(intent())["spec"], "replicas": 4}})
@@ -182,3 +188,20 @@ def test_a_plain_equals_sign_is_text(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: ConfigMap\nmetadata: {name: a, annotations: {x: =}}\n")
     [(_, one)] = krm.read_objects(tmp_path)
     assert one["metadata"]["annotations"] == {"x": "="}
+
+
+def test_library_and_controller_plan_without_writing(tmp_path: Path) -> None:
+    planned = PatchPackage(intent(), tmp_path, dry_run=True).generate()
+    assert planned == PatchPackage(intent(), tmp_path, dry_run=True).generate()
+    assert (planned.state, list(tmp_path.iterdir())) == ("planned", [])
+    resource = {
+        "apiVersion": "intent.nephoran.com/v1alpha1",
+        "kind": "NetworkIntent",
+        "metadata": {"name": "test", "namespace": "default"},
+        "spec": {"action": "scale", "target": "test", "namespace": "default", "replicas": 3},
+    }
+    with structlog.testing.capture_logs() as told:
+        result = reconcile(resource, tmp_path, structlog.get_logger(), dry_run=True)
+    assert result.placed is not None
+    assert (result.placed.state, list(tmp_path.iterdir())) == ("planned", [])
+    assert [line["event"] for line in told] == ["package planned"]

@@ -1,17 +1,19 @@
 """Packages in the hands of those who consume them: kustomize, kubectl, kpt, the Kubernetes schemas."""
 
 import json
+import random
 import shutil
 import subprocess
-import time
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.patchgen.support import BIN, NAMES, intent, intents, writer
 from tests.servers.require import absent
@@ -27,13 +29,19 @@ from backstay.patchgen.render import render
 LINT = YamlLintConfig(
     "extends: default\nrules:\n  line-length: disable\n  document-start: disable\n"
 )
+FROM = {
+    "kubectl": "it comes with make test's own wheels",
+    "kpt": "from kpt.dev; no package of it is known",
+}
 MANY = 100
+WANTED = 1000
+ABOVE = "apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata:\n  name: above\n"
 
 
 def tool(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=str(BIN))
     if found is None:
-        absent(name, "kubectl comes with make test's own wheels; kpt from kpt.dev")
+        absent(name, FROM[name])
     return found
 
 
@@ -93,7 +101,7 @@ def check_counts(objects: Sequence[dict[str, Any]], made: Sequence[Intent]) -> N
     assert found == {(one.target_kind, one.namespace, one.target): one.replicas for one in made}
 
 
-def check_all(folder: Path, made: Sequence[Intent]) -> None:
+def check_all(folder: Path, made: Sequence[Intent]) -> list[Path]:
     """Every consumer takes every one of these packages. Their targets must differ."""
     kubectl = tool("kubectl")
     paths = place(folder, made)
@@ -112,6 +120,7 @@ def check_all(folder: Path, made: Sequence[Intent]) -> None:
         for file in (path / "Kptfile", *path.rglob("*.yaml")):
             problems = list(linter.run(file.read_text(), LINT))
             assert not problems, (file, problems)
+    return paths
 
 
 def distinct(made: Sequence[Intent]) -> list[Intent]:
@@ -130,47 +139,88 @@ def test_a_hundred_packages_are_taken_by_kustomize_and_the_schemas(
     check_all(tmp_path_factory.mktemp("many"), made)
 
 
-@pytest.fixture
-def ends(torture_seconds: float) -> float:
-    """When to stop looking; examples that come later are let pass."""
-    return time.monotonic() + torture_seconds
+class Taken(Counter[str]):
+    """How many packages each tool took."""
+
+    def kustomize(self, folder: Path, made: Sequence[Intent]) -> list[Path]:
+        """All in one call, alone and merged; kubernetes-validate judges what was merged."""
+        paths = check_all(folder, made)
+        self.update(dict.fromkeys(("kustomize", "kubernetes-validate", "yamllint"), len(made)))
+        return paths
+
+    def patch(self, folder: Path, made: Sequence[Intent], paths: Sequence[Path]) -> None:
+        """`kubectl patch` takes one patch a call."""
+        kubectl = tool("kubectl")
+
+        def one(index: int) -> None:
+            base = folder / f"{index}.json"
+            base.write_text(json.dumps(base_of(made[index])))
+            check_patched(kubectl, base, paths[index], made[index])
+
+        with ThreadPoolExecutor(2) as pool:
+            self["patch"] += len(list(pool.map(one, range(len(made)))))
+
+    def kpt(self, kpt: str, folder: Path, paths: Sequence[Path]) -> None:
+        """One package above all of them; rendered, each still is what it was."""
+        folder.mkdir()
+        (folder / "Kptfile").write_text(ABOVE)
+        for path in paths:
+            shutil.copytree(path, folder / path.name)
+        tree = run(kpt, "pkg", "tree", folder)
+        self["kpt pkg tree"] += sum(f"Kptfile {path.name}\n" in tree for path in paths)
+        run(kpt, "fn", "render", folder)
+        for path in paths:
+            verify(folder / path.name)
+            self["kpt fn render"] += 1
 
 
 @pytest.mark.slow
 @pytest.mark.peer
-@given(made=st.lists(intents(NAMES), min_size=MANY, max_size=MANY).map(distinct))
-@settings(
-    max_examples=15, deadline=None, phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-def test_a_thousand_packages_and_more_as_time_allows(
-    tmp_path_factory: pytest.TempPathFactory, ends: float, made: list[Intent]
+@pytest.mark.timeout(900)
+def test_a_thousand_packages_are_taken_by_every_tool(
+    tmp_path: Path, chance: random.Random, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if time.monotonic() < ends:
-        check_all(tmp_path_factory.mktemp("more"), made)
+    """Rounds until each tool has taken as many different ones, however long that is; 75 s of CPU."""
+    taken, known = Taken(), set[str]()
+    kpt = shutil.which("kpt")
+    wanted = ["kustomize", "kubernetes-validate", "yamllint", "patch"]
+    wanted += ["kpt pkg tree", "kpt fn render"] if kpt else []
 
+    @seed(chance.getrandbits(64))
+    @given(made=st.lists(intents(NAMES), min_size=MANY, max_size=MANY).map(distinct))
+    @settings(
+        max_examples=2 * WANTED // MANY, deadline=None, phases=(Phase.generate,), database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    def one_round(made: list[Intent]) -> None:
+        made = [one for one in made if render(one).name not in known]
+        if min(taken[name] for name in wanted) >= WANTED or not made:
+            return
+        folder = tmp_path / str(len(known))
+        folder.mkdir()
+        known.update(render(one).name for one in made)
+        paths = taken.kustomize(folder, made)
+        taken.patch(folder, made, paths)
+        if kpt:
+            taken.kpt(kpt, folder / "kpt", paths)
 
-@pytest.mark.slow
-@pytest.mark.peer
-@given(made=intents(NAMES))
-@settings(
-    max_examples=1000, deadline=None, phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-def test_a_thousand_one_by_one_as_time_allows(
-    tmp_path_factory: pytest.TempPathFactory, ends: float, made: Intent
-) -> None:
-    if time.monotonic() < ends:
-        one_by_one(tmp_path_factory.mktemp("one"), made)
+    one_round()
+    with capsys.disabled():
+        print(f"\npackages taken: {dict(taken)}{'' if kpt else '; kpt is not installed'}")
+    assert {name: taken[name] >= WANTED for name in wanted} == dict.fromkeys(wanted, True)
 
 
 def one_by_one(folder: Path, made: Intent) -> None:
     kubectl = tool("kubectl")
     [path] = place(folder, [made])
     check_counts(parsed(run(kubectl, "kustomize", path)), [made])
+    check_patched(kubectl, folder / "base" / "all.yaml", path, made)
+
+
+def check_patched(kubectl: str, base: Path, path: Path, made: Intent) -> None:
     merged = json.loads(
         run(
-            kubectl, "patch", "--local", "-f", folder / "base" / "all.yaml", "--type=strategic",
+            kubectl, "patch", "--local", "-f", base, "--type=strategic",
             "--patch-file", path / "scaling-patch.yaml", "-o", "json",
         )
     )  # fmt: skip

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.patchgen.support import BIN, PATIENCE, SEED, patchgen, text_of
+from tests.patchgen.support import BIN, PATIENCE, SEED, patchgen, text_of, writer
 from tests.servers.running import until
+
+from backstay.patchgen.model import Placed
+from backstay.patchgen.render import render
+from backstay.patchgen.validate import require
 
 QUICK = ("--period", "50ms", "--settle", "50ms", "--durability", "process")
 
@@ -72,12 +76,52 @@ def test_good_ones_are_processed_and_bad_ones_failed_with_reasons(
     assert "replicas out of range: 101" in why
     assert "Invalid target name: A" in why
     assert len(names(out)) == 1
-    told = {one["intent_file"]: one for one in statuses(inbox)}
-    assert told["intent-1.json"]["status"] == "success"
-    assert told["intent-2.json"]["status"] == "failed"
-    assert told["intent-3.json"]["status"] == "duplicate"
+    states = {one["intent_file"]: one["status"] for one in statuses(inbox)}
+    assert states["intent-1.json"] == "success"
+    assert states["intent-2.json"] == "failed"
+    assert states["intent-3.json"] == "duplicate"
     assert {"notes.txt", "link.json", "pipe.json"} <= set(names(inbox))
     assert patchgen("watch", str(inbox), "-output", str(out), "--once", *QUICK).returncode == 0
+
+
+def told(inbox: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (inbox.parent / "watch.log").read_text().splitlines()]
+
+
+def judged(inbox: Path) -> dict[str, tuple[str, str]]:
+    lines = [line for line in told(inbox) if line["msg"] == "intent judged"]
+    found = {line["file"]: (line["status"], line["detail"]) for line in lines}
+    assert len(found) == len(lines), "each is told of once"
+    return found
+
+
+def test_a_dry_run_judges_and_reports_and_moves_nothing(folders: tuple[Path, Path]) -> None:
+    inbox, out = folders
+    [placed] = writer(out).place([render(require(text_of(target="there")))])
+    assert isinstance(placed, Placed)
+    (out / ".patchgen-left").mkdir()
+    drop(inbox, "new.json", text_of())
+    drop(inbox, "there.json", text_of(target="there"))
+    drop(inbox, "bad.json", text_of(replicas=101, target="A"))
+    before = sorted(os.listdir(inbox)), sorted(os.listdir(out))  # noqa: PTH208
+    done = patchgen("watch", str(inbox), "-output", str(out), "--once", "--dry-run", *QUICK)
+    assert done.returncode == 1, done.stderr
+    assert before == (sorted(os.listdir(inbox)), sorted(os.listdir(out)))  # noqa: PTH208
+    (inbox / "bad.json").unlink()
+    done = patchgen("watch", str(inbox), "-output", str(out), "--once", "--dry-run", *QUICK)
+    assert done.returncode == 0, done.stderr
+    with watching(inbox, out, "--dry-run") as process:
+        until(lambda: len(judged(inbox)) == 2, "both are judged")
+        drop(inbox, "bad.json", text_of(replicas=101, target="A"))
+        until(lambda: len(judged(inbox)) == 3, "so is the one that came later")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    found = judged(inbox)
+    assert found["new.json"] == ("success", f"package {render(require(text_of())).name} planned")
+    assert found["there.json"] == ("duplicate", f"package {placed.name} unchanged")
+    assert found["bad.json"][0] == "failed"
+    assert "replicas out of range: 101" in found["bad.json"][1]
+    assert before == (sorted(os.listdir(inbox)), sorted(os.listdir(out)))  # noqa: PTH208
 
 
 def test_a_write_in_progress_is_never_read(folders: tuple[Path, Path]) -> None:
@@ -120,8 +164,7 @@ def test_several_watchers_on_one_folder_do_nothing_twice(folders: tuple[Path, Pa
         for number in range(60):
             drop(inbox, f"intent-{number:02}.json", text_of(target=f"app-{number}"))
         until(lambda: len([*inbox.glob("processed/*")]) == 60, "all are processed", PATIENCE)
-    lines = [json.loads(line) for line in (inbox.parent / "watch.log").read_text().splitlines()]
-    ended = [line["file"] for line in lines if line["msg"] == "intent ended"]
+    ended = [line["file"] for line in told(inbox) if line["msg"] == "intent ended"]
     assert sorted(ended) == [f"intent-{number:02}.json" for number in range(60)]
     assert {one["status"] for one in statuses(inbox)} == {"success"}
     assert len(names(out)) == 60

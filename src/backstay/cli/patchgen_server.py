@@ -13,6 +13,7 @@ from backstay.core.errors import Exit, Fault, for_terminal
 if TYPE_CHECKING:
     from backstay.core.clock import Clock
     from backstay.patchgen.loops.watch import Pace, Watch
+    from backstay.patchgen.write import FolderWriter
 
 
 @click.command("serve")
@@ -57,14 +58,22 @@ def serve(
 @click.option("--period", default="500ms", show_default=True, help="Between two looks.")
 @click.option("--settle", default="300ms", show_default=True, help="Unchanged before it is read.")
 @click.option("--durability", default="", metavar="KIND", help="power or process.")
+@click.option("--dry-run", is_flag=True, help="Judge and report; write and move nothing.")
 def watch(
-    folder: Path, output: str, strict: bool, once: bool, period: str, settle: str, durability: str
+    folder: Path,
+    output: str,
+    strict: bool,
+    once: bool,
+    period: str,
+    settle: str,
+    durability: str,
+    dry_run: bool,
 ) -> int:
     """Turn every intent that comes into FOLDER into a package; several may watch one folder.
 
     Intents move to FOLDER/processed or FOLDER/failed, with a report in FOLDER/status. SIGTERM ends
     the one at work and exits 0. With --once: 0 all became packages, 1 one failed. 2: FOLDER or the
-    settings cannot be used.
+    settings cannot be used. With --dry-run every intent stays where it is and is told of once.
     """
     import asyncio
 
@@ -82,16 +91,21 @@ def watch(
     clock = SystemClock()
     configure(logs, "patchgen", clock)
     target = output_of(known.output_dir, os.environ)
-    writer = FolderWriter(target, Uuid7(clock), durability=known.durability)
+    writer = FolderWriter(target, Uuid7(clock), durability=known.durability, dry_run=dry_run)
     loop = Watch(folder, writer, clock, strict=known.strict_mode, pace=_pace(period, settle))
     loop.prepare()
+    if not dry_run:
+        _sweep(writer)
+    asyncio.run(_watching(loop, clock, once=once))
+    return Exit.NEGATIVE if once and loop.counts["failed"] else Exit.OK
+
+
+def _sweep(writer: "FolderWriter") -> None:
     try:
         writer.sweep()
     except Fault as fault:
-        # It may come later; until then intents wait where they are.
+        # The folder may come later; until then intents wait where they are.
         complain(for_terminal(fault))
-    asyncio.run(_watching(loop, clock, once=once))
-    return Exit.NEGATIVE if once and loop.counts["failed"] else Exit.OK
 
 
 def _pace(period: str, settle: str) -> "Pace":

@@ -32,20 +32,29 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def reconcile(
-    resource: Mapping[str, Any], output_dir: str | Path, log: Log, *, strict: bool = False
+    resource: Mapping[str, Any],
+    output_dir: str | Path,
+    log: Log,
+    *,
+    strict: bool = False,
+    dry_run: bool = False,
 ) -> Result:
-    """Make the package of a NetworkIntent or ScalingIntent. Any failure is logged as `Failed to
-    generate package` and comes back in a minute; success does not come back. Never raises a Fault.
+    """Make the package of a NetworkIntent or ScalingIntent; with `dry_run` only plan it.
+
+    Any failure is logged as `Failed to generate package` and comes back in a minute; success does
+    not come back. Never raises a Fault.
     """
     metadata = resource.get("metadata") or {}
     who = {"name": metadata.get("name"), "namespace": metadata.get("namespace")}
     try:
         data = msgspec.json.encode(resource, enc_hook=str)
-        placed = PatchPackage(Validator(strict=strict).validate(data), output_dir).generate()
+        intent = Validator(strict=strict).validate(data)
+        placed = PatchPackage(intent, output_dir, dry_run=dry_run).generate()
     except Fault as fault:
         code = fault.entry.code
         # No trace: the fault has its cause in its message.
         log.error("Failed to generate package", error=fault.message, code=code, **who)  # noqa: TRY400
         return Result(REQUEUE_SECONDS, error=fault.message)
-    log.info("package generated", path=str(placed.path), state=placed.state, **who)
+    done = "package planned" if placed.state == "planned" else "package generated"
+    log.info(done, path=str(placed.path), state=placed.state, **who)
     return Result(placed=placed)

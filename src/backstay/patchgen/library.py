@@ -44,14 +44,20 @@ class Validator:
 
 class PatchPackage:
     """The package of one intent in one output folder. Raises `NotValidated` for what is no
-    `Intent`; making one writes nothing."""
+    `Intent`; making one writes nothing. With `dry_run` nor does `generate`: it says `planned`."""
 
     def __init__(
-        self, intent: Intent, output_dir: str | Path, *, durability: Durability = "power"
+        self,
+        intent: Intent,
+        output_dir: str | Path,
+        *,
+        durability: Durability = "power",
+        dry_run: bool = False,
     ) -> None:
         self.intent = intent
         self.package: Package = render(intent)
-        self._writer = FolderWriter(output_dir, Uuid7(SystemClock()), durability=durability)
+        ids = Uuid7(SystemClock())
+        self._writer = FolderWriter(output_dir, ids, durability=durability, dry_run=dry_run)
 
     @property
     def path(self) -> Path:

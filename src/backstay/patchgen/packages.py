@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ def former_count(found: Read, base: Path | None) -> int:
             kind=intent.target_kind,
             namespace=intent.namespace,
             target=intent.target,
+            path=shlex.quote(str(found.path)),
         )
     return count
 

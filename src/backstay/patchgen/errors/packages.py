@@ -19,7 +19,8 @@ NO_FORMER = ErrorEntry(
     code="PATCH082",
     message="the former count of {kind} {namespace}/{target} is not known",
     cause="a package says what shall be, not what was",
-    fix="give it: --to N, or the manifests that hold it: --base FILE_OR_FOLDER",
+    fix="give it: patchgen undo {path} --to N, or the manifests that hold it: "
+    "patchgen undo {path} --base FILE_OR_FOLDER",
     exit=Exit.USAGE,
 )
 BAD_MANIFEST = ErrorEntry(

@@ -3,7 +3,8 @@
 Nothing is remembered between two looks that a crash could lose. A file is claimed by a lock on it,
 so watchers share a folder; its package is named by its content, so doing it again changes nothing;
 it is moved last, so whatever a crash interrupts is met again. What is not the intent's fault (a
-full disk, a closed folder) leaves the file where it is.
+full disk, a closed folder) leaves the file where it is. With a writer that only plans (a dry run)
+each file is judged once as it is, and nothing is written or moved.
 """
 
 import asyncio
@@ -93,12 +94,16 @@ class Watch:
         self._strict = strict
         self._pace = pace or Pace()
         self._seen: dict[str, _Seen] = {}
+        self._judged: dict[str, _Seen] = {}
         self._failures = 0
 
     def prepare(self) -> None:
-        """Make the folders for what has ended. Raises PATCH101 when the folder cannot be used."""
+        """Make the folders for what has ended; a dry run makes none. Raises PATCH101 when the
+        folder cannot be used."""
         if not is_folder(self._folder):
             raise Fault(errors.WATCH_TAKEN, path=str(self._folder), reason="no such folder")
+        if self._writer.dry_run:
+            return
         try:
             for name in (PROCESSED, FAILED, STATUS):
                 ensure_directory(self._folder / name)
@@ -165,11 +170,16 @@ class Watch:
             since = before.since if before and same else tick
             found[entry.name] = _Seen(state.st_size, state.st_mtime_ns, since)
         self._seen = found
+        self._judged = {
+            name: seen for name, seen in self._judged.items() if found.get(name) == seen
+        }
         self.waiting = len(found)
         return sorted(found, key=lambda name: (found[name].changed, name))
 
     def _take(self, name: str) -> bool:
         """Handle one file; False when it is not its time yet, or not ours."""
+        if name in self._judged:
+            return True
         quiet = self._clock.tick() - self._seen[name].since
         if quiet < self._pace.settle:
             return False
@@ -194,12 +204,14 @@ class Watch:
         return True
 
     def _done(self, path: Path, data: bytes, placed: Placed) -> None:
-        ended: Ended = "success" if placed.state == "written" else "duplicate"
+        ended: Ended = "duplicate" if placed.state == "unchanged" else "success"
         message = f"package {placed.name} {placed.state}"
         self._end(path, data, ended, message, PROCESSED, str(placed.path))
 
     def _failed(self, path: Path, data: bytes, fault: Fault) -> None:
         place = self._end(path, data, "failed", fault.message, FAILED)
+        if self._writer.dry_run:
+            return
         told = [f"File: {_shown(path.name)}", f"Error: {fault}"]
         if isinstance(fault, InvalidIntent):
             told += [
@@ -212,7 +224,15 @@ class Watch:
     def _end(
         self, path: Path, data: bytes, ended: Ended, message: str, where: str, package: str = ""
     ) -> Path:
-        """The status first, the move last: after a crash in between, the file is met again."""
+        """The status first, the move last: after a crash in between, the file is met again. In a
+        dry run neither, and it stays where it is."""
+        log: Callable[..., object] = _log.error if ended == "failed" else _log.info
+        told = {"file": _shown(path.name), "status": ended, "detail": message, "package": package}
+        if self._writer.dry_run:
+            self._judged[path.name] = self._seen[path.name]
+            self.counts[ended] += 1
+            log("intent judged", **told, dry_run=True)
+            return path
         sha = hashlib.sha256(data).hexdigest()
         now = rfc3339(self._clock.now())
         status = Status(_shown(path.name), ended, message, now, sha, package)
@@ -223,8 +243,7 @@ class Watch:
             target = target.with_name(_fitting(path.stem, f"-{sha[:10]}{path.suffix}"))
         path.rename(target)
         self.counts[ended] += 1
-        log: Callable[..., object] = _log.error if ended == "failed" else _log.info
-        log("intent ended", file=_shown(path.name), status=ended, detail=message, package=package)
+        log("intent ended", **told)
         return target
 
 
