@@ -92,6 +92,26 @@ def test_the_provider_is_named_before_the_command_or_kept_by_init(tmp_path: Path
     ]
 
 
+def test_what_another_address_gave_is_not_sent_to_the_kept_provider(tmp_path: Path):
+    home = {"CODEQ_CONFIG_DIR": str(tmp_path / "codeq")}
+    with scripted((200, {"idToken": "t"}, {})) as iam, scripted((200, {}, {})) as kept:
+        assert (
+            run_codeq("init", "--iam-base-url", kept.url, "--no-prompt", env=home).returncode == 0
+        )
+        who = ("--login-url", iam.url, "--email", "me", "--password", "x")
+        assert run_codeq("auth", "login", *who, env=home).returncode == 0
+    assert (len(iam.asked), kept.asked) == (1, [])
+
+
+def test_install_takes_the_address_of_the_producers_issuer(tmp_path: Path):
+    service = ("--identity-service-url", "https://id.example/", "--no-prompt")
+    told = run_codeq("install", *service, "--output-dir", str(tmp_path / "out"))
+    assert told.returncode == 0, told.stderr
+    written = (tmp_path / "out" / ".env").read_text().splitlines()
+    assert "IDENTITY_ISSUER=https://id.example" in written
+    assert "IDENTITY_JWKS_URL=https://id.example/v1/.well-known/jwks.json" in written
+
+
 def test_a_login_is_sent_as_the_provider_wants_it(tmp_path: Path):
     home = {"CODEQ_CONFIG_DIR": str(tmp_path / "codeq")}
     payload = tmp_path / "who.json"

@@ -102,13 +102,14 @@ class _Call(msgspec.Struct, frozen=True):
 
 def _provider(given: Given, said: Mapping[str, Any]) -> tuple[str, str]:
     """Address and key: the command's, else those before it or in the environment, else the
-    profile's. The profile's key goes to no other address."""
+    profile's. The profile's key goes to no other
+    address, and a token of another login's address to no exchange of the profile."""
     from backstay.queue.profile import Profiles
 
     kept = Profiles(os.environ).read(given.profile)
     base = said["iam_base_url"] or given.iam_base_url
     key = said["iam_api_key"] or given.iam_api_key
-    if not base or base == kept.iam_base_url:
+    if not said["login_url"] and base in ("", kept.iam_base_url):
         base, key = kept.iam_base_url, key or kept.iam_api_key.reveal()
     return str(base).rstrip("/"), str(key)
 
