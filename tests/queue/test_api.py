@@ -397,3 +397,21 @@ def test_log_level_is_honoured(tmp_path, level: str, debug: bool):
         assert server.stop() == 0
         assert any(line["level"] == "debug" for line in server.log()) is debug
         assert any(line["level"] == "info" for line in server.log())
+
+
+@pytest.mark.parametrize(
+    ("path", "feature"),
+    [
+        ("/admin/topics", "topics"),
+        ("/admin/topics/x", "topics"),
+        ("/artifacts", "artifacts"),
+        ("/admin/artifacts", "artifacts"),
+        ("/raft/status", "raft"),
+    ],
+)
+def test_what_this_version_does_not_serve_is_refused_by_name(
+    server: Server, path: str, feature: str
+):
+    refused = server.get(path)
+    assert (refused.status, refused.json["code"]) == (501, "QUEUE017")
+    assert feature in refused.json["error"]

@@ -168,7 +168,7 @@ def test_on_loopback_health_and_metrics_need_no_token(strict: Server):
     assert strict.get("/metrics", prefix="").status == 200
 
 
-def test_where_others_reach_the_server_its_metrics_are_for_admins_unless_they_are_opened(
+def test_weakness_22_where_others_reach_it_metrics_are_for_admins_unless_opened(
     tmp_path: Any,
 ):
     env = {"JWT_SECRET": KEY}

@@ -219,7 +219,7 @@ async def test_a_wall_clock_set_back_does_not_stall_what_waits_for_its_next_try(
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-async def test_ssrf_redirects_are_not_followed(code: int):
+async def test_weakness_16_redirects_are_not_followed(code: int):
     with Receiver() as inside, Receiver(status(code, Location=inside.url)) as receiver:
         async with Yard().running() as yard:
             await yard.end(receiver.url)
@@ -243,7 +243,7 @@ async def test_ssrf_redirects_are_not_followed(code: int):
         "0x7f000001",
     ],
 )
-async def test_ssrf_addresses_that_are_not_public_are_never_connected_to(host: str):
+async def test_weakness_16_addresses_that_are_not_public_are_never_connected_to(host: str):
     with Receiver() as receiver:
         async with Yard(allow=(), tries=Tries(3, 60.0, 60.0)).running() as yard:
             await yard.end(f"http://{host}:{receiver.port}/")
@@ -254,7 +254,7 @@ async def test_ssrf_addresses_that_are_not_public_are_never_connected_to(host: s
 
 
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0177.0.0.1", "0x7f.1"])
-async def test_ssrf_other_spellings_of_this_machine_are_not_connected_to_either(host: str):
+async def test_weakness_16_other_spellings_of_this_machine_are_not_connected_to_either(host: str):
     with Receiver() as receiver:
         async with Yard(allow=()).running() as yard:
             await yard.end(f"http://{host}:{receiver.port}/")
@@ -520,7 +520,7 @@ def test_given_up_ones_are_seen_and_retried_by_admins_only_and_per_tenant(tmp_pa
     assert "hush" not in server.log_file.read_text()
 
 
-def test_ssrf_a_server_that_wants_tokens_calls_nothing_near_unless_it_is_allowed(tmp_path):
+def test_weakness_16_a_server_that_wants_tokens_calls_nothing_near_unless_it_is_allowed(tmp_path):
     every = ["codeq:produce", "codeq:admin"]
     with Receiver() as receiver, serving(tmp_path / "data", env={"JWT_SECRET": KEY}) as server:
         token = minted(every)

@@ -52,6 +52,26 @@ def test_tokens_are_forgotten_one_by_one_or_all(home: dict[str, str]):
     assert not any(kept(home)["default"].values())
 
 
+def test_weakness_23_tokens_lie_where_only_their_owner_reads_and_else_one_is_warned(
+    server: Server, home: dict[str, str]
+):
+    address = {**home, "CODEQ_BASE_URL": server.base_url}
+    run_codeq("auth", "set", "--producer-token", "a-token-of-some-length", env=home)
+    file = Path(home["CODEQ_CONFIG_DIR"]) / "config.yaml"
+    assert (file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    for command in (("auth", "show"), ("admin", "deliveries")):
+        assert "[WARN]" not in run_codeq(*command, env=address).stderr
+    file.chmod(0o644)
+    for command in (("auth", "show"), ("admin", "deliveries")):
+        told = run_codeq(*command, env=address).stderr
+        assert told.count("[WARN]") == 1
+        assert f"chmod 600 {file}" in told
+        assert "a-token" not in told
+    # The next that writes mends it.
+    run_codeq("auth", "set", "--worker-token", "w", env=home)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_config_that_cannot_be_read_is_named(home: dict[str, str]):
     folder = Path(home["CODEQ_CONFIG_DIR"])
     folder.mkdir()

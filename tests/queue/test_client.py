@@ -64,7 +64,7 @@ class Scripted:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            do_GET = do_POST = answer  # noqa: N815 - the library's names
+            do_GET = do_POST = do_PUT = answer  # noqa: N815 - the library's names
 
             def log_message(self, *_: object) -> None:
                 """The test says what matters."""

@@ -1,15 +1,27 @@
 """Where the original codeQ is wrong, this queue is right: each case that its HTTP face can show. The
 numbers are those of the list of the original's weaknesses, in its order."""
 
+import hmac
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.queue.support import Server, serving, until
 from tests.queue.test_auth import EVERYTHING, KEY, minted
+
+from backstay.core.clock import SystemClock, SystemDice, Uuid7
+from backstay.core.errors import Fault
+from backstay.core.settings import Secret
+from backstay.queue.auth import validator_of
+from backstay.queue.auth_settings import AuthSettings
+from backstay.queue.settings import QueueSettings
+from backstay.queue.store.choose import engine_of
+from backstay.queue.store.sqlite import SqliteEngine
 
 DONE = {"status": "COMPLETED", "result": {}}
 
@@ -67,6 +79,53 @@ def test_weakness_03_all_expired_leases_are_found_however_many(tmp_path: Path):
         until(lambda: server.get("/admin/queues/A").json["inProgress"] == 0)
         depth = server.get("/admin/queues/A").json
         assert depth["ready"] + depth["delayed"] == 400
+
+
+def test_weakness_04_kill_9_leaves_no_half_of_a_create(tmp_path: Path):
+    """A key that is taken leads to a task that is in a queue: no retry is answered with a lost one."""
+    keys = [f"k{number}" for number in range(240)]
+
+    def create(key: str) -> str | None:
+        body = {"command": "A", "payload": 1, "idempotencyKey": key}
+        try:
+            return str(server.post("/tasks", body).json["id"])
+        except (OSError, HTTPException):  # killed meanwhile: whether it was made, nobody told
+            return None
+
+    with serving(tmp_path / "data") as server, ThreadPoolExecutor(8) as callers:
+        begun = [callers.submit(create, key) for key in keys]
+        until(lambda: sum(each.done() for each in begun) >= 40)
+        server.kill()
+        told = [each.result() for each in begun]
+        assert None in told
+        server.start()
+        again = [create(key) for key in keys]
+        assert all(new == old for old, new in zip(told, again, strict=True) if old)
+        taken = []
+        while task := server.claim("A"):
+            taken.append(task["id"])
+        assert sorted(taken) == sorted(map(str, again))
+
+
+def test_weakness_05_what_moves_due_tasks_undoes_no_claim_and_moves_none_twice(
+    server: Server, command: str
+):
+    tasks = [{"command": command, "payload": n, "delaySeconds": 0.3 + n / 200} for n in range(80)]
+    answer = server.post("/tasks/batch", {"tasks": tasks}).json
+    made = {each["task"]["id"] for each in answer["results"]}
+    taken: list[str] = []
+
+    def work() -> None:
+        while len(taken) < len(made) and (task := server.claim(command, waitSeconds=1)):
+            taken.append(task["id"])
+            assert server.task(task["id"])["status"] == "IN_PROGRESS"
+
+    with ThreadPoolExecutor(5) as workers:
+        for each in [workers.submit(work) for _ in range(5)]:
+            each.result(60)
+    assert sorted(taken) == sorted(made)
+    depth = server.get(f"/admin/queues/{command}").json
+    assert (depth["ready"], depth["delayed"], depth["inProgress"]) == (0, 0, len(made))
 
 
 def test_weakness_06_late_result_of_an_old_lease_is_refused(server: Server, command: str):
@@ -128,6 +187,23 @@ def test_weakness_10_a_cleanup_of_the_future_spares_what_has_not_ended(
     assert server.task(later["id"])["status"] == "PENDING"
 
 
+async def test_weakness_13_an_answer_is_on_disk_unless_one_asks_for_less(tmp_path: Path):
+    clock = SystemClock()
+
+    async def synchronous(settings: QueueSettings) -> object:
+        engine = engine_of(settings, clock, SystemDice(), Uuid7(clock))
+        assert isinstance(engine, SqliteEngine)
+        await engine.open()
+        try:
+            return await engine._db.write(lambda db: db.pragma("synchronous"))
+        finally:
+            await engine.close()
+
+    full, normal = 2, 1
+    assert await synchronous(QueueSettings(data=tmp_path)) == full
+    assert await synchronous(QueueSettings(data=tmp_path, durability="process")) == normal
+
+
 @pytest.mark.parametrize("path", ["one", "batch"])
 def test_weakness_14_15_artifacts_reach_no_disk(server: Server, command: str, path: str):
     server.create(command)
@@ -185,6 +261,34 @@ def test_weakness_20_a_header_makes_nobody_an_admin(strict: Server):
         headers = given["headers"] | {"X-Role": role}
         assert strict.call("GET", "/admin/queues", headers=headers).status == 403
         assert strict.call("GET", "/admin/queues", headers={"X-Role": role}).status == 401
+
+
+async def test_weakness_24_fixed_tokens_are_all_compared_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    compared: list[tuple[bytes, bytes]] = []
+    real = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    text = '{"token": "%s", "subject": "%s", "eventTypes": ["*"], "scopes": ["codeq:claim"]}'
+    for given, good in (("the-worker", True), ("the-worke", False), ("", False)):
+        compared.clear()
+        settings = AuthSettings(
+            worker_auth_provider="static",
+            worker_auth_config=Secret(text % ("the-worker", "w")),
+        )
+        try:
+            await validator_of(settings, SystemClock()).validate(given)
+            known = True
+        except Fault:
+            known = False
+        assert known == good
+        # Digests of one length: not even how long the token is shows in the time.
+        assert [len(part) for pair in compared for part in pair] == [32, 32]
 
 
 def test_weakness_25_each_delivery_counts_once(server: Server, command: str):

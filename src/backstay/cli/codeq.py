@@ -58,6 +58,20 @@ _SHELLS = ("bash", "zsh", "fish")
     show_default=True,
     help="For an answer, beside what waiting takes; also CODEQ_TIMEOUT_SECONDS.",
 )
+@click.option(
+    "--iam-base-url",
+    envvar="CODEQ_IAM_BASE_URL",
+    metavar="URL",
+    default="",
+    help="Where auth login asks for tokens; also CODEQ_IAM_BASE_URL.",
+)
+@click.option(
+    "--iam-api-key",
+    envvar="CODEQ_IAM_API_KEY",
+    metavar="KEY",
+    default="",
+    help="Its ?key=; also CODEQ_IAM_API_KEY.",
+)
 @click.option("--admin", "_admin", is_flag=True, hidden=True, help="Known from codeQ; not needed.")
 @click.version_option(package_name="backstay", prog_name="codeq")
 @click.pass_context
@@ -69,10 +83,21 @@ def command(
     admin_token: str,
     profile: str,
     timeout: float,
+    iam_base_url: str,
+    iam_api_key: str,
     _admin: bool,
 ) -> None:
     """The codeQ task queue, by its server."""
-    ctx.obj = Given(base_url, producer_token, worker_token, admin_token, profile, timeout)
+    ctx.obj = Given(
+        base_url,
+        producer_token,
+        worker_token,
+        admin_token,
+        profile,
+        timeout,
+        iam_base_url,
+        iam_api_key,
+    )
 
 
 for group in (task, queue, dlq, periodic, subscription, admin, auth, init, install):

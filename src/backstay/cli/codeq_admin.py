@@ -1,5 +1,6 @@
 """`codeq admin`, `periodic`, `subscription`: look after the store and what is kept beside tasks."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -91,6 +92,34 @@ def backup(given: Given, output: str) -> None:
         face.emit_json(made)
     else:
         click.echo(f"[OK] {made.bytes:,} bytes copied to {made.file} in the server's data folder")
+
+
+@admin.command("restore")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@face.data_option
+@face.output_option
+def restore(file: Path, data: str, output: str) -> None:
+    """Put a backup in place of the store of a stopped server.
+
+    What stood there stays beside it as queue.db.before-restore.
+    """
+    from backstay.core.lock import Lock
+    from backstay.core.runtime import make_folder
+    from backstay.core.sqlite.restoring import admit
+    from backstay.core.sqlite.restoring import restore as put_back
+    from backstay.queue.store.sqlite import SCHEMA
+
+    admit(file, SCHEMA)  # before anything is made
+    folder = Path(data)
+    make_folder(folder)
+    # The folder's lock is a supervisor's, which would start the queue in between; that of the store
+    # itself, a lone server's, is taken by the restore.
+    with Lock(folder):
+        put_back(file, folder / "queue.db", SCHEMA)
+    if output == "json":
+        face.emit_json({"file": str(file), "store": str(folder / "queue.db")})
+    else:
+        click.echo(f"[OK] restored {folder / 'queue.db'} from {file}")
 
 
 @admin.command("deliveries")

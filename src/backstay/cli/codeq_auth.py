@@ -6,11 +6,28 @@ from pathlib import Path
 import click
 
 from backstay.cli import face
-from backstay.cli.codeq_face import Given
+from backstay.cli.codeq_face import Given, warn
 from backstay.cli.codeq_login import provider_options
 from backstay.core.settings import Secret
 
 _WORKER = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "codeq:abandon")
+
+
+def _admin_said(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    del ctx, param
+    if value:
+        warn("--admin changes nothing: who is an admin is said by the token (--admin-token)")
+    return value
+
+
+admin_flag = click.option(
+    "--admin",
+    "_admin",
+    is_flag=True,
+    hidden=True,
+    callback=_admin_said,
+    help="Known from codeQ; not needed.",
+)
 
 
 @click.command("init")
@@ -18,6 +35,9 @@ _WORKER = ("codeq:claim", "codeq:heartbeat", "codeq:result", "codeq:nack", "code
 @click.option("--producer-token", default="", metavar="JWT")
 @click.option("--worker-token", default="", metavar="JWT")
 @click.option("--admin-token", default="", metavar="JWT")
+@click.option("--iam-base-url", default="", metavar="URL", help="Where auth login asks.")
+@click.option("--iam-api-key", default="", metavar="KEY", help="Its ?key=")
+@admin_flag
 @click.option("--no-prompt", is_flag=True, help="Ask nothing; what is not given stays unset.")
 @click.pass_obj
 def init(
@@ -26,6 +46,9 @@ def init(
     producer_token: str,
     worker_token: str,
     admin_token: str,
+    iam_base_url: str,
+    iam_api_key: str,
+    _admin: bool,
     no_prompt: bool,
 ) -> None:
     """Make a profile: which server, with which tokens."""
@@ -44,6 +67,8 @@ def init(
         "producer_token": producer_token,
         "worker_token": worker_token,
         "admin_token": admin_token,
+        "iam_base_url": iam_base_url or given.iam_base_url,
+        "iam_api_key": iam_api_key or given.iam_api_key,
     }
     profiles.write(kept.name, {name: text for name, text in changes.items() if text})
     click.echo(f"[OK] Initialized profile '{kept.name}' at {profiles.path}")
@@ -59,6 +84,7 @@ def auth() -> None:
 @click.option("--worker-token", default=None, metavar="JWT")
 @click.option("--admin-token", default=None, metavar="JWT")
 @click.option("--base-url", default=None, metavar="URL")
+@admin_flag
 @click.pass_obj
 def auth_set(
     given: Given,
@@ -66,6 +92,7 @@ def auth_set(
     worker_token: str | None,
     admin_token: str | None,
     base_url: str | None,
+    _admin: bool,
 ) -> None:
     """Store tokens; what is not given stays as it is."""
     said = {
@@ -75,7 +102,7 @@ def auth_set(
         "base_url": base_url,
     }
     changes = {field: value for field, value in said.items() if value is not None}
-    if not changes:
+    if not changes and not _admin:
         raise click.UsageError("give --producer-token, --worker-token, --admin-token or --base-url")
     _store(given, changes)
 
@@ -146,9 +173,11 @@ def _own_tokens(data: str, ttl: str) -> dict[str, str]:
 @click.pass_obj
 def auth_show(given: Given, output: str) -> None:
     """What is stored, masked, and when it expires."""
-    from backstay.queue.profile import Profiles
+    from backstay.queue.profile import Profiles, masked
 
-    profile = Profiles(os.environ).read(given.profile)
+    profiles = Profiles(os.environ)
+    warn(profiles.exposed())
+    profile = profiles.read(given.profile)
     shown = {
         "Profile": profile.name,
         "Base URL": profile.base_url or "<unset>",
@@ -156,6 +185,8 @@ def auth_show(given: Given, output: str) -> None:
         "Worker token": _described(profile.worker_token),
         "Admin token": _described(profile.admin_token),
         "Token": _described(profile.token),
+        "IAM URL": profile.iam_base_url or "<unset>",
+        "API Key": masked(profile.iam_api_key),
     }
     if output == "json":
         face.emit_json(shown)

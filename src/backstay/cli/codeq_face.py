@@ -28,6 +28,8 @@ class Given(msgspec.Struct, frozen=True):
     admin_token: str = ""
     profile: str = ""
     timeout: float = 30.0
+    iam_base_url: str = ""
+    iam_api_key: str = ""
 
 
 def client_of(given: Given) -> "QueueClient":
@@ -37,6 +39,7 @@ def client_of(given: Given) -> "QueueClient":
     from backstay.queue.profile import Profiles
 
     profiles = Profiles(os.environ)
+    warn(profiles.exposed())
     kept = profiles.read(given.profile)
     either = kept.token.reveal()
 
@@ -85,6 +88,12 @@ def ask_until_done(
         return ask(given, asking)
     finally:
         progress("")
+
+
+def warn(text: str) -> None:
+    """One line on standard error, which spoils no output; nothing for an empty text."""
+    if text:
+        click.echo(f"[WARN] {text}", err=True)
 
 
 def progress(text: str) -> None:

@@ -41,11 +41,15 @@ SIZES: Mapping[str, Size] = {
 @click.option("--domain", default="", help="A host name, for an Ingress.")
 @click.option("--redis-addr", default="", metavar="HOST:PORT", help="A store outside.")
 @click.option("--identity-jwks-url", default="", metavar="URL", help="Producers' keys.")
+@click.option(
+    "--identity-service-url", default="", metavar="URL", help="Producers' issuer, keys below it."
+)
 @click.option("--identity-issuer", default="", metavar="URL", help="Producers' issuer.")
 @click.option("--worker-jwks-url", default="", metavar="URL", help="Workers' keys.")
 @click.option("--worker-issuer", default="", metavar="URL", help="Workers' issuer.")
 @click.option("--worker-audience", default="codeq-worker", show_default=True)
 @click.option("--webhook-hmac-secret", default="", help="[a new one]")
+@click.option("--no-prompt", is_flag=True, hidden=True, expose_value=False, help="As always.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def install(
     target: str,
@@ -58,6 +62,7 @@ def install(
     domain: str,
     redis_addr: str,
     identity_jwks_url: str,
+    identity_service_url: str,
     identity_issuer: str,
     worker_jwks_url: str,
     worker_issuer: str,
@@ -68,6 +73,10 @@ def install(
     """Write compose.yaml and .env, or Helm values, and say what to type next."""
     import secrets
 
+    if identity_service_url:
+        service = identity_service_url.rstrip("/")
+        identity_jwks_url = identity_jwks_url or f"{service}/v1/.well-known/jwks.json"
+        identity_issuer = identity_issuer or service
     issuers = {
         "identityJwksUrl": identity_jwks_url,
         "identityIssuer": identity_issuer,

@@ -2,8 +2,10 @@
 that one, where wanted, another by exchange. The steps and field names are those of codeQ.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import click
 import msgspec
@@ -19,11 +21,15 @@ _OPTIONS = (
     click.option(
         "--iam-base-url",
         default="",
-        envvar="CODEQ_IAM_BASE_URL",
         metavar="URL",
         help="Instead of both addresses: URL/signInWithPassword, URL/token/exchange.",
     ),
-    click.option("--iam-api-key", default="", envvar="CODEQ_IAM_API_KEY", help="Its ?key="),
+    click.option("--iam-api-key", default="", help="Its ?key="),
+    click.option("--method", default="POST", show_default=True),
+    click.option("--content-type", default="application/json", show_default=True),
+    click.option("--payload-file", default="", metavar="FILE", help="As --payload @FILE."),
+    click.option("--exchange-method", default="POST", show_default=True),
+    click.option("--exchange-content-type", default="application/json", show_default=True),
     click.option("--payload", default="", help="JSON instead of {email, password}; @FILE."),
     click.option("--header", "headers", multiple=True, metavar="'K: V'", help="May be repeated."),
     click.option("--token-path", default="idToken", show_default=True, help="Where, with dots."),
@@ -58,13 +64,14 @@ def login(given: Given, said: Mapping[str, Any]) -> dict[str, str]:
 
     Raises QUEUE040, QUEUE041, QUEUE043, or QUEUE052 for an answer without a token.
     """
-    iam = str(said["iam_base_url"]).rstrip("/")
-    key = f"?key={said['iam_api_key']}" if said["iam_api_key"] else ""
+    iam, api_key = _provider(given, said)
+    key = f"?key={quote(api_key)}" if api_key else ""
     url = said["login_url"] or (f"{iam}/signInWithPassword{key}" if iam else "")
     if not url:
         return {}
     exchange = said["exchange_url"] or (f"{iam}/token/exchange{key}" if iam else "")
-    token = _post(given, url, said["headers"], _credentials(said), said["token_path"])
+    call = _Call(said["method"], url, said["content_type"], said["headers"])
+    token = _asked(given, call, _credentials(said), said["token_path"])
     if exchange and not said["no_exchange"]:
         body = {
             "idToken": token,
@@ -74,8 +81,37 @@ def login(given: Given, said: Mapping[str, Any]) -> dict[str, str]:
         }
         wanted = {name: value for name, value in body.items() if value}
         path = said["exchange_token_path"]
-        token = _post(given, exchange, said["exchange_headers"], wanted, path)
+        kind, more = said["exchange_content_type"], said["exchange_headers"]
+        token = _asked(given, _Call(said["exchange_method"], exchange, kind, more), wanted, path)
     return {f"{said['role']}_token": token}
+
+
+class _Call(msgspec.Struct, frozen=True):
+    method: str
+    url: str
+    content_type: str
+    headers: Sequence[str]
+
+    def body(self, fields: object) -> bytes:
+        """JSON, or a form where the provider wants one."""
+        if self.content_type.startswith("application/x-www-form-urlencoded"):
+            pairs = fields if isinstance(fields, dict) else {}
+            return urlencode(pairs, doseq=True).encode()
+        return msgspec.json.encode(fields)
+
+
+def _provider(given: Given, said: Mapping[str, Any]) -> tuple[str, str]:
+    """Address and key: the command's, else those before it or in the environment, else the
+    profile's. The profile's key goes to no other
+    address, and a token of another login's address to no exchange of the profile."""
+    from backstay.queue.profile import Profiles
+
+    kept = Profiles(os.environ).read(given.profile)
+    base = said["iam_base_url"] or given.iam_base_url
+    key = said["iam_api_key"] or given.iam_api_key
+    if not said["login_url"] and base in ("", kept.iam_base_url):
+        base, key = kept.iam_base_url, key or kept.iam_api_key.reveal()
+    return str(base).rstrip("/"), str(key)
 
 
 def _audience(role: str) -> str:
@@ -84,6 +120,8 @@ def _audience(role: str) -> str:
 
 
 def _credentials(said: Mapping[str, Any]) -> object:
+    if said["payload_file"]:
+        return read_json(f"@{said['payload_file']}", "--payload-file")
     if said["payload"]:
         return read_json(said["payload"])
     email, password = said["email"], said["password"]
@@ -95,7 +133,7 @@ def _credentials(said: Mapping[str, Any]) -> object:
     return {"email": email, "password": password}
 
 
-def _post(given: Given, url: str, headers: Sequence[str], body: object, path: str) -> str:
+def _asked(given: Given, call: _Call, fields: object, path: str) -> str:
     import asyncio
 
     from backstay.core.clock import SystemClock
@@ -106,14 +144,14 @@ def _post(given: Given, url: str, headers: Sequence[str], body: object, path: st
     from backstay.queue.client import Refused
     from backstay.queue.errors import BAD_ARGUMENT, SERVER_SILENT, SERVER_UNREACHABLE
 
-    address = url.partition("?")[0]  # the key in the query is a secret
+    address = call.url.partition("?")[0]  # the key in the query is a secret
 
     async def ask() -> Answer:
         client = Client(SystemClock(), EgressRules(allow=("loopback", "private")))
         try:
-            whole = {"Content-Type": "application/json", **dict(map(_header, headers))}
-            raw = msgspec.json.encode(body)
-            return await client.request("POST", url, whole, raw, given.timeout)
+            whole = {"Content-Type": call.content_type, **dict(map(_header, call.headers))}
+            raw = call.body(fields)
+            return await client.request(call.method, call.url, whole, raw, given.timeout)
         except TotalTimeoutError as late:
             raise Fault(SERVER_SILENT, address=address, seconds=given.timeout) from late
         except CallFailed as failed:

@@ -27,6 +27,8 @@ class Profile(msgspec.Struct, frozen=True):
     worker_token: Secret = Secret("")
     admin_token: Secret = Secret("")
     token: Secret = Secret("")
+    iam_base_url: str = ""
+    iam_api_key: Secret = Secret("")
 
 
 _FIELDS = {
@@ -35,6 +37,8 @@ _FIELDS = {
     "worker_token": "workerToken",
     "admin_token": "adminToken",
     "token": "token",
+    "iam_base_url": "iamBaseUrl",
+    "iam_api_key": "iamApiKey",
 }
 
 
@@ -44,6 +48,16 @@ class Profiles:
     def __init__(self, env: Mapping[str, str]) -> None:
         folder = env.get("CODEQ_CONFIG_DIR")
         self.path = (Path(folder) if folder else Path.home() / ".codeq") / "config.yaml"
+
+    def exposed(self) -> str:
+        """What to tell a person when others than the owner may read the tokens; else empty."""
+        try:
+            mode = self.path.stat().st_mode & 0o777
+        except OSError:
+            return ""
+        if not mode & 0o077:
+            return ""
+        return f"others may read the tokens in {self.path} (mode {mode:04o}): chmod 600 {self.path}"
 
     def read(self, name: str = "") -> Profile:
         """The named profile, the current one, or `default`. Raises QUEUE051."""
@@ -57,6 +71,8 @@ class Profiles:
             worker_token=Secret(str(kept.get("workerToken") or "")),
             admin_token=Secret(str(kept.get("adminToken") or "")),
             token=Secret(str(kept.get("token") or "")),
+            iam_base_url=str(kept.get("iamBaseUrl") or ""),
+            iam_api_key=Secret(str(kept.get("iamApiKey") or "")),
         )
 
     def write(self, name: str, changes: Mapping[str, str]) -> None:

@@ -41,9 +41,12 @@ _DEAD: tuple[State, ...] = ("dead",)
 _PLAIN = b"text/plain; version=0.0.4"
 
 _REFUSED: Sequence[tuple[str, str, str, str]] = (
+    ("GET", "/admin/topics", "topics", "a command is a queue of its own"),
     ("GET", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("PUT", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
     ("DELETE", "/admin/topics/{name}", "topics", "a command is a queue of its own"),
+    ("GET", "/artifacts", "artifacts", "store them elsewhere, send a link"),
+    ("GET", "/admin/artifacts", "artifacts", "store them elsewhere, send a link"),
     ("GET", "/raft/status", "raft", "this queue is one process; nothing to elect"),
 )
 
