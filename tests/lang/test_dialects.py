@@ -7,7 +7,7 @@ import pytest
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.api import check_text, parse_text
-from backstay.lang.diagnostics import Diagnostic
+from backstay.lang.diagnostics import Diagnostic, Edit
 
 PROGRAMS = Path(__file__).parent / "programs"
 ENTITY = "entity A { id: uuid, primary, auto\n n: int }\n"
@@ -184,6 +184,109 @@ def test_tables_are_refused_with_the_entity_they_stand_for() -> None:
         "  name: string, required",
         '  plan: string, default("free")',
         "  team_id: ref(Team)",
+        "}",
+    ]
+
+
+TABLES = {
+    "defaults in quotes": """database postgres {
+  users {
+    id uuid primary_key default "gen_random_uuid()"
+    email varchar(255) unique not_null
+    name varchar(100) default "it's {new}"
+    age integer default "0"
+    active boolean default "true"
+    score numeric(10,2) default 1.5
+    created_at timestamp default "now()"
+    updated_at timestamptz default now()
+  }
+}""",
+    "two tables, one of them refers": """config { name: "x" }
+database postgres {
+  users { id uuid primary_key  email varchar(255) unique }
+  posts {
+    id serial primary key
+    author_id uuid not null references users(id)
+    editor uuid references users.id
+    title varchar(200) required,
+    body text
+    tags jsonb default "{}"
+    published_at timestamp default CURRENT_TIMESTAMP
+    index(author_id)
+    index: [title, author_id] unique
+  }
+}
+endpoint GET /posts { auth: public, returns: list(Post) }""",
+    "no key, unknown types": """database postgres {
+  log_entries {
+    line citext strange
+    level
+    at timestamp default "yesterday"
+  }
+}""",
+    "one line": 'database postgres { users { id uuid primary_key, name string default "a" } }',
+    "between models": """database postgres {
+  model Old { id: uuid, primary, auto }
+  users {
+    id uuid primary_key
+  }
+  model Older { id: uuid, primary, auto }
+}""",
+    "nothing inside": "database postgres { users { } }",
+    "documents": "database mongodb { users { _id uuid primary_key } }",
+}
+
+
+def applied(text: str, edit: Edit) -> str:
+    lines = text.split("\n")
+    before = "\n".join(
+        [*lines[: edit.span.line - 1], lines[edit.span.line - 1][: edit.span.column - 1]]
+    )
+    after = "\n".join(
+        [lines[edit.span.end_line - 1][edit.span.end_column - 1 :], *lines[edit.span.end_line :]]
+    )
+    return before + edit.text + after
+
+
+@pytest.mark.parametrize("text", TABLES.values(), ids=list(TABLES))
+def test_the_edit_for_tables_makes_a_file_without_errors(text: str) -> None:
+    (problem,) = [each for each in found(text) if each.severity == "error"]
+    assert problem.code == "LANG021"
+    assert problem.edit is not None
+    after = applied(text, problem.edit)
+    program, left = check_text("a.cai", after)
+    assert program is not None, (after, left)
+    assert program.entities, after
+
+
+def test_a_table_keeps_what_an_entity_can_say_of_it() -> None:
+    (problem,) = found(TABLES["defaults in quotes"])
+    assert problem.edit is not None
+    assert problem.edit.text.splitlines() == [
+        "entity User {",
+        "  id: uuid, primary, auto",
+        "  email: string, max(255), unique, required",
+        '  name: string, max(100), default("it\'s \\{new}")',
+        "  age: int, default(0)",
+        "  active: bool, default(true)",
+        "  score: decimal(10, 2), default(1.5)",
+        "  created_at: timestamp, default(now())",
+        "  updated_at: timestamp, default(now())",
+        "}",
+    ]
+
+
+def test_an_edit_for_tables_leaves_the_models_beside_them() -> None:
+    (problem,) = found(TABLES["between models"])
+    assert problem.edit is not None
+    assert problem.edit.text.splitlines() == [
+        "database postgres {",
+        "  model Old { id: uuid, primary, auto }",
+        "  model Older { id: uuid, primary, auto }",
+        "}",
+        "",
+        "entity User {",
+        "  id: uuid, primary, auto",
         "}",
     ]
 

@@ -3,7 +3,10 @@
 import pytest
 
 from backstay.app.unsupported import problems
+from backstay.lang import program as p
 from backstay.lang.api import check_text
+from backstay.lang.parser import grammar
+from backstay.lang.parser.statements import STATEMENTS
 
 ACCEPTED = {
     "a version is a number": 'config { version: 1.5 name: "x" debug: true port: 8080 }',
@@ -38,6 +41,62 @@ def test_what_the_original_accepts_is_accepted(text: str) -> None:
     program, found = check_text("a.cai", text)
     assert program is not None, found
     assert {each.severity for each in found} <= {"warning"}
+
+
+RESERVED = {"if", "else", "for", "in", "function", "true", "false", "var"}
+"""By the first version. `print` and `len` are its functions and stay what they are."""
+OF_EXPRESSIONS = ("null", "not", "and", "or")
+IN_VALUES = """
+postgres mongodb text geospatial embedded unique required optional primary default jwt oauth2
+apikey basic bearer GET POST PUT PATCH DELETE async do from body query path header status where
+with when as rest graphql grpc assert given run stub expect advance parallel manual every user env
+now sum
+"""
+SOFT = {*STATEMENTS, *grammar.DECLARATIONS, *(m for b in grammar.BLOCKS.values() for m in b)}
+SOFT |= set(IN_VALUES.split())
+SOFT -= RESERVED
+
+SHAPES = {
+    "assigned": "var {w} = 1\n{w} = 2\nvar z = {w}\nprint({w})\nprint([{w}, {w}])\n{w} = z",
+    "in one line": "var {w} = 1 {w} = 2 var b = {w} {w} = b",
+    "after an assignment": "var {w} = 0\nvar a = 1\na = 2\n{w} = 3\nprint(a)\n{w} = 4",
+    "a loop's": "for {w} in [1] {{ print({w})\n {w} = 2\n}}",
+    "a parameter": "function f({w}, b) {{ var c = {w}\n {w} = b\n return c }}\nprint(f(1, 2))",
+    "in a function": "function f() {{\n var {w} = 1\n {w} = 2\n}}\nf()",
+    "a condition": "var {w} = true\nif {w} == true {{ {w} = false }} else {{\n  {w} = true\n}}",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+@pytest.mark.parametrize("word", sorted(SOFT))
+def test_every_other_word_may_be_a_variable(word: str, shape: str) -> None:
+    program, found = check_text("a.cai", shape.format(w=word))
+    assert program is not None, found
+
+
+@pytest.mark.parametrize("word", OF_EXPRESSIONS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "var {w} = 1\n{w} = 2",
+        "for {w} in [1] {{ }}",
+        "function f({w}) {{ }}",
+        "function {w}() {{ }}",
+    ],
+)
+def test_a_word_of_expressions_cannot_be_declared(word: str, text: str) -> None:
+    (problem,) = [
+        each for each in check_text("a.cai", text.format(w=word))[1] if each.severity == "error"
+    ]
+    assert (problem.code, problem.span.line) == ("LANG044", 1)
+    assert problem.message.startswith(f"'{word}' cannot be declared")
+
+
+def test_return_and_fail_keep_their_meaning_before_a_value() -> None:
+    text = "function f(a) {\n  if a > 1 { return (a) }\n  return (2)\n}\nprint(f(1))"
+    program, found = check_text("a.cai", text)
+    assert program is not None, found
+    assert isinstance(program.functions[0].body[-1], p.Return)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,95 @@ def test_what_a_script_prints(text: str, output: str) -> None:
     assert printed(text) == output
 
 
+VALUES = {
+    "0": False,
+    "0.0": False,
+    '""': False,
+    "[]": False,
+    "{}": False,
+    "null": False,
+    "false": False,
+    "0s": False,
+    "1": True,
+    "-0.5": True,
+    '"0"': True,
+    "[0]": True,
+    "{ a: null }": True,
+    "true": True,
+    "2s": True,
+}
+
+
+@pytest.mark.parametrize(("value", "holds"), VALUES.items(), ids=list(VALUES))
+def test_a_script_asks_any_value(value: str, holds: bool) -> None:
+    """The first version had no comparison: a bare name was its usual condition."""
+    text = (
+        f"var v = {value}\nif v {{ print(true) }} else {{ print(false) }}\n"
+        "function f(a) { if a { return true } else { return false } }\nprint(f(v))\n"
+        f"function g() {{ var w = {value}\n if w {{ return true }}\n return false }}\nprint(g())"
+    )
+    assert printed(text) == f"{str(holds).lower()}\n" * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["var n = 1\nif n { print(n) }", 'if "a" { print(1) }', "function f() { if [1] { print(1) } }"],
+)
+def test_a_condition_of_a_script_that_is_no_bool_is_warned_of(text: str) -> None:
+    program, found = check_text("s.cai", text)
+    assert program is not None
+    assert ("LANG063", "warning") in [(each.code, each.severity) for each in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "entity A { id: uuid, primary, auto }\n"
+            "job j { schedule: every 1h\n do { if 1 { delete A where true } } }"
+        ),
+        'test "t" { if 1 { assert true } }',
+        "var n = 1\nif not n { print(n) }",
+    ],
+)
+def test_a_condition_elsewhere_is_true_or_false(text: str) -> None:
+    program, found = check_text("s.cai", text)
+    assert program is None
+    assert [each.code for each in found if each.severity == "error"] == ["LANG050"]
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ('var s = "Hello {nobody}"\nprint(s)', "Hello {nobody}\n"),
+        ('function f(a) { return "{a} {b}" }\nprint(f(1))', "1 {b}\n"),
+        ('print("{x}")\nvar x = 1\nprint("{x}")', "{x}\n1\n"),
+        ('function f() { return 1 }\nprint(f())\nprint("{f}")', "1\n{f}\n"),
+    ],
+)
+def test_braces_around_no_name_are_text_in_a_script(text: str, output: str) -> None:
+    """The first version had no holes in texts."""
+    assert printed(text) == output
+    assert [(each.code, each.severity) for each in check_text("s.cai", text)[1]] == [
+        ("LANG045", "warning")
+    ]
+
+
+def test_a_hole_of_a_variable_that_is_not_yet_set_is_none_of_them() -> None:
+    text = 'function f() { return "{x}" }\nprint(f())\nvar x = 1'
+    assert "'x' has no value yet" in refused(text)
+
+
+@pytest.mark.parametrize("text", ['var s = "{a.b}"', "var s = nobody"])
+def test_other_names_of_nothing_stay_mistakes(text: str) -> None:
+    assert "LANG030" in [each.code for each in check_text("s.cai", text)[1]]
+
+
+def test_a_hole_in_a_do_block_needs_its_name() -> None:
+    text = 'endpoint GET /a { auth: public\n do { fail 409 "no {nobody}" } }'
+    assert [each.code for each in check_text("s.cai", text)[1]] == ["LANG030"]
+
+
 def test_a_loop_over_too_much_ends() -> None:
     text = "var xs = [1, 2, 3, 4]\n" + "".join(
         f"{'  ' * deep}for a{deep} in xs {{\n" for deep in range(12)

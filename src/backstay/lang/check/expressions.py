@@ -248,11 +248,22 @@ def _text(k: Checker, node: s.Text, scope: Scope) -> p.Expr:
         if isinstance(part, str):
             parts.append(p.Constant(part, STRING))
             continue
+        if isinstance(part, s.NameExpr) and _is_plain(part.name, scope):
+            if not scope.lenient:
+                k.unknown(e.HOLE_OF_NOTHING, part, scope.names())
+            parts.append(p.Constant(f"{{{part.name}}}", STRING))
+            continue
         value = lower(k, part, scope)
         if isinstance(value.type, p.RecordType | p.ListType | p.ManyType):
             k.error(e.MISMATCH, part.span, what="a hole", wanted="a value", got=show(value.type))
         parts.append(value)
     return p.Call("text", tuple(parts), STRING)
+
+
+def _is_plain(name: str, scope: Scope) -> bool:
+    """Whether braces around the name are text: scripts of the first version had no holes."""
+    known = scope.find(name) is not None or (scope.row is not None and name in scope.row.fields)
+    return scope.script and not known
 
 
 def listed_values(k: Checker, node: s.ListExpr, scope: Scope) -> p.Expr:

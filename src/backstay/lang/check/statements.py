@@ -20,7 +20,7 @@ from backstay.lang.check.expressions import (
 from backstay.lang.check.fields import with_type
 from backstay.lang.check.graph import said_after
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.types import STRING, UNKNOWN, UUID, show
+from backstay.lang.check.types import BOOL, STRING, UNKNOWN, UUID, show
 from backstay.lang.check.values import fit
 from backstay.lang.check.world import BUILTIN, Checker, EntityInfo
 
@@ -127,11 +127,20 @@ class Bodies:
         """Inside, the steps are there that the condition asks about."""
         asked = Scope(scope)
         asked.asks = True
-        test = condition(self._k, node.condition, asked, "if")
+        test = self._condition(node.condition, asked)
         inner = Scope(scope)
         inner.held |= steps_named(test)
         then = self.body(node.then, inner)
         return p.If(test, then, self.body(node.otherwise, inner) if node.otherwise else ())
+
+    def _condition(self, node: s.Expr, scope: Scope) -> p.Expr:
+        """What `if` asks. The first version had no comparison, so its scripts ask any value."""
+        if self._mode not in ("script", "function"):
+            return condition(self._k, node, scope, "if")
+        test = lower(self._k, node, scope)
+        if not isinstance(test.type, p.UnknownType) and test.type != BOOL:
+            self._k.error(e.TRUTH_OF_VALUE, node.span, got=show(test.type))
+        return test
 
     def _scripted(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
         k = self._k

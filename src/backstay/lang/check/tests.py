@@ -65,6 +65,10 @@ class _TestBody(Bodies):
         super().__init__(k, mode="script")
         self.routes = routes
 
+    def _condition(self, node: s.Expr, scope: Scope) -> p.Expr:
+        """Tests are newer than scripts: a condition is true or false."""
+        return condition(self._k, node, scope, "if")
+
     def _statement(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
         k = self._k
         match node:

@@ -74,6 +74,7 @@ from backstay.lang.errors.graph import (
 from backstay.lang.errors.names import (
     DUPLICATE_DECLARATION,
     DUPLICATE_PARAMETER,
+    HOLE_OF_NOTHING,
     RESERVED_NAME,
     UNDEFINED_VARIABLE,
     UNKNOWN_ENTITY,
@@ -87,6 +88,7 @@ from backstay.lang.errors.names import (
     UNKNOWN_TYPE,
     UNKNOWN_WORD,
     UNKNOWN_WORKFLOW,
+    WORD_OF_EXPRESSIONS,
 )
 from backstay.lang.errors.rule import (
     Rule,
@@ -102,6 +104,7 @@ from backstay.lang.errors.types import (
     NOT_CONSTANT,
     NOT_ITERABLE,
     OUT_OF_RANGE,
+    TRUTH_OF_VALUE,
     UNDEFINED_FUNCTION,
     WRONG_ARGUMENTS,
 )
@@ -136,6 +139,7 @@ __all__ = [
     "FILE_UNREADABLE",
     "FOLDER_TAKEN",
     "FORMAT_CHANGES",
+    "HOLE_OF_NOTHING",
     "INDEX_FIELD",
     "LITERAL_SECRET",
     "MAYBE_NOT_RUN",
@@ -170,6 +174,7 @@ __all__ = [
     "TABLE_STYLE",
     "TOO_DEEP",
     "TOO_LARGE",
+    "TRUTH_OF_VALUE",
     "UNDEFINED_FUNCTION",
     "UNDEFINED_VARIABLE",
     "UNEXPECTED_CHARACTER",
@@ -193,6 +198,7 @@ __all__ = [
     "UNSUPPORTED",
     "UNUSED",
     "USELESS_COMPENSATION",
+    "WORD_OF_EXPRESSIONS",
     "WORK_COUNT",
     "WRONG_ARGUMENTS",
     "Rule",

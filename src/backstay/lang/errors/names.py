@@ -1,6 +1,6 @@
 """Names that nothing has, or that are taken."""
 
-from backstay.lang.errors.rule import rule
+from backstay.lang.errors.rule import form, rule
 
 UNDEFINED_VARIABLE = rule(
     "ScopeError",
@@ -99,6 +99,22 @@ DUPLICATE_PARAMETER = rule(
     "duplicate parameter '{name}'",
     "a request, a workflow or a record takes each name once",
     "rename one of the two",
+)
+WORD_OF_EXPRESSIONS = form(
+    "ScopeError",
+    44,
+    "'{name}' cannot be declared: in an expression the word has a meaning of its own",
+    "true, false, null, not, and, or are read as values and operators wherever a value stands",
+    "choose another name, such as {name}_",
+)
+HOLE_OF_NOTHING = rule(
+    "ScopeError",
+    45,
+    "nothing is called '{name}', so the text keeps its braces",
+    "braces in a text are replaced by the value they name; in a script that is not a must, as the "
+    "first version had no such holes",
+    "write \\{{{name}}} if the braces are meant",
+    severity="warning",
 )
 UNKNOWN_ROUTE = rule(
     "SemanticError",

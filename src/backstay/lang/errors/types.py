@@ -78,3 +78,11 @@ NOT_A_FUNCTION = rule(
     "'{name}' is not a function",
     "only names of the standard library can be called",
 )
+TRUTH_OF_VALUE = rule(
+    "TypeError",
+    63,
+    "if asks whether a value of type {got} is there",
+    'null, false, 0, "", [] and {{}} count as false here, everything else as true',
+    "compare it: n > 0, len(text) > 0, value != null",
+    severity="warning",
+)

@@ -19,6 +19,12 @@ def truth(value: Value) -> bool:
     raise Unfit(f"a condition is true or false, not {v.kind(value)}")
 
 
+def holds(value: Value) -> bool:
+    """The condition of `if` in a script, where any value may stand: null, false, 0, "", [] and {}
+    are false, and so is no time at all (`0s`); everything else is true, also the moment 0."""
+    return isinstance(value, v.Timestamp) or bool(value)
+
+
 def binary(op: str, left: Value, right: Value) -> Value:
     """Comparison and arithmetic. Raises Unfit."""
     if op == "==":

@@ -17,6 +17,9 @@ MAX_DEPTH = 40
 MAX_HEIGHT = 100
 """Operators and dots above each other in one expression; who walks a tree may recurse."""
 
+OF_EXPRESSIONS = frozenset({"true", "false", "null", "not", "and", "or"})
+"""Words that are values and operators where a value stands; nothing can be read by such a name."""
+
 
 class Snag(Exception):  # noqa: N818 - no error of the program, a jump to the next member
     """The mistake is reported; whoever can find the next sound place catches this."""
@@ -138,6 +141,17 @@ class Cursor:
             raise self.expected(what, words=tuple(also), starts=starts)
         self.take()
         return Ident(self.range(token), token.text)
+
+    def declared(self, what: str) -> Ident:
+        """A name that expressions will read from here on."""
+        return self.readable(self.name(what))
+
+    def readable(self, name: Ident) -> Ident:
+        """The same name; a word that means something else in an expression is reported."""
+        if name.name in OF_EXPRESSIONS:
+            span = self.reports.at(name.span)
+            self.reports.add(e.WORD_OF_EXPRESSIONS, span, name=name.name)
+        return name
 
     # --- places ---
 

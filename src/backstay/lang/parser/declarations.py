@@ -9,6 +9,7 @@ from backstay.lang.parser.expressions import number
 from backstay.lang.parser.members import block
 from backstay.lang.parser.paths import path
 from backstay.lang.parser.statements import dotted, is_script, script, statement
+from backstay.lang.parser.tables import refuse_tables
 from backstay.lang.parser.tests import test
 from backstay.lang.reports import Reports
 from backstay.lang.syntax import (
@@ -84,11 +85,18 @@ def _declaration(c: Cursor) -> Declaration:
     elif kind == "event":
         name = dotted(c, "a name for the event")
     elif kind != "config":
-        name = c.name(_NAMED.get(kind, f"a name for the {kind}"))
+        name = _name(c, kind, word)
     inside = block(c, grammar.DECLARED_AS.get(kind, kind))
     line = start.line
     span = c.range(start)
     return Declaration(span, line, keyword, name, inside, method, where, annotations)
+
+
+def _name(c: Cursor, kind: str, word: Token) -> Ident:
+    name = c.name(_NAMED.get(kind, f"a name for the {kind}"))
+    if kind == "database":
+        refuse_tables(c, word)
+    return name
 
 
 _STATEMENTS = frozenset({"var", "if", "for", "exec", "function"})

@@ -93,6 +93,9 @@ def _operator(c: Cursor, power: int) -> str | None:
     strength = _POWER.get(token.text)
     if strength is None or strength <= power:
         return None
+    if token.kind == "ident" and c.ahead().text == "=":
+        # `or = 1` on the next line is a statement, and said to be a wrong one elsewhere.
+        return None
     if token.text == "%":
         c.note("expression.modulo", token)
     if token.text == "=":
@@ -173,7 +176,7 @@ def _primary(c: Cursor) -> Expr:
 
 def _lambda(c: Cursor, word: Token) -> Lambda:
     """`x => EXPR`; the name is taken."""
-    variable = Ident(c.range(word), word.text)
+    variable = c.readable(Ident(c.range(word), word.text))
     c.take()
     value = expression(c)
     c.grow(c.height)
@@ -268,7 +271,7 @@ def _list(c: Cursor) -> Expr:
 
 def _each(c: Cursor) -> Each:
     start = c.token
-    variable = c.name("a variable")
+    variable = c.declared("a variable")
     c.expect("in")
     items = expression(c)
     height = c.height

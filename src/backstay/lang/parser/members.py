@@ -12,7 +12,6 @@ from backstay.lang.parser.expressions import separate
 from backstay.lang.parser.grammar import Slot
 from backstay.lang.parser.readers import READERS
 from backstay.lang.parser.settings import setting
-from backstay.lang.parser.tables import table_style
 from backstay.lang.parser.types import field
 from backstay.lang.syntax import Block, FieldNode, Ident, Labelled, Member, Value
 
@@ -56,8 +55,6 @@ def _member(c: Cursor, kind: str, seen: dict[str, Ident]) -> Member:
     slot = known.get(word.text)
     name = word.text
     if slot is None:
-        if kind == "database":
-            table_style(c)
         if kind in grammar.OPEN and (kind == "settings" or _is_free(c, known)):
             return _setting(c, kind, seen)
         name = _unknown(c, kind, known)

@@ -40,8 +40,10 @@ UNSUPPORTED = {
     "parallel": ("parallel", "write the steps one after the other"),
     "assert": ("assert outside of a test", "write if and fail"),
 }
-HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var", "return", "fail"})
-"""Words that never begin an assignment or a call."""
+HARD = frozenset({"if", "else", "for", "in", "function", "true", "false", "var"})
+"""Words that never begin an assignment or a call: the first version reserved them."""
+_TAKE_A_VALUE = frozenset({"return", "fail", "not"})
+"""`return (x)` is no call."""
 
 
 def body(c: Cursor) -> Body:
@@ -60,13 +62,13 @@ def statement(c: Cursor) -> StatementNode:
     if is_declaration(c) and not is_script(c):
         raise misplaced(c)
     if word.kind != "ident":
-        raise c.expected("a statement", words=(*c.extra, *_STATEMENTS), starts=True)
+        raise c.expected("a statement", words=(*c.extra, *STATEMENTS), starts=True)
     if word.text in c.extra and _is_extra(c):
         c.take()
         return c.extra[word.text](c)
     if is_script(c):
         return script(c)
-    parse = _STATEMENTS.get(word.text)
+    parse = STATEMENTS.get(word.text)
     if parse is None:
         parse = _other(c)
     c.note(f"statement.{word.text}", word)
@@ -85,10 +87,12 @@ def is_script(c: Cursor) -> bool:
     if c.token.text in HARD:
         return False
     after = c.ahead()
-    if after.text in ("=", "(") and not after.first:
-        return True
-    if after.text != "." or after.first:
+    if after.first or after.kind != "op":
         return False
+    if after.text == "=" or c.token.text in _TAKE_A_VALUE:
+        return after.text == "="
+    if after.text != ".":
+        return after.text == "("
     place = 1
     while c.ahead(place).text == "." and c.ahead(place + 1).kind == "ident":
         place += 2
@@ -104,7 +108,7 @@ def script(c: Cursor) -> StatementNode:
         c.take()
     value = expression(c)
     where = None
-    if c.at("where"):
+    if c.at("where") and c.ahead().text != "=":
         c.take()
         where = expression(c)
     options: tuple[Entry, ...] = ()
@@ -127,17 +131,17 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
     if unsupported:
         what, instead = unsupported
         raise c.snag(e.UNSUPPORTED, span, what=what, instead=instead)
-    known = (*c.extra, *_STATEMENTS)
+    known = (*c.extra, *STATEMENTS)
     meant = nearest(word.text, known)
     not_a_statement(c, meant, known)
     if meant is None:
         raise Snag
-    return c.extra.get(meant) or _STATEMENTS[meant]
+    return c.extra.get(meant) or STATEMENTS[meant]
 
 
 def _for(c: Cursor) -> ForNode:
     start = c.last
-    variable = c.name("a variable")
+    variable = c.declared("a variable")
     c.expect("in")
     items = expression(c)
     inside = body(c)
@@ -171,7 +175,7 @@ def _return(c: Cursor) -> ReturnNode:
 
 def _var(c: Cursor) -> VarNode:
     start = c.last
-    name = c.name("a name for the value")
+    name = c.declared("a name for the value")
     c.expect("=")
     value = expression(c)
     return VarNode(c.range(start), name, value)
@@ -213,11 +217,11 @@ def dotted(c: Cursor, what: str) -> Ident:
 def function(c: Cursor) -> FunctionNode:
     """`function NAME(a: T, b) -> T { … }`; the word is taken."""
     start = c.last
-    name = c.name("a name for the function")
+    name = c.declared("a name for the function")
     c.expect("(")
     params: list[ParamNode] = []
     while not c.at(")"):
-        param = c.name("a parameter")
+        param = c.declared("a parameter")
         kind = _type_of(c)
         params.append(ParamNode(c.range_from(param.span), param, kind))
         if not c.accept(","):
@@ -249,7 +253,7 @@ def _result(c: Cursor) -> "TypeName | RecordFields | None":
     return type_name(c) if c.accept("->") else None
 
 
-_STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
+STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "let": let,
     "create": create,
     "update": update,
@@ -264,3 +268,4 @@ _STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "exec": _exec,
     "function": function,
 }
+"""Each reads what follows its word."""

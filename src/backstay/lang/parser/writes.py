@@ -30,7 +30,7 @@ def not_a_statement(c: Cursor, meant: str | None, words: tuple[str, ...]) -> Non
 def let(c: Cursor) -> LetNode:
     """`NAME = EXPR`, or what a write gives; the word is taken, as in all of them."""
     first = c.last
-    name = c.name("a name for the value")
+    name = c.declared("a name for the value")
     c.expect("=")
     value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
     if c.token.text in c.extra and c.ahead().kind == "ident" and not c.ahead().first:

@@ -19,6 +19,8 @@ class Expressions(Machine):
 
     functions: dict[str, tuple[str, int, s.FunctionNode]]
     entities: set[str]
+    variables: set[str]
+    """Those of the top level; a function may be called before one of them is set."""
     top: Scope
 
     def perform(self, body: s.Body, scope: Scope) -> Value:
@@ -79,13 +81,20 @@ class Expressions(Machine):
     def _text(self, parts: "tuple[str | s.Expr, ...]", scope: Scope) -> Value:
         texts: list[str] = []
         for part in parts:
-            if not isinstance(part, str):
+            if isinstance(part, s.NameExpr) and self._is_plain(part.name, scope):
+                part = f"{{{part.name}}}"  # noqa: PLW2901 - braces around no name are text
+            elif not isinstance(part, str):
                 value = self.value(part, scope)
                 self.walk(value)
                 part = v.hole(value)  # noqa: PLW2901 - a hole becomes its text
             texts.append(part)
         v.fits(sum(map(len, texts)))
         return self.kept("".join(texts))
+
+    def _is_plain(self, name: str, scope: Scope) -> bool:
+        """As the check has it: at the top level the variables before count, in a function all."""
+        later = self.calls > 0 and name in self.variables
+        return scope.holder(name) is None and not later
 
     def _each(self, name: str, items: s.Expr, value: s.Expr, scope: Scope) -> Iterator[Value]:
         for item in self.items(items, scope):

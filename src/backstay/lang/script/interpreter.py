@@ -7,6 +7,7 @@ of the world outside (`now`) as well. The program has been checked before.
 from collections.abc import Callable, Sequence
 
 from backstay.lang import syntax as s
+from backstay.lang.library import operators as o
 from backstay.lang.library import values as v
 from backstay.lang.library.values import Value
 from backstay.lang.script import errors as e
@@ -58,10 +59,13 @@ class Script(Expressions):
         self.top = Scope()
         self.functions = {}
         self.entities = set()
+        self.variables = set()
         for file in files:
             for each in file.declarations:
                 if each.keyword.name == "entity" and each.name:
                     self.entities.add(each.name.name)
+                if isinstance(each.statement, s.VarNode):
+                    self.variables.add(each.statement.name.name)
                 if isinstance(each.statement, s.FunctionNode):
                     node = each.statement
                     self.functions[node.name.name] = (file.name, each.line, node)
@@ -112,7 +116,7 @@ class Script(Expressions):
                 holder = scope.holder(name.name) or scope
                 holder.values[name.name] = self.value(value, scope)
             case s.IfNode():
-                if self.truth(node.condition, scope):
+                if o.holds(self.value(node.condition, scope)):
                     self.body(node.then, scope)
                 elif node.otherwise is not None:
                     self.body(node.otherwise, scope)
