@@ -232,6 +232,7 @@ endpoint GET /posts { auth: public, returns: list(Post) }""",
   }
   model Older { id: uuid, primary, auto }
 }""",
+    "an id that is not called the key": "database postgres { users { id uuid, name string } }",
     "nothing inside": "database postgres { users { } }",
     "documents": "database mongodb { users { _id uuid primary_key } }",
 }

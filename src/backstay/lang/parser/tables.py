@@ -119,6 +119,7 @@ class _Table:
             else:
                 self._field(token.text)
         if not self.keyed:
+            self.fields = [each for each in self.fields if not each.startswith("id: ")]
             self.fields.insert(0, "id: uuid, primary, auto")
         lines = "".join(f"  {line}\n" for line in (*self.fields, *self.indexes))
         return f"entity {_singular(self.name)} {{\n{lines}}}"
