@@ -397,3 +397,11 @@ def test_the_nearest_name_is_offered(text: str, code: str, fix: str) -> None:
     assert problem.code == code
     assert problem.edit is not None
     assert problem.edit.text == fix
+
+
+@pytest.mark.parametrize("path", ['"/visits/:iあd"', "/visits/{iあd}", '"/visits/{é}"'])
+def test_a_parameter_of_a_path_is_a_word_of_the_language(path: str):
+    """Found by the fuzzer: what no `path { }` could name went through the check."""
+    text = f"endpoint DELETE {path} {{ auth: public\n do {{ fail 404 }} }}"
+    _, problems = check_text("a.cai", text)
+    assert [each.code for each in problems] == ["LANG019"]

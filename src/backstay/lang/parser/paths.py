@@ -23,7 +23,7 @@ def path(c: Cursor) -> Path:
         end = text.find("}", position)
         name = text[position + 1 : end if end >= 0 else len(text)].split("/")[0]
         at = Range(span.line, column + position + 1, span.line, column + position + 1 + len(name))
-        if end < 0 or not name.isidentifier() or not text[position - 1 : position] == "/":
+        if end < 0 or not _is_name(name) or not text[position - 1 : position] == "/":
             raise c.snag(e.BAD_PATH, c.reports.at(at), path=text)
         holes.append(Ident(at, name))
         position = text.find("{", end)
@@ -40,7 +40,7 @@ def _with_colons(c: Cursor, text: str, span: Range, column: int) -> Path:
     for part in text.split("/"):
         if part.startswith(":"):
             at = Range(span.line, column + position + 1, span.line, column + position + len(part))
-            if not part[1:].isidentifier():
+            if not _is_name(part[1:]):
                 raise c.snag(e.BAD_PATH, c.reports.at(at), path=text)
             holes.append(Ident(at, part[1:]))
             parts.append(f"{{{part[1:]}}}")
@@ -50,3 +50,8 @@ def _with_colons(c: Cursor, text: str, span: Range, column: int) -> Path:
     if not text.startswith("/") or "//" in text:
         raise c.snag(e.BAD_PATH, c.reports.at(span), path=text)
     return Path(span, "/".join(parts), tuple(holes), colons=True)
+
+
+def _is_name(text: str) -> bool:
+    """Whether the lexer takes it for one word, so that `path { }` can say its type."""
+    return text.isascii() and text.isidentifier()
