@@ -97,7 +97,6 @@ class Stage:
         await self.database.close()
         if self._look is not None:
             self._look.close()
-            self._look = None
 
     # --- driving -----------------------------------------------------------------------------
 

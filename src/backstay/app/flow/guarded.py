@@ -44,7 +44,7 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
 def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object]:
     """Inputs by name, `steps` with what finished steps gave, and the names they gave it."""
     scope: dict[str, object] = dict(plan.input.parse(row.input))
-    given = rows.outputs(turn.conn, row.id, len(plan.steps))
+    given = rows.outputs(turn.conn, row.id)
     scope["steps"] = {own.name: None for own in plan.steps} | given
     for name, step in plan.named:
         scope[name] = given.get(step)

@@ -65,7 +65,7 @@ def reopen(turn: Turn, step: Step, when: float) -> None:
 
 def _walked(turn: Turn, step: Step) -> bool:
     """Whether items of a list are done: then it stays the list that it is."""
-    return rows.last_item(turn.conn, step.execution, step.position) != WHOLE
+    return bool(rows.items(turn.conn, step.execution, step.position))
 
 
 def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
@@ -160,7 +160,7 @@ def _ended(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     """A step has ended and the workflow goes on: the next item, or the next stage."""
     own = plan.steps[step.position]
     if step.item != WHOLE:
-        next_items(turn, row, plan, step.position, 1)
+        next_item(turn, row, plan, step.position)
         return
     first, last = plan.stages[own.stage]
     if first < last and rows.any_open(turn.conn, row.id, first, last):
@@ -168,30 +168,31 @@ def _ended(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     advance(turn, row, plan, own.stage + 1)
 
 
-def next_items(turn: Turn, row: Execution, plan: WorkflowPlan, position: int, room: int) -> None:
-    """Begin up to `room` more items of a for_each, or end it once all of them have ended. What it
-    looks at does not grow with the list, but at its end."""
+def next_item(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> None:
+    """Begin as many items of a for_each as may be under way, or end it with all of theirs."""
     whole = rows.step(turn.conn, row.id, "forward", position)
     own = plan.steps[position]
     if whole is None or own.each is None or whole.input is None:
         raise LookupError(f"{plan.name} has no list for {own.name}")
     count = own.each.count(whole.input)
-    for _ in range(room):
-        ahead = rows.set_aside(turn.conn, row.id, position) if row.run > 1 else None
-        place = rows.last_item(turn.conn, row.id, position) + 1
-        if ahead is not None:
-            reopen(turn, ahead, turn.now)
-        elif place < count:
-            rows.add_step(turn.conn, forward(row, position, own, turn.now, place))
-        else:
+    begun = {item.item: item for item in rows.items(turn.conn, row.id, position)}
+    under_way = sum(item.state in model.OPEN for item in begun.values())
+    for place in range(count):
+        if under_way >= own.each.width:
             break
+        known = begun.get(place)
+        if known is None:
+            rows.add_step(turn.conn, forward(row, position, own, turn.now, place))
+        elif known.state == "skipped" and known.attempt == 0:
+            reopen(turn, known, turn.now)
+        else:
+            continue
+        under_way += 1
         turn.notes.pending = True
-    else:
-        return
-    if not rows.items_open(turn.conn, row.id, position):
-        given = rows.item_outputs(turn.conn, row.id, position)
-        output = "[" + ",".join(given.get(place, "null") for place in range(count)) + "]"
-        settle(turn, row, plan, whole, Outcome("done", output=output))
+    if not under_way:
+        given = [begun[at].output if at in begun else None for at in range(count)]
+        output = b"[" + b",".join((text or "null").encode() for text in given) + b"]"
+        settle(turn, row, plan, whole, Outcome("done", output=output.decode()))
 
 
 def _tries(row: Execution, plan: WorkflowPlan, step: Step) -> model.Tries:

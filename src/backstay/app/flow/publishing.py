@@ -1,7 +1,7 @@
 """Events, published: the event and everything it starts are rows of the emitter's transaction.
 
-Listeners are those of the program being served, so that a mended handler is heard from then on; an
-event that only an old program knows is kept, and nobody hears it.
+Listeners are those of the program being served, so that a mended handler is heard from then on;
+an event that only an old program knows has that program's own listeners.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 All functions take the connection of the running transaction. Times are epoch seconds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -97,77 +97,10 @@ def step(
     return next(steps(conn, where, (execution, phase, position, item)), None)
 
 
-def last_item(conn: Session, execution: str, position: int) -> int:
-    """The place of the last item that has a row, `WHOLE` when none has."""
-    found = conn.execute(
-        "SELECT max(item) FROM steps WHERE execution = ? AND phase = 'forward' AND position = ?",
-        (execution, position),
-    ).get
-    return WHOLE if found is None else int(found)
-
-
-def set_aside(conn: Session, execution: str, position: int) -> Step | None:
-    """The first item that an earlier run set aside: it has not begun in this one."""
-    where = (
-        "WHERE execution = ? AND phase = 'forward' AND position = ? AND item >= 0"
-        " AND state = 'skipped' AND attempt = 0 ORDER BY item LIMIT 1"
-    )
-    return next(steps(conn, where, (execution, position)), None)
-
-
-def item_outputs(conn: Session, execution: str, position: int) -> dict[int, str]:
-    """What the items of a for_each gave, as JSON texts by their places."""
-    found = conn.execute(
-        "SELECT item, output FROM steps WHERE execution = ? AND phase = 'forward'"
-        " AND position = ? AND item >= 0 AND state = 'done'",
-        (execution, position),
-    )
-    return {int(item): str(output) for item, output in found if output is not None}
-
-
-def items_open(conn: Session, execution: str, position: int) -> int:
-    """How many items of a for_each are under way."""
-    found = conn.execute(
-        "SELECT count(*) FROM steps WHERE execution = ? AND phase = 'forward' AND position = ?"
-        " AND item >= 0 AND state IN ('pending', 'running', 'waiting')",
-        (execution, position),
-    ).get
-    return int(found)
-
-
-def none_open(conn: Session, execution: str) -> bool:
-    """Whether every step, and every compensation, has ended."""
-    found = conn.execute(
-        "SELECT 1 FROM steps WHERE execution = ? AND state IN ('pending', 'running', 'waiting')"
-        " LIMIT 1",
-        (execution,),
-    )
-    return not found
-
-
-def to_undo(conn: Session, execution: str, positions: Sequence[int]) -> Step | None:
-    """Of these positions the step, or item, that ended last, has or may have an effect, and whose
-    compensation has not begun. A for_each has no effect of its own, its items have."""
-    marks = ", ".join("?" for _ in positions)
-    where = (
-        f"WHERE execution = ? AND phase = 'forward' AND position IN ({marks})"  # noqa: S608
-        " AND kind <> 'each' AND (state = 'done' OR unknown = 1) AND NOT EXISTS"
-        " (SELECT 1 FROM steps AS u WHERE u.execution = steps.execution"
-        " AND u.phase = 'compensate' AND u.position = steps.position AND u.item = steps.item)"
-        " ORDER BY coalesce(ended_at, 0) DESC, position DESC, item DESC LIMIT 1"
-    )
-    return next(steps(conn, where, (execution, *positions)), None)
-
-
-def undone(conn: Session, execution: str) -> tuple[int, int]:
-    """How many compensations worked, and how many were given up (on_fail among these)."""
-    found = conn.execute(
-        "SELECT count(*) FILTER (WHERE state = 'done' AND position >= 0),"
-        " count(*) FILTER (WHERE state <> 'done')"
-        " FROM steps WHERE execution = ? AND phase = 'compensate'",
-        (execution,),
-    ).fetchone()
-    return int(found[0]), int(found[1])
+def items(conn: Session, execution: str, position: int) -> list[Step]:
+    """The rows of a for_each's items, in the list's order."""
+    where = "WHERE execution = ? AND phase = 'forward' AND position = ? AND item >= 0 ORDER BY item"
+    return list(steps(conn, where, (execution, position)))
 
 
 def any_open(conn: Session, execution: str, first: int, last: int) -> bool:
@@ -313,12 +246,11 @@ def refusals(conn: Session, row: Step, run: int) -> int:
     return int(found)
 
 
-def outputs(conn: Session, execution: str, count: int) -> dict[str, object]:
-    """What finished steps gave, by name; `count` is how many steps there can be."""
-    places = ", ".join(map(str, range(count)))
+def outputs(conn: Session, execution: str) -> dict[str, object]:
+    """What finished steps gave, by name."""
     found = conn.execute(
-        "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"  # noqa: S608
-        f" AND position IN ({places}) AND item = -1 AND state = 'done'",
+        "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"
+        " AND state = 'done' AND item = -1",
         (execution,),
     )
     return {name: msgspec.json.decode(text) if text else None for name, text in found}
