@@ -97,6 +97,7 @@ class Stage:
         await self.database.close()
         if self._look is not None:
             self._look.close()
+            self._look = None
 
     # --- driving -----------------------------------------------------------------------------
 
