@@ -8,7 +8,7 @@ from backstay.app.unsupported import INSTEAD, NAMES, RUNS, problems
 from backstay.core.errors import Fault
 from backstay.lang.api import check_text
 from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, DECLARED_AS
-from backstay.lang.parser.statements import _STATEMENTS
+from backstay.lang.parser.statements import STATEMENTS
 from backstay.up.app_server import read_program
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_what_runs_is_part_of_the_language() -> None:
     """A name in `RUNS` that the grammar does not have would hide a slip of a letter."""
     known = {f"{block}.{name}" for block, slots in BLOCKS.items() for name in slots}
     known |= {f"declaration.{name}" for name in DECLARATIONS}
-    known |= {f"statement.{name}" for name in _STATEMENTS} | set(NAMES)
+    known |= {f"statement.{name}" for name in STATEMENTS} | set(NAMES)
     assert sorted(RUNS - known) == []
     assert sorted(RUNS & set(INSTEAD)) == []
     assert set(DECLARED_AS.values()) <= set(BLOCKS)
