@@ -405,3 +405,11 @@ def test_a_parameter_of_a_path_is_a_word_of_the_language(path: str):
     text = f"endpoint DELETE {path} {{ auth: public\n do {{ fail 404 }} }}"
     _, problems = check_text("a.cai", text)
     assert [each.code for each in problems] == ["LANG019"]
+
+
+def test_a_query_that_the_file_ends_in_does_not_hold_the_end_of_the_line():
+    """Found by the fuzzer: `fmt` ends a file with a line's end, and the query grew by it."""
+    text = "workflow w { steps { s {\n query: select from Order with a\\ { b"
+    for ending in ("", "\n"):
+        file, _ = parse_text("a.cai", text + ending)
+        assert "'select from Order with a\\\\ { b'" in repr(file)

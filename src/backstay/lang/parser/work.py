@@ -103,7 +103,7 @@ def query(c: Cursor) -> Value:
     range_ = c.range(start)
     range_ = Range(range_.line, range_.column, range_.end_line, range_.end_column + beyond)
     c.reports.forgive(UNEXPECTED_CHARACTER, c.reports.at(range_))
-    return QueryNode(range_, c.text[start.start : c.last.end + beyond])
+    return QueryNode(range_, c.text[start.start : c.last.end + beyond].rstrip())
 
 
 def _signs(c: Cursor) -> int:
