@@ -308,7 +308,7 @@ async def test_every_way_in_which_a_key_has_room_again_is_heard_and_used(bench: 
     assert (await bench.claim_one()).payload == "a1"
 
 
-@pytest.mark.parametrize("how", ["cancel", "reschedule"])
+@pytest.mark.parametrize("how", ["cancel", "later", "now"])
 async def test_when_the_one_let_through_leaves_the_next_of_its_key_follows(bench: Bench, how: str):
     await bound(bench, key_concurrency=1)
     await fill(bench, "a", "a", "a")
@@ -316,12 +316,14 @@ async def test_when_the_one_let_through_leaves_the_next_of_its_key_follows(bench
     assert await bench.claim() == []
     await bench.finish(held)
     [first, _] = (await bench.engine.page(TaskQuery(states=("ready",)))).items
-    gone = (
-        Cancel("default", first.id)
-        if how == "cancel"
-        else Reschedule("default", first.id, bench.clock.now() + 900)
-    )
-    await bench.one(gone)
+    await bench.after(1)
+    ways = {
+        "cancel": Cancel("default", first.id),
+        "later": Reschedule("default", first.id, bench.clock.now() + 900),
+        # Ready as before, but behind the other.
+        "now": Reschedule("default", first.id, 0.0),
+    }
+    await bench.one(ways[how])
     assert await served(bench) == ["a2"]
 
 

@@ -213,8 +213,9 @@ def reschedule(step: Step, op: Reschedule) -> Task:
         {"state": CODES[state], "due_at": due_at, "now": step.now, "seq": row.seq},
     )
     task = msgspec.structs.replace(row.task, state=state, due_at=due_at, updated_at=step.now)
+    # One that was ready and is ready again stands behind others of its key now.
+    step.left(row.queue, row.task, row.task.state)
     if state != row.task.state:
-        step.left(row.queue, row.task, row.task.state)
         step.waits(row.queue, task)
     return task
 
