@@ -71,18 +71,22 @@ def _settings(
 
 def _auth(k: Checker, node: s.Labelled) -> p.Auth:
     members = Members(k, node.block)
-    node_secret = members.expression("secret")
+    node_secret, url = members.expression("secret"), members.expression("jwks_url")
     value: p.Expr = p.Constant("", STRING)
-    url = members.expression("jwks_url")
-    if url is not None:
-        typed(k, url, outside(), STRING, "'jwks_url'")
-    elif node_secret is None:
-        example = 'secret: env("JWT_SECRET")'
-        members.missing("secret", "auth: jwt", node.label.span, example)
-    else:
+    if node_secret is not None:
         secret(k, "secret", node_secret)
         value = typed(k, node_secret, outside(), STRING, "'secret'")
-    return p.Auth(value, _said(k, members, "issuer"), _said(k, members, "audience"))
+    elif url is None:
+        example = 'secret: env("JWT_SECRET")'
+        members.missing("secret", "auth: jwt", node.label.span, example)
+    algorithm = members.value("algorithm", s.Ident)
+    return p.Auth(
+        value,
+        _said(k, members, "issuer"),
+        _said(k, members, "audience"),
+        typed(k, url, outside(), STRING, "'jwks_url'") if url is not None else None,
+        algorithm.name if algorithm else "",
+    )
 
 
 def _said(k: Checker, members: Members, name: str) -> p.Expr:
