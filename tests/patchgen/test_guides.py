@@ -227,7 +227,7 @@ def test_the_type_of_a_file_system_is_that_of_the_nearest_mount(tmp_path: Path) 
     script = (
         f"mount -t tmpfs tmpfs {tmp_path} && mkdir -p '{tmp_path}/a b/c' && "
         f"mount -t ramfs ramfs '{tmp_path}/a b' && mkdir '{tmp_path}/a b/c' && "
-        f"{sys.executable} -c \"from backstay.patchgen.guides.process import file_system_of as f; "
+        f'{sys.executable} -c "from backstay.patchgen.guides.process import file_system_of as f; '
         f"print(f('{tmp_path}'), f('{tmp_path}/a b/c'), f('{tmp_path}/a bc'), f('/proc/self'))\""
     )
     done = subprocess.run(
