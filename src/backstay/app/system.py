@@ -29,6 +29,7 @@ from backstay.app.store.errors import ERRORS as STORE_ERRORS
 from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
+from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
 from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
@@ -123,7 +124,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
     build=build,
 )

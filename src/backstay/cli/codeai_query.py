@@ -68,7 +68,8 @@ def query(
         _show(made, found, output)
     except QueryError as bad:
         click.echo(bad.said, err=True)
-        click.echo(f"  fix: {bad.fix}", err=True)
+        fix = f"did you mean '{bad.meant}'?" if bad.meant else bad.fix
+        click.echo(f"  fix: {fix}", err=True)
         return Exit.NEGATIVE
     return Exit.OK
 
