@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from backstay.app.api import endpoints
+from backstay.app.audit.api import audited
+from backstay.app.audit.api import routes as audit_routes
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
 from backstay.app.flow.api import routes as flow_routes
@@ -12,6 +14,8 @@ from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
 from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
+from backstay.app.keys.api import routes as key_routes
+from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
 from backstay.app.plan.endpoints import compile_endpoints
@@ -34,6 +38,7 @@ from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
 from backstay.core.service import Loop, Service
 from backstay.core.system import System
+from backstay.core.web import Endpoint
 from backstay.lang.program import Program
 
 
@@ -51,14 +56,16 @@ async def build(
     program = with_provider(program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
-    trust = trust_of(settings, program, listen, env, clock)
     database = database_of(settings, clock, process.dice)
+    keys = Keys(database, clock, process.ids)
+    trust = trust_of(settings, program, listen, env, clock, keys)
     program = aim(program, database.dialect)
     health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
     start, emit = flow.starter(program.hash), flow.emitter(program.hash)
-    runtime = Runtime(program, database, clock, process.ids, env, start, emit, Grants(program))
+    grants, audit = Grants(program), settings.audit == "all"
+    runtime = Runtime(program, database, clock, process.ids, env, start, emit, grants, audit)
 
     async def opened() -> None:
         await flow.serve(program)
@@ -69,7 +76,7 @@ async def build(
     process.probes["app.database"] = health.probe
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
-    routes = endpoints(runtime, compile_endpoints(program)) + flow_routes(flow)
+    routes = _routes(runtime, settings, flow, keys)
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
         guarded = not (settings.metrics_open or listen.loopback)
@@ -77,8 +84,18 @@ async def build(
     meter = RequestMeter(process.registry)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
-    loops = [*flow.loops, Forgetter(database, clock)]
+    loops = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
     return [store, flow, *loops, HttpServer(app, listen)]
+
+
+def _routes(runtime: Runtime, settings: AppSettings, flow: Flow, keys: Keys) -> list[Endpoint]:
+    """The program's, and the runtime's beside them."""
+    database = runtime.database
+    routes = endpoints(runtime, compile_endpoints(runtime.program), settings.max_body)
+    routes += [*flow_routes(flow), *key_routes(keys), *audit_routes(database)]
+    if settings.audit == "off":
+        return routes
+    return audited(routes, database, runtime.clock, runtime.ids)
 
 
 def _flow(

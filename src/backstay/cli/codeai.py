@@ -20,6 +20,8 @@ command = LazyGroup(
         "query": Lazy("backstay.cli.codeai_query:query", "Ask the database of a program."),
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
         "event": Lazy("backstay.cli.event:event", "Look at events, publish them, send them again."),
+        "keys": Lazy("backstay.cli.codeai_keys:keys", "Make, show, rotate and revoke API keys."),
+        "audit": Lazy("backstay.cli.codeai_keys:audit", "Show who changed what."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
     },
     help="The .cai language and the server of its programs.",

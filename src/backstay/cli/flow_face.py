@@ -37,7 +37,7 @@ def given_options(command: C) -> C:
 
 
 def ask(
-    given: Given, method: str, path: str, body: bytes = b"", **query: str | int
+    given: Given, method: str, path: str, body: bytes = b"", /, **query: str | int
 ) -> dict[str, Any]:
     """What the server answers."""
     from backstay.app.flow.client import FlowClient

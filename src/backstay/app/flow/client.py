@@ -24,7 +24,7 @@ class FlowClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def ask(
-        self, method: str, path: str, body: bytes = b"", **query: str | int
+        self, method: str, path: str, body: bytes = b"", /, **query: str | int
     ) -> dict[str, Any]:
         """The answer's JSON. `body` is JSON, too. Raises APP212, APP213, or CORE030 to CORE038 when
         nobody answers."""

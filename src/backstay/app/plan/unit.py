@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
+import msgspec
+
 from backstay.app.store.session import Session
 from backstay.app.values import SqlValue
 from backstay.core.clock import Ids
@@ -10,6 +12,16 @@ from backstay.core.context import SYSTEM, Principal
 
 Scope = Mapping[str, object]
 """Variables by name: `body`, `path`, `query`, inputs, `let`s, loop variables, `steps`."""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """That rows of an entity were created, updated or deleted; `key` of a created one."""
+
+    do: str
+    entity: str
+    rows: int
+    key: str | int | None = None
+
 
 Row = dict[str, object]
 """A row of an entity: field → Python value (see values.py)."""
@@ -38,7 +50,10 @@ class Unit:
     the values of `env()` by name. `principal` SYSTEM (workflows, jobs) passes every access rule.
     """
 
-    __slots__ = ("_emit", "_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
+    __slots__ = (
+        *("_emit", "_rows", "_start", "changes"),
+        *("conn", "env", "guarded", "ids", "now", "principal"),
+    )
 
     def __init__(
         self,
@@ -58,6 +73,7 @@ class Unit:
         self.guarded = principal.kind != "system"
         self._start = start
         self._emit = emit
+        self.changes: list[Changed] = []
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
     def start(self, workflow: str, input: Mapping[str, object]) -> str:
@@ -78,6 +94,13 @@ class Unit:
         if found is None:
             found = self._rows[key] = load()
         return found
+
+    def wrote(self, do: str, entity: str, rows: int, key: object = None) -> None:
+        """Rows of `entity` were written: it is noted, and they are read anew."""
+        if rows:
+            named = key if key is None or isinstance(key, int) else str(key)
+            self.changes.append(Changed(do, entity, rows, named))
+        self.forget(entity)
 
     def forget(self, entity: str) -> None:
         """Rows of `entity` were written: read them anew."""
