@@ -141,6 +141,8 @@ def _listing(program: Program, of: Endpoint) -> list[Plain]:
         }
     if does.sort:
         pages["sort"] = {"type": "string", "description": _sorts(does.sort)}
+    if any(each.searchable for each in fields.values()):
+        pages["search"] = {"type": "string", "maxLength": 100}
     found |= {name: schema for name, schema in pages.items() if name not in found}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
 

@@ -77,12 +77,14 @@ def load(kind: Type, value: object) -> object:
     """What a driver gave for a column of the type, as JSON would say it.
 
     SQLite gives texts and numbers, PostgreSQL's drivers also Decimal, datetime, date, time, UUID.
+    A decimal is a scaled whole number from SQLite; a Decimal, or its text, from PostgreSQL.
     """
     if value is None:
         return None
     word = type_word(kind)
     if isinstance(kind, DecimalType):
-        number = value if isinstance(value, Decimal) else Decimal(str(value)).scaleb(-kind.scale)
+        scaled = not isinstance(value, Decimal | str)
+        number = Decimal(str(value)).scaleb(-kind.scale) if scaled else Decimal(str(value))
         return format(number, f".{kind.scale}f")
     if word == "bool":
         return bool(value)
