@@ -118,8 +118,9 @@ def _uuid(value: object) -> str:
 def _stamp(value: object) -> int:
     if isinstance(value, str):
         return parse_stamp(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value in TIMESTAMPS:
-        return value
+    # A range walks through all it has for a number of another class, such as Timestamp.
+    if isinstance(value, int) and not isinstance(value, bool) and int(value) in TIMESTAMPS:
+        return int(value)
     raise ValueError(f"expected a time like 2026-03-01T12:00:00Z, got {describe(value)}")
 
 

@@ -1,8 +1,9 @@
 """Lists: filter, sort, page and cursor of a request as one SQL statement.
 
 `?status=paid` · `?total[gte]=10` (eq ne gt gte lt lte in contains) · `?sort=-created_at,total` ·
-`?page=2&limit=50` or `?cursor=…` from the page before · `?total=true` counts. Rows with equal sort
-values stand in the order of their key, so no page repeats or skips one.
+`?page=2&limit=50` or `?cursor=…` from the page before · `?total=true` counts · `?search=…` looks
+through the fields that are marked searchable. Rows with equal sort values stand in the order of
+their key, so no page repeats or skips one.
 """
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
@@ -21,6 +22,7 @@ from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
 from backstay.app.plan.scales import Sql
+from backstay.app.plan.searching import SEARCH, Search
 from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, quote, table
 from backstay.app.plan.unit import Row, Scope, Unit
@@ -57,7 +59,8 @@ class Sort(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What a request asked for, checked. `after` holds the sort values of the last row seen."""
+    """What a request asked for, checked. `after` holds the sort values of the last row seen,
+    `search` a pattern for LIKE."""
 
     filters: tuple[Filter, ...]
     sort: tuple[Sort, ...]
@@ -65,6 +68,7 @@ class Page(msgspec.Struct, frozen=True):
     page: int = 1
     after: tuple[SqlValue, ...] | None = None
     count: bool = False
+    search: str = ""
 
 
 class ListPlan:
@@ -82,6 +86,8 @@ class ListPlan:
             self._where = SqlCompiler(evaluator, self._rows).condition(spec.where)
         self._filters = {name: self._rows.column(name) for name in spec.filter}
         self._sorts = {name: self._rows.column(name) for name in spec.sort}
+        self._search = Search(self._rows)
+        self._paging = (*_PAGING, *self._search.names)
         self._key = self._rows.column(self._rows.key)
         self._dialect = dialect_of(program)
 
@@ -99,9 +105,10 @@ class ListPlan:
         if after is not None and "page" in paging:
             mistakes.append(Mistake("page", "cannot be used together with cursor"))
         count = _flag(paging.get("total", "false"), mistakes)
+        search = self._search.pattern(paging.get(SEARCH, ""), mistakes)
         if mistakes:
             raise fault_of(BAD_QUERY, "the query", mistakes)
-        return Page(tuple(filters), sort, limit, number, after, count), values
+        return Page(tuple(filters), sort, limit, number, after, count, search), values
 
     def fill(self, unit: Unit, values: dict[str, object]) -> None:
         """Defaults of the declared query parameters."""
@@ -117,18 +124,20 @@ class ListPlan:
             field, op = _named(name)
             if len(texts) > 1:
                 mistakes.append(Mistake(name, "is given twice"))
-            elif name in _PAGING and not (name in self._filters and self._is_value(name, texts[0])):
+            elif name in self._paging and not self._is_filter(name, texts[0]):
                 paging[name] = texts[0]
             elif field in self._filters:
                 filters += self._filter(name, field, op, texts[0], mistakes)
             else:
                 rest[name] = texts
-        known = list(dict.fromkeys([*self._params.names, *self._filters, *_PAGING]))
+        known = list(dict.fromkeys([*self._params.names, *self._filters, *self._paging]))
         refuse_unknown(rest, known, mistakes)
         return filters, paging
 
-    def _is_value(self, name: str, text: str) -> bool:
+    def _is_filter(self, name: str, text: str) -> bool:
         """`?total=…` may mean the field `total`; true and false mean the count."""
+        if name not in self._filters:
+            return False
         kind = self._filters[name].field.type
         return name != "total" or text not in ("true", "false") or is_scalar(kind, "bool")
 
@@ -190,7 +199,7 @@ class ListPlan:
             conditions, params = [*conditions, text], [*params, *more]
         order = ", ".join(self._ordered(sort) for sort in page.sort)
         text = (
-            f"SELECT {self._rows.select} FROM {self._rows.name}{_where(conditions)}"
+            f"SELECT {self._rows.select} FROM {self._rows.source()}{_where(conditions)}"
             f" ORDER BY {order} LIMIT ? OFFSET ?"
         )
         offset = 0 if page.after is not None else (page.page - 1) * page.limit
@@ -223,6 +232,9 @@ class ListPlan:
         for each in page.filters:
             texts.append(self._filtered(each))
             params += each.values
+        if page.search:
+            text, more = self._search.condition(page.search)
+            texts, params = [*texts, text], [*params, *more]
         return texts, params
 
     def _filtered(self, each: Filter) -> str:
@@ -267,7 +279,7 @@ class ListPlan:
         return "(" + (" OR ".join(alternatives) or "FALSE") + ")", params
 
     def _count(self, unit: Unit, conditions: list[str], params: list[SqlValue]) -> SqlValue:
-        text = f"SELECT count(*) FROM {self._rows.name}{_where(conditions)}"
+        text = f"SELECT count(*) FROM {self._rows.source()}{_where(conditions)}"
         counted: SqlValue = unit.conn.execute(text, params).get
         return counted
 

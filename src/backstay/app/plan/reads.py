@@ -31,7 +31,7 @@ class Reader:
         self._rule = _read_rule(program, self._rows)
         self._includes = [_include(program, self._rows, name) for name in include]
         key = f"{self._rows.name}.{quote(self._rows.key)}"
-        self._text = f"SELECT {self._rows.select} FROM {self._rows.name} WHERE {key} = ?"
+        self._text = f"SELECT {self._rows.select} FROM {self._rows.source()} WHERE {key} = ?"
 
     @property
     def several(self) -> bool:
@@ -125,7 +125,7 @@ def _related(
     unit: Unit, rows: Table, by: str, keys: list[object], guard: Sql | None
 ) -> tuple[str, list[SqlValue]]:
     params: list[SqlValue] = [msgspec.json.encode(keys).decode()]
-    text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.among(by)}"
+    text = f"SELECT {rows.select} FROM {rows.source()} WHERE {rows.among(by)}"
     if guard is not None and unit.guarded:
         text += f" AND {guard.text}"
         params += guard.bind(unit, {})

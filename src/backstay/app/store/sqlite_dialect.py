@@ -42,6 +42,9 @@ class SqliteDialect:
     def position(self, whole: str, part: str) -> str:
         return f"instr({whole}, {part})"
 
+    def search(self, column: str) -> str:
+        return f"(COALESCE({column}, '') LIKE ? ESCAPE '\\')"
+
     def among(self, column: str, kind: Type) -> str:  # noqa: ARG002 - values have no types here
         return f"({column} IN (SELECT value FROM json_each(?)))"  # noqa: S608 - a checked name
 

@@ -80,6 +80,10 @@ class PostgresDialect:
     def position(self, whole: str, part: str) -> str:
         return f"strpos({whole}, {part})"
 
+    def search(self, column: str) -> str:
+        text = f"COALESCE({column}, '')"
+        return f'(lower({text} COLLATE "C") LIKE lower(?::text COLLATE "C"))'
+
     def among(self, column: str, kind: Type) -> str:
         element = _ELEMENTS.get(_name(kind), "value")
         if _name(kind) == "decimal":
