@@ -228,6 +228,48 @@ def test_soft_delete_is_added_and_taken_away_by_a_migration(
     assert refused.value.entry.code == "APP029"  # two rows with one isbn would be there
 
 
+HOURS = """
+entity Hour {
+  id: uuid, primary, auto
+  opens: time, default("09:00")
+  access { read: true, write: true }
+}
+endpoint POST /hours { auth: public, body { opens: time }, returns: Hour, status: 201 }
+endpoint GET /hours {
+  auth: public
+  query { at: time, required }
+  returns: paginated(Hour)
+  where: opens <= query.at and opens != "12:30"
+  filter: [opens]
+  sort: [opens]
+}
+"""
+
+
+async def test_a_time_of_day_is_compared_as_one(tmp_path: Path, new_database: NewDatabase) -> None:
+    async with served(checked(HOURS), tmp_path, database=new_database()) as app:
+        for given, kept in (
+            (None, "09:00:00"),
+            ("07:15", "07:15:00"),
+            ("12:30:00", "12:30:00"),
+            ("08:00:00.25", "08:00:00.250000"),
+            ("23:59:59", "23:59:59"),
+        ):
+            made = await app.ask("POST", "/hours", {} if given is None else {"opens": given})
+            assert (made.status, made["opens"]) == (201, kept), made.body
+        found = await app.ask("GET", "/hours?at=13:00&sort=-opens")
+        assert [row["opens"] for row in found["data"]] == [  # type: ignore[attr-defined]
+            "09:00:00",
+            "08:00:00.250000",
+            "07:15:00",
+        ]
+        found = await app.ask("GET", "/hours?at=13:00&opens[gte]=08:30")
+        assert [row["opens"] for row in found["data"]] == ["09:00:00"]  # type: ignore[attr-defined]
+        for wrong in ("24:00", "9:00", "noon"):
+            refused = await app.ask("POST", "/hours", {"opens": wrong})
+            assert (refused.status, refused["code"]) == (422, "APP011")
+
+
 @pytest.mark.parametrize(
     ("field", "says"),
     [

@@ -87,7 +87,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("statement", "let create update delete for if fail start emit return var assign")
     | _members("statement", "call function restore query")
     | _members("expression", "choice modulo index list env function")
-    | {"function.random"}
+    | {"function.random", "type.time"}
     | {"steps.parallel", "schedule.every"}
     | _members("workflow", "on_fail.action on_complete.action")
     | _members("job", "on_fail.action on_complete.action")

@@ -42,6 +42,7 @@ _DIRECT: Mapping[str, Any] = {
     "uuid": str,
     "timestamp": str,
     "date": str,
+    "time": str,
     "duration": str,
     "int": Annotated[int, msgspec.Meta(ge=-INT64, le=INT64 - 1)],
     "float": float,

@@ -303,7 +303,7 @@ def operators_of(field: Field) -> tuple[str, ...]:
 
 
 _COVERED = msgspec.json.Decoder(tuple[str, tuple[object, ...]])
-_ORDERED = ("int", "float", "timestamp", "date", "duration")
+_ORDERED = ("int", "float", "timestamp", "date", "time", "duration")
 
 
 def _listed(text: str) -> list[str]:

@@ -28,7 +28,7 @@ class SqliteDialect:
         if isinstance(kind, ScalarType):
             if kind.name in ("int", "float"):
                 return Operand("?", lambda value: scaled(value, 0))
-            if kind.name in ("timestamp", "json"):
+            if kind.name in ("timestamp", "time", "json"):
                 return Operand("?", SCALARS[kind.name].store)
         return Operand("?", plainly)
 

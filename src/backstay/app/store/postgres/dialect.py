@@ -20,6 +20,7 @@ _MARKS = {
     "uuid": "?::uuid",
     "timestamp": "?::timestamptz",
     "date": "?::date",
+    "time": "?::time",
 }
 _ELEMENTS = {
     "int": "value::bigint",
@@ -28,6 +29,7 @@ _ELEMENTS = {
     "bool": "value::boolean",
     "uuid": "value::uuid",
     "date": "value::date",
+    "time": "value::time",
     "timestamp": "'epoch'::timestamptz + value::bigint * interval '1 microsecond'",
 }
 _DDL = (
