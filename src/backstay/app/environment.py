@@ -32,6 +32,11 @@ def read_environment(program: Program, given: Mapping[str, str]) -> dict[str, st
     return values
 
 
+def environment_of(program: Program, given: Mapping[str, str]) -> dict[str, str | None]:
+    """The values of all `env()` by name; None for what is given nowhere."""
+    return {node.name: given.get(node.name) or node.default for node in _envs(program)}
+
+
 def _envs(node: object) -> Iterator[Env]:
     """Every `Env` below a node of the program, in order."""
     if isinstance(node, Env):

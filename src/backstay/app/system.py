@@ -15,6 +15,7 @@ from backstay.app.health import DatabaseHealth
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
 from backstay.app.plan.endpoints import compile_endpoints
+from backstay.app.plan.grants import Grants
 from backstay.app.ports import TaskQueue
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
@@ -24,7 +25,8 @@ from backstay.app.store.errors import ERRORS as STORE_ERRORS
 from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
-from backstay.app.trust import trust_of
+from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
+from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
@@ -46,6 +48,7 @@ async def build(
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
     settings, clock = process.loaded.settings, process.clock
+    program = with_provider(program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, program, listen, env, clock)
@@ -55,7 +58,7 @@ async def build(
     flow = _flow(process, database, env, tasks)
     flow.declare(program)
     start, emit = flow.starter(program.hash), flow.emitter(program.hash)
-    runtime = Runtime(program, database, clock, process.ids, env, start, emit)
+    runtime = Runtime(program, database, clock, process.ids, env, start, emit, Grants(program))
 
     async def opened() -> None:
         await flow.serve(program)
@@ -104,7 +107,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS),
     build=build,
 )
