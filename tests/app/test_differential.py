@@ -205,6 +205,7 @@ def test_lists_are_the_same_bytes_page_by_page(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(ROW, min_size=1, max_size=4))
+@example(rows=[{"name": "", "rate": -0.0, "lasts": -0.0}])
 def test_single_rows_with_what_they_refer_to_are_the_same_bytes(
     both: Both, rows: list[dict[str, Any]]
 ) -> None:

@@ -267,7 +267,7 @@ LISTED = "endpoint GET /a { returns: paginated(Item)\n where: "
         ),
         (
             LISTED + "[n, 2][0] == 1 }",
-            "Item: a list with a column in it cannot be done by the database",
+            "Item: [ ] of a column cannot be done by the database",
         ),
     ],
 )

@@ -88,7 +88,8 @@ def _float(value: object) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise ValueError("expected a number that is finite")
-    return number
+    # No negative zero: SQLite keeps a zero without its sign, PostgreSQL with it.
+    return number + 0.0
 
 
 def _float_read(text: str) -> float:
