@@ -8,6 +8,7 @@ command = LazyGroup(
     {
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
         "migrate": Lazy("backstay.cli.codeai_migrate:migrate", "Bring the tables to the program."),
+        "seed": Lazy("backstay.cli.codeai_seed:seed", "Give a running server its first rows."),
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
         "lsp": Lazy("backstay.cli.codeai_lsp:lsp", "Serve an editor: the language server."),
