@@ -61,16 +61,20 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test")
-    | _members("config", "name version description auth")
+    | _members("config", "name version description auth cache")
     | _members("auth", "secret issuer audience")
     | _members("entity", "description index access")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
-    | _members("integration", "operation")
+    | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
+    | _members("integration", "type.webhook auth.basic auth.api_key auth.apikey auth.oauth2")
+    | _members("integration", "auth.hmac")
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
-    | _members("operation", "description method path")
+    | _members("circuit_breaker", "max_concurrent")
+    | _members("operation", "description method path query body headers timeout retry cache")
+    | _members("operation", "fallback")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
-    | _members("endpoint", "include page_size page_limit do status on_success")
+    | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff")
     | _members("workflow", "description trigger input signals timeout retry steps")
@@ -83,7 +87,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("job", "on_complete on_fail")
     | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
     | _members("statement", "let create update delete for if fail start emit return")
-    | {"steps.parallel", "schedule.every"}
+    | {"steps.parallel", "schedule.every", "rate"}
     | _members("workflow", "on_fail.action on_complete.action")
     | _members("job", "on_fail.action on_complete.action")
 )
@@ -110,7 +114,15 @@ NAMES: Mapping[str, str] = {
     "job.on_fail.action": "on_fail by name",
     "job.on_complete.action": "on_complete by name",
     "rate": "a number in a stretch of time",
-    "integration.type.other": "a type of integration other than rest",
+    "integration.type.webhook": "an integration of type webhook",
+    "integration.auth.basic": "auth by basic",
+    "integration.auth.api_key": "auth by api_key",
+    "integration.auth.apikey": "auth by apikey",
+    "integration.auth.oauth2": "auth by oauth2",
+    "integration.auth.hmac": "auth by hmac",
+    "integration.type.graphql": "an integration of type graphql",
+    "integration.type.grpc": "an integration of type grpc",
+    "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
     "auth.other": "auth by anything but jwt",
@@ -152,14 +164,11 @@ INSTEAD: Mapping[str, str] = {
     "modifier.pattern": "check it in do",
     "modifier.index": "write index: [name] in the entity",
     "integration.idempotency": "each call carries the step's key already",
-    "integration.fallback": "handle it in on_fail of the workflow",
-    "integration.type.other": "use type: rest",
+    "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
+    "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
+    "integration.auth.aws_signature_v4": "put a signing proxy in front of it",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
-    "circuit_breaker.max_concurrent": "write half_open_requests",
-    "operation.query": "arguments that are not in the path are the query of a GET",
-    "operation.body": "arguments that are not in the path are the body",
-    "operation.timeout": "set it on the integration or on the step",
-    "operation.retry": "set it on the step",
+    "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.validate": "use min, max and required on the fields of body",
     "endpoint.error": "use fail in do",
@@ -168,7 +177,6 @@ INSTEAD: Mapping[str, str] = {
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",
-    "rate": "write the number alone",
     "statement.var": "use let",
     "statement.assign": "give a value a name with let",
     "statement.call": "give a value a name with let",

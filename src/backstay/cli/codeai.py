@@ -7,6 +7,7 @@ command = LazyGroup(
     "codeai",
     {
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
+        "dev": Lazy("backstay.cli.codeai_dev:dev", "Serve a program and take its changes."),
         "migrate": Lazy("backstay.cli.codeai_migrate:migrate", "Bring the tables to the program."),
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
@@ -21,6 +22,7 @@ command = LazyGroup(
         "workflow": Lazy("backstay.cli.workflow:workflow", "Look at executions and steer them."),
         "event": Lazy("backstay.cli.event:event", "Look at events, publish them, send them again."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
+        "version": Lazy("backstay.cli.codeai_version:version", "Print the version."),
     },
     help="The .cai language and the server of its programs.",
 )
