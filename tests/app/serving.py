@@ -11,6 +11,7 @@ import msgspec
 from backstay.app.api import endpoints
 from backstay.app.health import DatabaseHealth
 from backstay.app.plan.endpoints import compile_endpoints
+from backstay.app.plan.grants import Grants
 from backstay.app.plan.unit import Unit
 from backstay.app.service import Runtime
 from backstay.app.store.aim import aim
@@ -108,7 +109,7 @@ async def served(
     def start(unit: Unit, workflow: str, input: Mapping[str, object]) -> str:
         return unit.ids.new()
 
-    runtime = Runtime(program, database, clock, ids, env, start)
+    runtime = Runtime(program, database, clock, ids, env, start, grants=Grants(program))
     routes = endpoints(runtime, compile_endpoints(program))
     app = App("app", routes, Trust.socket(), clock, ids, RequestMeter(registry))
     store = Store(database, program, clock, ids, env)

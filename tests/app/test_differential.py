@@ -12,7 +12,8 @@ from tests.app import programs as p
 from tests.app.conftest import Urls
 from tests.app.support import NOW, Place, PostgresPlace, SqlitePlace
 
-from backstay.app.plan.lists import ListPlan, operators_of
+from backstay.app.plan.asked import operators_of
+from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.reads import Reader
 from backstay.app.plan.tables import table
 from backstay.app.plan.writes import Writer
@@ -106,7 +107,7 @@ class Both:
         for place, plan in zip(self.places, self.plans, strict=True):
             with place.unit() as unit:
                 try:
-                    page, values = plan.parse(asked)
+                    page, values = plan.asked.parse(asked)
                     body: object = plan.run(unit, page, {"query": values})
                 except Fault as refused:
                     body = refused.message

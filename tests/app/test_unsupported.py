@@ -32,7 +32,6 @@ def refused(text: str) -> list[str]:
         ("function f(a) { var b = a }", "declaration.function"),
         ("exec { ls -la }", "declaration.exec"),
         ("var x = 1", "declaration.var"),
-        ("role admin { permissions [] }", "declaration.role"),
         ("middleware m { type logging }", "declaration.middleware"),
         ("database postgres { }", "declaration.database"),
         ("entity B { id: uuid, primary, auto\n soft_delete }", "entity.soft_delete"),

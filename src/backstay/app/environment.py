@@ -50,6 +50,11 @@ def _from_file(name: str, given: Mapping[str, str]) -> str:
         raise Fault(ENV_FILE, name=f"{name}_FILE", file=file, reason=str(bad)) from bad
 
 
+def environment_of(program: Program, given: Mapping[str, str]) -> dict[str, str | None]:
+    """The values of all `env()` by name; None for what is given nowhere."""
+    return {node.name: given.get(node.name) or node.default for node in _envs(program)}
+
+
 def _envs(node: object) -> Iterator[Env]:
     """Every `Env` below a node of the program, in order."""
     if isinstance(node, Env):

@@ -212,6 +212,21 @@ ENV_FILE = ErrorEntry(
     exit=Exit.USAGE,
 )
 
+CHANGED = ErrorEntry(
+    code="APP060",
+    message="{path} is not as If-Match says: {reason}",
+    cause="somebody changed it after you read it, or it was never read here",
+    fix="read it again, look at what changed, and send the change with the new ETag",
+    status=412,
+)
+NO_UPLOADS = ErrorEntry(
+    code="APP061",
+    message="{path} takes no uploads: the body is {given}",
+    cause="bodies are JSON; files are not kept by the runtime",
+    fix="keep the file in object storage, and send its address as JSON",
+    status=415,
+)
+
 ERRORS = (
     BAD_DATABASE,
     ENV_MISSING,
@@ -242,5 +257,7 @@ ERRORS = (
     NO_SLOW_QUERY,
     WANTS_RESTART,
     ENV_FILE,
+    CHANGED,
+    NO_UPLOADS,
 )
 """All of them; `backstay explain` and the reference are made from these."""

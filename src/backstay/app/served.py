@@ -13,10 +13,12 @@ from backstay.app.errors import WANTS_RESTART
 from backstay.app.flow.api import routes as flow_routes
 from backstay.app.flow.engine import Flow
 from backstay.app.plan.endpoints import compile_endpoints
+from backstay.app.plan.grants import Grants
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
 from backstay.app.store.service import Store
+from backstay.app.trust import with_provider
 from backstay.core.asgi import App
 from backstay.core.errors import Fault
 from backstay.core.process import Process
@@ -58,6 +60,7 @@ class Serving:
 
         async def swap(changed: Program) -> None:
             nonlocal served
+            changed = with_provider(changed)
             if changed.auth != served.auth:
                 raise Fault(WANTS_RESTART, what="auth")
             env = read_environment(changed, os.environ)
@@ -89,6 +92,7 @@ class Serving:
             self._env,
             flow.starter(program.hash),
             flow.emitter(program.hash),
+            Grants(program),
         )
         caching = Caching(program, self._cache, process.registry)
         declared = caching.over(endpoints(runtime, compile_endpoints(program)))

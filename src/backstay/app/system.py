@@ -33,7 +33,8 @@ from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
 from backstay.app.store.slow import TimedDatabase
-from backstay.app.trust import trust_of
+from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
+from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
 from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
@@ -57,6 +58,7 @@ async def build(
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
     settings, clock = process.loaded.settings, process.clock
+    program = with_provider(program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     trust = trust_of(settings, program, listen, env, clock)
@@ -142,7 +144,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS, *CACHE_METRICS),
     build=build,
 )

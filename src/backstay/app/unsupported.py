@@ -62,7 +62,10 @@ RUNS: frozenset[str] = frozenset(
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test")
     | _members("config", "name version description auth cache")
-    | _members("auth", "secret issuer audience")
+    | _members("auth", "secret issuer audience jwks_url algorithm")
+    | _members("provider", "method jwks_url issuer audience")
+    | _members("declaration", "auth role")
+    | _members("role", "description permissions")
     | _members("entity", "description index access")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
@@ -75,6 +78,8 @@ RUNS: frozenset[str] = frozenset(
     | _members("operation", "fallback")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
+    | _members("endpoint", "headers validate error require_role")
+    | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff")
     | _members("workflow", "description trigger input signals timeout retry steps")
@@ -133,30 +138,22 @@ NAMES: Mapping[str, str] = {
 }
 
 INSTEAD: Mapping[str, str] = {
-    "endpoint.returns.list": "write returns: paginated(Entity)",
-    "endpoint.include.list": "read one row with include, or list the others",
     "on": "declare it here, or leave the handler out",
-    "declaration.role": 'name roles in roles: [ … ] and user.has("…")',
     "declaration.middleware": "use auth and roles of the endpoint",
     "declaration.database": "declare entities; the runtime makes the tables",
-    "declaration.auth": "write auth: jwt { … } inside config",
     "declaration.function": "write the expression where it is used",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
-    "role": "leave the role out",
     "middleware": "leave the middleware out",
-    "provider": "write auth: jwt { … } inside config",
     "database": "declare entities; the runtime makes the tables",
     "model": "write it as an entity",
     "collection": "write it as an entity",
     "config.database": "SQLite inside is used",
     "config.database_type": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
-    "auth.jwks_url": "use secret",
-    "auth.algorithm": "HS256 is used",
     "entity.soft_delete": "keep a status",
     "entity.indexes": "write index: [a, b]",
     "modifier.auto_update": "set the field in update",
@@ -170,10 +167,7 @@ INSTEAD: Mapping[str, str] = {
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
     "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
-    "endpoint.validate": "use min, max and required on the fields of body",
-    "endpoint.error": "use fail in do",
     "endpoint.middleware": "use auth and roles",
-    "endpoint.require_role": "write roles: [ … ]",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",

@@ -11,10 +11,12 @@ from backstay.lang.program import Call, Endpoint, Entity, ListOf, Name, OneOf, P
 
 
 class Reads(msgspec.Struct, frozen=True):
-    """`by_user`: an access rule, a condition or an expression on the way reads `user`."""
+    """`by_user`: an access rule, a condition or an expression on the way reads `user`; `headers`
+    are those that the endpoint declares, in lower case."""
 
     tables: tuple[str, ...]
     by_user: bool
+    headers: tuple[str, ...] = ()
 
 
 def reads_of(program: Program, endpoint: Endpoint) -> Reads:
@@ -30,7 +32,9 @@ def reads_of(program: Program, endpoint: Endpoint) -> Reads:
                 if entity.name not in seen:
                     seen[entity.name] = entity
                     nodes += [entity.access, *_related(endpoint, entity)]
-    return Reads(tuple(sorted(entity.table for entity in seen.values())), by_user)
+    tables = tuple(sorted(entity.table for entity in seen.values()))
+    headers = tuple(field.name.lower().replace("_", "-") for field in endpoint.header_fields)
+    return Reads(tables, by_user, headers)
 
 
 def _asks_who(node: object) -> bool:

@@ -58,6 +58,7 @@ class Caching:
 
     def __init__(self, program: Program, cache: Cache, registry: Registry) -> None:
         self._cache = cache
+        self._program = program.hash
         self._requests = registry.counter("cache_requests_total")
         usual = _usual(program)
         self._wanted: dict[tuple[str, str], tuple[float, Reads]] = {}
@@ -80,15 +81,17 @@ class Caching:
         wanted = self._wanted.get((route.method, route.path))
         if wanted is None:
             return route
-        handler = _handler(route, *wanted, self._cache, self._requests)
+        handler = _handler(route, *wanted, self._program, self._cache, self._requests)
         return msgspec.structs.replace(route, handler=handler)
 
 
-def _handler(route: Route, seconds: float, reads: Reads, cache: Cache, count: Counter) -> Handler:
+def _handler(
+    route: Route, seconds: float, reads: Reads, program: str, cache: Cache, count: Counter
+) -> Handler:
     async def handle(request: Request) -> Response | Later:
         if any(name in request.headers for name in _CONDITIONAL):
             return await route.handler(request)
-        key = key_of(route.method, request, reads)
+        key = key_of(program, route.method, request, reads)
         found = await cache.look(key, reads.tables)
         if found.value is not None:
             count.inc(route.path, "hit")
@@ -108,13 +111,14 @@ def _handler(route: Route, seconds: float, reads: Reads, cache: Cache, count: Co
     return handle
 
 
-def key_of(method: str, request: Request, reads: Reads) -> str:
-    """What an answer depends on, as a digest: a key holds no names of people."""
+def key_of(program: str, method: str, request: Request, reads: Reads) -> str:
+    """What an answer depends on, as a digest: a key holds no names of people. `program` is the hash
+    of the one that is served: another may answer otherwise, and let in others."""
     query = sorted((name, list(texts)) for name, texts in request.query.items())
     # An answer may say for which origin it is.
-    origin = request.headers.get("origin", "")
+    headers = [request.headers.get(name) for name in ("origin", *reads.headers)]
     who = _reader(request.ctx.principal, alone=reads.by_user)
-    raw = msgspec.json.encode((method, request.path, query, origin, who))
+    raw = msgspec.json.encode((program, method, request.path, query, headers, who))
     return hashlib.sha256(raw).hexdigest()
 
 

@@ -121,6 +121,11 @@ class Courier:
     def _longest(self) -> float:
         return max((SECONDS, *self._integrations.timeouts.values()))
 
+    async def landed(self) -> None:
+        """Wait for the end of every call under way."""
+        while self._flying:
+            await asyncio.wait(list(self._flying.values()))
+
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`."""
         self._stopped = True

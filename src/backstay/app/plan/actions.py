@@ -7,6 +7,7 @@ import msgspec
 from backstay.app.errors import UNFIT
 from backstay.app.plan.acts import Deed, Offer, deed
 from backstay.app.plan.bodies import Body, Nothing, Values
+from backstay.app.plan.demands import Demands
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.reads import Reader
 from backstay.app.plan.references import References
@@ -61,12 +62,16 @@ class ActionPlan:
         self._answer = _answer(program, spec)
         self._after = _after(program, spec, body, success) if success else None
 
-    def run(self, unit: Unit, body: Values, scope: dict[str, object]) -> object:
+    def run(
+        self, unit: Unit, body: Values, scope: dict[str, object], demands: Demands | None = None
+    ) -> object:
         """The answer as JSON values, None for no content. A Fault rolls everything back."""
         self.body.fill(unit, body)
         if self._references is not None:
             self._references.check(unit, body)
         scope["body"] = body
+        if demands is not None:
+            demands.judge(unit, scope)
         self._run(unit, scope)
         if self._after is not None:
             self._after(unit, scope)

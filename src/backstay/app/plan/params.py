@@ -46,6 +46,13 @@ class Params:
             raise fault_of(BAD_QUERY, f"the {self._where}", mistakes)
         return found
 
+    def of_headers(self, headers: Mapping[str, str]) -> dict[str, object]:
+        """As `read`, of headers in lower case: `x_trace` is X-Trace. Others are not looked at."""
+        if not self._params:
+            return {}
+        sent = {name: headers.get(name.lower().replace("_", "-")) for name in self.names}
+        return self.read({name: (text,) for name, text in sent.items() if text is not None})
+
     def collect(self, given: Query, mistakes: list[Mistake]) -> dict[str, object]:
         """As `read`, for a caller with mistakes of its own."""
         found: dict[str, object] = {}

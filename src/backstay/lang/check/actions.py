@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -99,10 +100,30 @@ def _known(k: Checker, node: s.Expr, name: str) -> None:
         k.use("function", name)
     elif name in world.workflows:
         k.use("workflow", name)
-    elif not (name in ACTIONS or name.startswith(("cancel_", "log_")) or "." in name):
+    elif "." in name:
+        _operation(k, node)
+    elif not (name in ACTIONS or name.startswith(("cancel_", "log_"))):
         known = (*ACTIONS, *world.workflows, *world.functions)
         if not world.incomplete:
             k.unknown(e.UNKNOWN_ACTION, s.Ident(node.span, name), known)
+
+
+def _operation(k: Checker, node: s.Expr) -> None:
+    """`Payments.refund`: an operation of the program, or somebody else's command of that name. A
+    name close to an integration is a slip."""
+    match node:
+        case s.Dot(of=s.NameExpr(name=name) as head, field=field):
+            pass
+        case _:
+            return
+    integrations = k.world.integrations
+    info = integrations.get(name)
+    if info is not None:
+        k.use("integration", name)
+        if field.name not in info.operations and not info.broken:
+            k.unknown(e.UNKNOWN_OPERATION, field, info.operations, integration=name)
+    elif nearest(name, integrations) is not None and not k.world.incomplete:
+        k.unknown(e.UNKNOWN_INTEGRATION, head, integrations)
 
 
 def _value(k: Checker, node: s.Expr, scope: Scope, *, free: bool = False) -> p.Expr:

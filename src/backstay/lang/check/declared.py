@@ -39,7 +39,8 @@ def declare_event(k: Checker, info: EventInfo) -> None:
     node = payload or schema
     if node is not None:
         info.broken |= node.broken
-        info.fields = record_type(k, _plain(node) if node is schema else node).fields
+        plain = _plain(node) if node is schema else node
+        info.fields = record_type(k, plain, f"event '{info.name}'").fields
     name = info.declaration.name
     if name is not None and not _EVENT_NAME.fullmatch(name.name):
         k.error(e.EVENT_NAME, name.span, name=name.name)

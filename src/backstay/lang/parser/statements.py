@@ -24,6 +24,7 @@ from backstay.lang.syntax import (
     Ident,
     IfNode,
     ParamNode,
+    Range,
     RecordFields,
     ReturnNode,
     StatementNode,
@@ -169,8 +170,31 @@ def _return(c: Cursor) -> ReturnNode:
     start = c.last
     if c.token.first:
         raise c.expected("a value")
+    if c.at("create", "start") and c.ahead().kind == "ident" and c.ahead(2).text == "{":
+        raise _named_first(c, start)
     value = expression(c)
     return ReturnNode(c.range(start), value)
+
+
+_NAMES = {"create": "row", "start": "run"}
+
+
+def _named_first(c: Cursor, word: Token) -> Snag:
+    """`return create E { … }` and the like: a write is a statement; its result wants a name."""
+    verb = c.take()
+    made = STATEMENTS[verb.text](c)
+    name, indent = _NAMES[verb.text], " " * (word.column - 1)
+    written = c.text[verb.start : c.last.end]
+    said = f"let {name} = {written}\n{indent}return {name}"
+    span = c.reports.at(Range(word.line - c.reports.base, word.column, *_end(made)))
+    edit = Edit("give it a name and return that", span, said)
+    what = f"'{verb.text}' is a statement, and return takes a value"
+    fix = f"write let {name} = {verb.text} …, then return {name}"
+    return c.snag(e.MISPLACED, word.span(c.reports.file), edit=edit, what=what, fix=fix)
+
+
+def _end(node: StatementNode) -> tuple[int, int]:
+    return node.span.end_line, node.span.end_column
 
 
 def _var(c: Cursor) -> VarNode:
