@@ -151,7 +151,7 @@ def query(
 
 def ask(place: Place, asked: dict[str, list[str]]) -> dict[str, object]:
     with place.unit() as unit:
-        page, values = plan(place.dialect).parse(asked)
+        page, values = plan(place.dialect).asked.parse(asked)
         return plan(place.dialect).run(unit, page, {"query": values})
 
 
@@ -194,9 +194,9 @@ def test_a_cursor_of_another_sort_is_refused(place: Place) -> None:
     fill(place, [{"name": "a", "colour": "red"}, {"name": "b", "colour": "red"}])
     cursor = ask(place, {"limit": ["1"], "sort": ["name"]})["pagination"]["next_cursor"]  # type: ignore[index]
     with pytest.raises(Fault, match="cursor"):
-        plan(place.dialect).parse({"cursor": [str(cursor)], "sort": ["-name"]})
+        plan(place.dialect).asked.parse({"cursor": [str(cursor)], "sort": ["-name"]})
     with pytest.raises(Fault, match="together with cursor"):
-        plan(place.dialect).parse({"cursor": [str(cursor)], "sort": ["name"], "page": ["2"]})
+        plan(place.dialect).asked.parse({"cursor": [str(cursor)], "sort": ["name"], "page": ["2"]})
 
 
 def test_true_total_and_a_filter_on_a_field_named_total_live_together(place: Place) -> None:

@@ -233,6 +233,24 @@ endpoint GET /posts { auth: public, returns: list(Post) }""",
   model Older { id: uuid, primary, auto }
 }""",
     "an id that is not called the key": "database postgres { users { id uuid, name string } }",
+    "as a dump has it": """database postgres {
+  teams {
+    id uuid primary key
+    name varchar(50) not null check (length(name) > 2)
+    tags text[] not null default '{}'
+    lead references people
+    owner_id uuid references people(id) on delete set null on update cascade,
+    parent_id uuid
+    constraint one_parent foreign key (parent_id) references teams (id) on delete restrict
+    unique (name, owner_id)
+    check (name <> 'x')
+  }
+  people {
+    number int
+    scores numeric(8,3)[]
+    primary key (number)
+  }
+}""",
     "nothing inside": "database postgres { users { } }",
     "documents": "database mongodb { users { _id uuid primary_key } }",
 }
@@ -258,6 +276,27 @@ def test_the_edit_for_tables_makes_a_file_without_errors(text: str) -> None:
     program, left = check_text("a.cai", after)
     assert program is not None, (after, left)
     assert program.entities, after
+
+
+def test_a_table_of_a_dump_keeps_references_lists_and_keys() -> None:
+    (problem,) = found(TABLES["as a dump has it"])
+    assert problem.edit is not None
+    assert problem.edit.text.splitlines() == [
+        "entity Team {",
+        "  id: uuid, primary, auto",
+        "  name: string, max(50), required",
+        "  tags: list(text), required",
+        "  lead: ref(People)",
+        "  owner_id: ref(People)",
+        "  parent_id: ref(Team)",
+        "  index: [name, owner_id] unique",
+        "}",
+        "",
+        "entity People {",
+        "  number: int, primary, auto",
+        "  scores: list(decimal(8, 3))",
+        "}",
+    ]
 
 
 def test_a_table_keeps_what_an_entity_can_say_of_it() -> None:

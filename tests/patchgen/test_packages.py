@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 import yaml
-from tests.patchgen.support import intent, patchgen, writer
+from tests.patchgen.support import intent, patchgen, text_of, writer
 from tests.patchgen.test_tools import base_of
 
 from backstay.core.errors import Fault
@@ -65,6 +65,31 @@ def test_any_change_of_the_patch_is_seen(tmp_path: Path, before: str, after: str
     done = patchgen("verify", str(path))
     assert done.returncode == 1
     assert "changed:" in done.stderr
+
+
+def test_a_package_of_another_form_is_not_called_changed(tmp_path: Path) -> None:
+    """What another patchgen would have written cannot be known here: that is exit 2, not 1."""
+    path = put(tmp_path, intent())
+    patch = path / "scaling-patch.yaml"
+    own = patch.read_text()
+    for before, after in (
+        ('schema-version: "1.0.0"', 'schema-version: "2.0.0"'),
+        ('generator: "patchgen/1"', 'generator: "patchgen/2"'),
+    ):
+        assert before in own
+        patch.write_text(own.replace(before, after))
+        for done in (patchgen("verify", str(path)), patchgen("undo", str(path), "--to", "1")):
+            assert done.returncode == 2
+            assert "PATCH089" in done.stderr
+    for nonsense in ('schema-version: "2.0"', 'schema-version: "1.0.0\\n"'):
+        patch.write_text(own.replace('schema-version: "1.0.0"', nonsense))
+        done = patchgen("verify", str(path))
+        assert done.returncode == 1
+        assert "scaling-patch.yaml differs" in done.stderr
+    # What it wants is plain all the same.
+    patch.write_text(own.replace("patchgen/1", "patchgen/2"))
+    put(tmp_path, intent(replicas=9))
+    assert "Deployment default/test" in patchgen("conflicts", str(tmp_path)).stdout
 
 
 def test_a_package_under_another_name_is_seen(tmp_path: Path) -> None:
@@ -136,6 +161,60 @@ def test_diff_shows_what_would_change_and_who_would_change_it_back(tmp_path: Pat
     (base / "all.yaml").write_text(yaml.safe_dump(base_of(intent(target="other"))))
     missing = patchgen("diff", str(path), "--base", str(base))
     assert "PATCH085" in missing.stderr
+
+
+def manifests_with_autoscaler(folder: Path) -> Path:
+    base = folder / "manifests"
+    base.mkdir()
+    (base / "all.yaml").write_text(yaml.safe_dump_all([base_of(intent()), HPA]))
+    return base
+
+
+@pytest.mark.parametrize("command", ["validate", "generate"])
+def test_with_manifests_an_autoscaler_is_told_before_a_package_is_made(
+    tmp_path: Path, command: str
+) -> None:
+    base, out = manifests_with_autoscaler(tmp_path), tmp_path / "out"
+    out.mkdir()
+    file = tmp_path / "intent.json"
+    words = [command, "-intent", str(file), "-output", str(out)]
+    words = ["validate", str(file)] if command == "validate" else words
+    who = f"HorizontalPodAutoscaler scaler ({base / 'all.yaml'})"
+    file.write_bytes(text_of())
+    warned = patchgen(*words, "--base", str(base))
+    assert warned.returncode == 0, warned.stderr
+    assert "warning PATCH044" in warned.stderr
+    assert f"{who} sets the same field" in warned.stderr
+    assert len(list(out.iterdir())) == (command == "generate")
+    for other in (
+        text_of(target="other"),
+        text_of(namespace="x"),
+        text_of(target_kind="StatefulSet"),
+    ):
+        file.write_bytes(other)
+        silent = patchgen(*words, "--base", str(base))
+        assert (silent.returncode, silent.stderr) == (0, "")
+    file.write_bytes(text_of(replicas=7))
+    there = sorted(out.iterdir())
+    strict = patchgen(*words, "--base", str(base), "--strict")
+    assert strict.returncode == 1
+    assert "an autoscaler owns replicas of test (strict mode)" in strict.stderr
+    assert who in strict.stderr
+    assert sorted(out.iterdir()) == there
+    # Without manifests nobody can tell.
+    assert patchgen(*words, "--strict").stderr == ""
+    missing = patchgen(*words, "--base", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert "PATCH083" in missing.stderr
+
+
+def test_an_autoscaler_is_a_warning_for_programs_too(tmp_path: Path) -> None:
+    base = manifests_with_autoscaler(tmp_path)
+    words = ("validate", "--base", str(base), "--format", "json")
+    told = json.loads(patchgen(*words, text=text_of().decode()).stdout)
+    assert told["valid"] is True
+    [warning] = told["warnings"]
+    assert (warning["code"], warning["value"], warning["offset"]) == ("PATCH044", "scaler", -1)
 
 
 def test_packages_that_fight_are_found(tmp_path: Path) -> None:

@@ -9,16 +9,19 @@ from functools import partial
 
 import msgspec
 
-from backstay.app.errors import BAD_QUERY, MISSING_ROLE
+from backstay.app.audit.rows import Deed, insert
+from backstay.app.errors import BAD_QUERY, CHANGED, MISSING_ROLE, NO_ROW
 from backstay.app.plan.actions import ActionPlan
 from backstay.app.plan.checks import Mistake, fault_of
 from backstay.app.plan.endpoints import EndpointPlan
+from backstay.app.plan.grants import Grants
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Query, refuse_unknown
 from backstay.app.plan.reads import OnePlan
-from backstay.app.plan.unit import Emitter, Starter, Unit
+from backstay.app.plan.unit import Emitter, Scope, Starter, Unit
 from backstay.app.store.idempotency import Answer, Slot, Taken, keep, recall
 from backstay.app.store.session import Database, Session
+from backstay.app.tags import matches, tag_of
 from backstay.app.values import micros
 from backstay.core.clock import Clock, Ids
 from backstay.core.context import Principal
@@ -28,7 +31,8 @@ from backstay.lang.program import Program
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request as a face hands it over. `key` is the Idempotency-Key, "" for none."""
+    """A request as a face hands it over; header names are in lower case. `key` is the
+    Idempotency-Key, `match` the If-Match, each "" for none; `request` is its id."""
 
     principal: Principal
     path: str
@@ -36,11 +40,14 @@ class Ask(msgspec.Struct, frozen=True):
     query: Query
     body: bytes = b""
     key: str = ""
+    headers: Mapping[str, str] = {}
+    match: str = ""
+    request: str = ""
 
 
 class Runtime(msgspec.Struct, frozen=True):
     """What all use cases of one process share. `start` begins workflows and `emit` publishes events
-    inside a transaction."""
+    inside a transaction; `audit`: who changed what is kept with the change."""
 
     program: Program
     database: Database
@@ -49,6 +56,12 @@ class Runtime(msgspec.Struct, frozen=True):
     env: Mapping[str, str | None]
     start: Starter | None = None
     emit: Emitter | None = None
+    grants: Grants | None = None
+    audit: bool = False
+
+    def seen(self, who: Principal) -> Principal:
+        """The principal with what its roles grant in this program."""
+        return self.grants.of(who) if self.grants is not None else who
 
     def unit(self, conn: Session, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
@@ -65,44 +78,50 @@ def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:
     known = who.kind != "anonymous" and not (who.kind == "local" and program.auth is not None)
     if plan.auth == "required" and not known:
         raise Fault(AUTH_MISSING)
-    if plan.roles and not any(role in who.roles or who.may(role) for role in plan.roles):
+    for group in plan.roles:
+        if any(role in who.roles or who.may(role) for role in group):
+            continue
         if who.kind == "anonymous":
             raise Fault(AUTH_MISSING)
-        raise Fault(MISSING_ROLE, roles=", ".join(plan.roles), who=f"{who.kind} {who.sub}".strip())
+        raise Fault(MISSING_ROLE, roles=", ".join(group), who=f"{who.kind} {who.sub}".strip())
 
 
 async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, ask: Ask) -> bytes:
     """A list or a row as JSON."""
-    params = plan.params.read(_single(ask.params))
+    brought = _brought(plan, ask)
+    run: Callable[..., object]
     if isinstance(does, ListPlan):
-        page, query = does.parse(ask.query)
+        page, brought["query"] = does.asked.parse(ask.query)
+        run, several = partial(does.run, page=page), does.several(page)
+    else:
+        fields, brought["query"] = does.parse(ask.query)
+        run, several = partial(does.run, fields=fields), does.several(fields)
 
-        def listed(conn: Session) -> bytes:
-            unit = runtime.unit(conn, ask.principal)
-            scope = _scope(plan, unit, params, query)
-            return msgspec.json.encode(does.run(unit, page, scope))
-
-        return await runtime.database.read(listed, snapshot=page.count)
-    query = _query(plan, ask)
-
-    def found(conn: Session) -> bytes:
+    def work(conn: Session) -> bytes:
         unit = runtime.unit(conn, ask.principal)
-        return msgspec.json.encode(does.run(unit, _scope(plan, unit, params, query)))
+        scope = _scope(plan, unit, brought)
+        plan.demands.judge(unit, scope)
+        return msgspec.json.encode(run(unit, scope=scope))
 
-    return await runtime.database.read(found, snapshot=does.several)
+    return await runtime.database.read(work, snapshot=several or plan.demands.any)
 
 
 async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:
     """Run an action; durable on return. The same key and request again gives the first answer."""
-    params = plan.params.read(_single(ask.params))
-    query = _query(plan, ask)
+    brought = _brought(plan, ask)
+    brought["query"] = _query(plan, ask)
     slot = _slot(plan, ask) if ask.key else None
     body = does.body.decode(ask.body)
 
     def work(conn: Session) -> Answer:
         unit = runtime.unit(conn, ask.principal)
-        scope = _scope(plan, unit, params, query)
-        answer = _answer(plan, does.run(unit, body, scope))
+        scope = _scope(plan, unit, brought)
+        if ask.match:
+            _require_match(plan, unit, scope, ask)
+        answer = _answer(plan, does.run(unit, body, scope, plan.demands))
+        if runtime.audit and unit.changes:
+            deed = Deed(ask.principal, ask.request, plan.method, ask.path)
+            insert(conn, runtime.ids.new(), deed, unit.now, answer.status, unit.changes)
         if slot is not None:
             keep(conn, slot, answer, unit.now)
         return answer
@@ -110,6 +129,22 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
     if slot is None:
         return await runtime.database.write(work)
     return await _once(runtime, slot, work)
+
+
+def _require_match(plan: EndpointPlan, unit: Unit, scope: Scope, ask: Ask) -> None:
+    """Raises APP060 (412) unless the row is as the client saw it; nobody changes it before the
+    transaction ends."""
+    if plan.shows is None:
+        reason = "no GET of this path shows a row that it could speak of"
+        raise Fault(CHANGED, path=ask.path, reason=reason)
+    try:
+        shown = msgspec.json.encode(plan.shows.run(unit, scope))
+    except Fault as fault:
+        if fault.entry is not NO_ROW:
+            raise
+        raise Fault(CHANGED, path=ask.path, reason="there is no such row for you") from None
+    if not matches(ask.match, shown):
+        raise Fault(CHANGED, path=ask.path, reason=f"its ETag is {tag_of(shown)} now")
 
 
 async def _once(runtime: Runtime, slot: Slot, work: Callable[[Session], Answer]) -> Answer:
@@ -130,13 +165,22 @@ def _answer(plan: EndpointPlan, value: object) -> Answer:
     return Answer(plan.status, msgspec.json.encode(value))
 
 
+def _brought(plan: EndpointPlan, ask: Ask) -> dict[str, dict[str, object]]:
+    """What the path and the headers hold. Raises APP012."""
+    return {
+        "path": plan.params.read(_single(ask.params)),
+        "headers": plan.headers.of_headers(ask.headers),
+    }
+
+
 def _scope(
-    plan: EndpointPlan, unit: Unit, params: dict[str, object], query: dict[str, object]
+    plan: EndpointPlan, unit: Unit, brought: Mapping[str, dict[str, object]]
 ) -> dict[str, object]:
-    path, asked = dict(params), dict(query)
+    path, asked, headers = (dict(brought[name]) for name in ("path", "query", "headers"))
     plan.params.fill(unit, path)
     plan.query.fill(unit, asked)
-    return {"path": path, "query": asked, "body": {}}
+    plan.headers.fill(unit, headers)
+    return {"path": path, "query": asked, "headers": headers, "body": {}}
 
 
 def _single(params: Mapping[str, str]) -> Query:

@@ -28,14 +28,24 @@ def explain(paths: Sequence[str], mermaid: bool) -> int:
         return Exit.OK
     for entity in program.entities:
         _part(f"table {entity.table} of {entity.name}", made.columns(entity))
+        for fact in made.facts(entity):
+            click.echo(f"  {fact}")
     _part("routes", made.routes(program))
     for workflow in program.workflows:
-        click.echo(f"\nworkflow {workflow.name}")
-        for line in made.diagram(workflow):
-            click.echo(f"  {line}")
+        _lines(f"workflow {workflow.name}", made.diagram(workflow))
     _part("events", made.events(program))
+    _part("webhooks", made.webhooks(program))
     _part("jobs", made.jobs(program))
+    for job in program.jobs:
+        if job.steps:
+            _lines(f"steps of job {job.name}", made.job_diagram(job))
     return Exit.OK
+
+
+def _lines(title: str, lines: Sequence[str]) -> None:
+    click.echo(f"\n{title}")
+    for line in lines:
+        click.echo(f"  {line}")
 
 
 def _part(title: str, what: tuple[tuple[str, ...], list[tuple[str, ...]]]) -> None:

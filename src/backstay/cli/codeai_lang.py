@@ -13,9 +13,10 @@ import click
 from backstay.cli.face import emit_json
 from backstay.core.errors import Exit, Fault
 from backstay.lang.api import MAX_CHARACTERS, check_files, decode, parse_text
-from backstay.lang.diagnostics import Diagnostic
-from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES
+from backstay.lang.diagnostics import Diagnostic, Span
+from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES, NOT_SERVED
 from backstay.lang.program import Program
+from backstay.lang.reports import Reports
 
 SUFFIX = ".cai"
 STDIN = "-"
@@ -32,11 +33,18 @@ def validate(paths: Sequence[str], output: str, strict: bool) -> int:
 
     Exit code 0: valid, 1: mistakes were found, 2: a file could not be read.
     """
-    sources, unread = sources_of(paths)
+    try:
+        sources, found = sources_of(paths)
+    except Fault as unreadable:
+        if output != "json":
+            raise
+        emit_json({"valid": False, "diagnostics": [_of_file(unreadable, paths)]})
+        return unreadable.entry.exit
     program: Program | None = None
-    found = unread
-    if not unread:
+    if not found:
         program, found = check_files(sources)
+    if program is not None:
+        found = sorted([*found, *_unserved(program)], key=lambda each: (each.span, each.code))
     if strict and found:
         program = None
     if output == "json":
@@ -74,6 +82,40 @@ def parse(path: str, output: str) -> int:
     return Exit.NEGATIVE if found else Exit.OK
 
 
+def _of_file(unreadable: Fault, paths: Sequence[str]) -> Diagnostic:
+    """A file that cannot be read, in the shape of everything else that is wrong."""
+    path = str(unreadable.values.get("path", paths[0]))
+    return Diagnostic(
+        code=unreadable.entry.code,
+        kind="FileError",
+        message=unreadable.message,
+        span=Span(path, 1, 1, 1, 1),
+        hint=unreadable.fix,
+    )
+
+
+def _unserved(program: Program) -> list[Diagnostic]:
+    """What a server would refuse, as warnings. A script alone is not meant for one."""
+    if not any(_served_parts(program)):
+        return []
+    # The table is the runtime's: the language does not know what runs.
+    from backstay.app.unsupported import problems
+
+    found: list[Diagnostic] = []
+    # One word can be two constructs, such as a function and its declaration.
+    for place, each in {each.place: each for each in problems(program)}.items():
+        reports = Reports(place.file)
+        span = Span(place.file, place.line, place.column, place.line, place.column + 1)
+        reports.add(NOT_SERVED, span, what=each.what, instead=each.instead)
+        found += reports.found
+    return found
+
+
+def _served_parts(program: Program) -> tuple[Sequence[object], ...]:
+    work = (program.endpoints, program.workflows, program.jobs, program.handlers, program.webhooks)
+    return (*work, program.entities, program.models, program.integrations, program.events)
+
+
 def _made_of(program: Program) -> str:
     parts = (
         ("entity", "entities", len(program.entities)),
@@ -81,7 +123,12 @@ def _made_of(program: Program) -> str:
         ("workflow", "workflows", len(program.workflows)),
         ("job", "jobs", len(program.jobs)),
         ("integration", "integrations", len(program.integrations)),
+        ("event", "events", len(program.events)),
+        ("webhook", "webhooks", len(program.webhooks)),
+        ("model", "models", len(program.models)),
+        ("role", "roles", len(program.roles)),
         ("function", "functions", len(program.functions)),
+        ("statement", "statements", len(program.script)),
         ("test", "tests", len(program.tests)),
     )
     said = [f"{count} {one if count == 1 else many}" for one, many, count in parts if count]

@@ -1,47 +1,57 @@
-"""`codeai query`: the query language against a database file of the app, which is only read."""
+"""`codeai query`: the query language against the database of an app, which is only read."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import click
 
 from backstay.cli.codeai_lang import checked_program, table
+from backstay.cli.codeai_rows import dialect_of, rows_of
 from backstay.cli.face import emit_json
 from backstay.core.errors import Exit, Fault
+from backstay.lang.columns import Dialect
+from backstay.lang.program import Program
 from backstay.lang.query.compile import Compiled
 from backstay.lang.query.compile import compile as compile_query
-from backstay.lang.query.errors import EXECUTION, NO_DATABASE, READ_ONLY, QueryError
+from backstay.lang.query.errors import NO_DATABASE, READ_ONLY, QueryError
 from backstay.lang.query.slots import Slot
-from backstay.lang.query.values import SqlValue
 
 
 @click.command("query")
 @click.argument("path", metavar="FILE|FOLDER")
 @click.argument("text", metavar="QUERY")
-@click.option("--database", "-d", metavar="APP.DB", help="The app's database file; only read.")
+@click.option(
+    "--database",
+    "-d",
+    envvar="DATABASE_URL",
+    metavar="APP.DB|postgres://…",
+    default="",
+    show_envvar=True,
+    help="The app's database; only read.",
+)
 @click.option("--entity", default="", help="Where filters alone (status:open) look.")
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="For @NAME.")
 @click.option("--explain", is_flag=True, help="Show the SQL and its values; run nothing.")
 @click.option(
     "--dialect",
     type=click.Choice(["sqlite", "postgres"]),
-    default="sqlite",
-    help="Whose SQL --explain shows.",
+    help="Whose SQL --explain shows.  [default: that of the database]",
 )
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table")
 def query(
     path: str,
     text: str,
-    database: str | None,
+    database: str,
     entity: str,
     given: Sequence[str],
     explain: bool,
-    dialect: str,
+    dialect: Dialect | None,
     output: str,
 ) -> int:
     """Ask a program's database: select name, stock from Product where stock < 10 order by stock.
 
-    Exit code 0: answered, 1: the query has a mistake or the database refused it.
+    Exit code 0: answered, 1: the query has a mistake or the database refused it, 2: there is no
+    such database, 3 and 4: its server lets nobody in, does not answer.
     """
     from backstay.core.clock import SystemClock
 
@@ -50,27 +60,37 @@ def query(
         return Exit.NEGATIVE
     now = SystemClock().now()
     try:
-        made = compile_query(
-            program, text, "postgres" if dialect == "postgres" else "sqlite", entity
-        )
-        values = made.bind(_parameters(given), now) if given or not explain else None
         if explain:
-            _explain(made, values, output)
+            made = compile_query(program, text, dialect or dialect_of(database), entity)
+            _explain(made, made.bind(_parameters(given), now) if given else None, output)
             return Exit.OK
-        if made.writes:
-            raise Fault(READ_ONLY)
-        here = compile_query(program, text, "sqlite", entity)
-        found = _run(here, database, here.bind(_parameters(given), now))
+        made, found = answered(program, text, entity, _parameters(given), database, now)
+        _show(made, found, output)
     except QueryError as bad:
         click.echo(bad.said, err=True)
-        click.echo(f"  fix: {bad.fix}", err=True)
+        fix = f"did you mean '{bad.meant}'?" if bad.meant else bad.fix
+        click.echo(f"  fix: {fix}", err=True)
         return Exit.NEGATIVE
-    if output == "json":
-        emit_json([here.row(row) for row in found])
-    else:
-        names = [each.name for each in here.outputs]
-        table(names, [[_cell(each) for each in here.cells(row)] for row in found], err=False)
     return Exit.OK
+
+
+def answered(
+    program: Program,
+    text: str,
+    entity: str,
+    given: Mapping[str, object],
+    database: str,
+    now: float,
+) -> tuple[Compiled, list[Sequence[Any]]]:
+    """The query as it was compiled, and its rows as the database gave them. Raises QueryError,
+    and faults of a database that cannot be asked."""
+    made = compile_query(program, text, dialect_of(database), entity)
+    values = made.bind(given, now)
+    if made.writes:
+        raise Fault(READ_ONLY)
+    if not database:
+        raise Fault(NO_DATABASE, path="")
+    return made, rows_of(made, database, values)
 
 
 def _parameters(given: Sequence[str]) -> Mapping[str, object]:
@@ -105,18 +125,12 @@ def _slot(each: Slot) -> object:
     return f"@{each.parameter}" if each.parameter else each.value
 
 
-def _run(
-    made: Compiled, database: str | None, values: Sequence[SqlValue]
-) -> list[tuple[SqlValue, ...]]:
-    import apsw
-
-    if database is None or not Path(database).is_file():
-        raise Fault(NO_DATABASE, path=database or "")
-    try:
-        conn = apsw.Connection(database, flags=apsw.SQLITE_OPEN_READONLY)
-        return list(conn.execute(made.sql, values))
-    except apsw.Error as bad:
-        raise QueryError(EXECUTION, reason=str(bad)) from bad
+def _show(made: Compiled, found: Sequence[Sequence[Any]], output: str) -> None:
+    if output == "json":
+        emit_json([made.row(row) for row in found])
+        return
+    names = [each.name for each in made.outputs]
+    table(names, [[_cell(each) for each in made.cells(row)] for row in found], err=False)
 
 
 def _cell(value: object) -> str:

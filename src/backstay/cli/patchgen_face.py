@@ -66,6 +66,23 @@ def output_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def base_option(command: F) -> F:
+    """`--base PATH` as the parameter `base`, for `beside_of`."""
+    return click.option(
+        "--base", type=click.Path(path_type=Path), metavar="PATH",
+        help="Manifests: warn of an autoscaler among them that owns the count.",
+    )(command)  # fmt: skip
+
+
+def beside_of(base: Path | None) -> Callable[[Report], Report] | None:
+    """What the manifests in `base` say about an intent. Raises PATCH083."""
+    if base is None:
+        return None
+    from backstay.patchgen.autoscale import Autoscalers
+
+    return Autoscalers(base).beside
+
+
 def memprofile_option(command: F) -> F:
     """`--memprofile FILE` as the parameter `memprofile`."""
     return click.option(
@@ -133,10 +150,11 @@ def show_report(report: Report, name: str = "") -> None:
 
 
 def _block(one: Diagnosis, word: str) -> str:
-    place = one.pointer or "the text"
+    place = ""
     if one.offset >= 0:
-        place += f", line {one.line}, column {one.column} (byte {one.offset})"
-    lines = [f"  {word} {one.code} at {place}", f"    {one.says}"]
+        spot = f"line {one.line}, column {one.column} (byte {one.offset})"
+        place = f" at {one.pointer or 'the text'}, {spot}"
+    lines = [f"  {word} {one.code}{place}", f"    {one.says}"]
     if one.rule == "json":
         lines.append(f"    JSON error at position {one.offset}:")
     if one.offset >= 0:

@@ -7,6 +7,8 @@ import click
 
 from backstay.cli import face
 from backstay.cli.patchgen_face import (
+    base_option,
+    beside_of,
     complain,
     format_option,
     log_of,
@@ -29,16 +31,17 @@ from backstay.patchgen.service import Job, Made, Maker, output_of, summary
 @click.command("validate")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @strict_option
+@base_option
 @format_option
-def validate(files: tuple[str, ...], strict: bool, format: str) -> int:
+def validate(files: tuple[str, ...], strict: bool, base: Path | None, format: str) -> int:
     """Judge intents: every mistake with its place. Without FILE, or with -, from standard input.
 
     Exits 0 when all are valid, 1 when one is not.
     """
     known = settings(strict_mode=strict)
-    maker = Maker(
-        Job("", known.strict_mode), SystemClock(), Uuid7(SystemClock()), log=log_of(known)
-    )
+    clock = SystemClock()
+    job, beside = Job("", known.strict_mode), beside_of(base)
+    maker = Maker(job, clock, Uuid7(clock), log=log_of(known), beside=beside)
     reports = []
     for file in files or ("-",):
         with time_limit(known.validation_timeout):
@@ -60,6 +63,7 @@ def validate(files: tuple[str, ...], strict: bool, format: str) -> int:
 )
 @output_option
 @strict_option
+@base_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written.")
 @click.option("--fallback", is_flag=True, help="A closed folder: use ~/.nephoran/patches.")
 @click.option(
@@ -74,6 +78,7 @@ def generate(
     intent: str,
     output: str,
     strict: bool,
+    base: Path | None,
     dry_run: bool,
     fallback: bool,
     durability: str,
@@ -98,7 +103,10 @@ def generate(
         home=os.environ.get("HOME", "") if known.fallback else "",
     )
     clock = SystemClock()
-    maker = Maker(job, clock, Uuid7(clock), log=log_of(known), say=complain if trace else None)
+    maker = Maker(
+        job, clock, Uuid7(clock),
+        log=log_of(known), say=complain if trace else None, beside=beside_of(base),
+    )  # fmt: skip
     with time_limit(known.validation_timeout):
         data = read_intent(intent)
     made = (_traced if memory else _make)(maker, data)

@@ -17,11 +17,11 @@ _FOLDER = click.Path(path_type=Path)
 def verify(packages: tuple[str, ...], format: str) -> int:
     """Whether packages are what their intents make: hash, provenance, every byte.
 
-    Exits 0 when all are, 1 when one was changed.
+    Exits 0 when all are, 1 when one was changed, 2 for what is no package or of another form.
     """
-    from backstay.patchgen.packages import read_package
+    from backstay.patchgen.packages import read_own
 
-    found = [read_package(path) for path in packages]
+    found = [read_own(path) for path in packages]
     if format == "json":
         face.emit_json(found)
     for one in found if format == "text" else ():

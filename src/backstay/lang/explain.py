@@ -70,13 +70,13 @@ def _does(of: p.Endpoint) -> str:
         case p.OneOf(entity=entity):
             return f"gives one {entity}"
         case action:
-            said = [_statement(each) for each in action.body]
-            return ", ".join(dict.fromkeys(word for word in said if word)) or "answers"
+            said = _body(action.body)
+            return said if said != "do" else "answers"
 
 
 def _statement(of: p.Statement) -> str:
     match of:
-        case p.Create() | p.Update() | p.Delete():
+        case p.Create() | p.Update() | p.Delete() | p.Restore():
             return f"{type(of).__name__.lower()}s {of.entity}"
         case p.Start(workflow=workflow):
             return f"starts {workflow}"
@@ -86,31 +86,90 @@ def _statement(of: p.Statement) -> str:
             return ""
 
 
+def facts(entity: p.Entity) -> list[str]:
+    """What holds for an entity's table besides its columns."""
+    said = []
+    for each in entity.indexes:
+        kind = f"{each.kind} index" if each.kind else "unique index" if each.unique else "index"
+        said.append(f"{kind} on {', '.join(each.fields)}")
+    if entity.soft_delete:
+        said.append("deleted rows stay, marked in deleted_at")
+    return said
+
+
 def jobs(program: p.Program) -> Table:
-    """Name and time of each job."""
+    """Name, time and work of each job."""
     rows: list[tuple[str, ...]] = [
         (
             each.name,
             f"every {format_duration(each.every)}" if each.every else each.schedule,
             each.timezone,
+            _job(each),
         )
         for each in program.jobs
     ]
-    return ("JOB", "WHEN", "ZONE"), rows
+    return ("JOB", "WHEN", "ZONE", "DOES"), rows
+
+
+def _job(job: p.Job) -> str:
+    if job.task is not None:
+        return _work(job.task)
+    if job.steps:
+        return f"{len(job.steps)} steps" if len(job.steps) > 1 else "1 step"
+    return _body(job.body)
+
+
+def _body(body: Sequence[p.Statement]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, map(_statement, body)))) or "do"
 
 
 def events(program: p.Program) -> Table:
-    """Each event and its payload."""
+    """Each event, its payload, and who hears of it."""
     rows: list[tuple[str, ...]] = [
-        (each.name, ", ".join(f"{field.name}: {spelled(field.type)}" for field in each.payload))
+        (
+            each.name,
+            ", ".join(f"{field.name}: {spelled(field.type)}" for field in each.payload),
+            ", ".join(dict.fromkeys(_hearers(program, each))) or "nobody",
+        )
         for each in program.events
     ]
-    return ("EVENT", "PAYLOAD"), rows
+    return ("EVENT", "PAYLOAD", "HEARD BY"), rows
+
+
+def _hearers(program: p.Program, event: p.Event) -> Iterator[str]:
+    same = event.name.replace(".", "_")
+    for workflow in program.workflows:
+        trigger = workflow.trigger
+        if trigger is not None and trigger.event.replace(".", "_") == same:
+            yield f"workflow {workflow.name}"
+    for handler in program.handlers:
+        if handler.event.replace(".", "_") == same:
+            yield f"{handler.action} {handler.target}"
+    some = " on a condition" if event.when is not None else ""
+    for act in event.publish:
+        args = [str(arg.value) for arg in act.args if isinstance(arg, p.Constant)]
+        yield f"{act.name} {', '.join(args)}".rstrip() + some
+
+
+def webhooks(program: p.Program) -> Table:
+    """Each webhook, the event that it carries, and whether what it sends is signed."""
+    rows: list[tuple[str, ...]] = [
+        (each.name, each.event, each.method, "signed" if each.secret is not None else "not signed")
+        for each in program.webhooks
+    ]
+    return ("WEBHOOK", "EVENT", "METHOD", "SIGNED"), rows
 
 
 def diagram(workflow: p.Workflow) -> list[str]:
     """The steps from top to bottom; what is undone stands beside the step."""
-    return [_start(workflow), *_drawn(workflow.steps, ""), "end"]
+    ends = (("at the end", workflow.on_complete), ("on failure", workflow.on_fail))
+    said = [f"{when}: {_body(body)}" for when, body in ends if body]
+    return [_start(workflow), *_drawn(workflow.steps, ""), "end", *said]
+
+
+def job_diagram(job: p.Job) -> list[str]:
+    """The steps of a job, as those of a workflow."""
+    return [*_drawn(job.steps, ""), "end"]
 
 
 def _start(workflow: p.Workflow) -> str:
@@ -132,7 +191,7 @@ def _drawn(steps: Sequence[p.Step], lead: str) -> Iterator[str]:
 def _work(work: p.Work) -> str:
     match work:
         case p.DoStep(body=body):
-            return ", ".join(filter(None, map(_statement, body))) or "do"
+            return _body(body)
         case p.CallStep(integration=integration, operation=operation):
             return f"calls {integration}.{operation}"
         case p.TaskStep(command=command):

@@ -95,9 +95,7 @@ class _Lexer:
             steps += 1
             group = match.lastgroup
             if match.group() == "/" and self._path_follows():
-                match = PATH.match(self.text, position) or match
-                self._add("path", match.group(), None, position)
-                position = match.end()
+                position = self._path(position)
                 continue
             if match.group() == "{" and self._command_follows():
                 position = self._command(position)
@@ -137,6 +135,14 @@ class _Lexer:
         if before.text == "call":
             return last.text in METHODS
         return before.text == "endpoint" and last.kind == "ident"
+
+    def _path(self, start: int) -> int:
+        """Takes a path; returns where the next token begins. No path ends in a colon, but people
+        write one before a block."""
+        match = PATH.match(self.text, start)
+        text = match.group().rstrip(":") if match else "/"
+        self._add("path", text, None, start)
+        return start + len(text)
 
     def _command_follows(self) -> bool:
         """Whether the brace opens the command of an `exec`. A step may have the name, too."""
@@ -274,21 +280,32 @@ class _Lexer:
             self.first = True
 
     def _decode(self, body: str, start: int) -> str:
+        """A text without its escapes; `start` is its offset. A long text may have many lines."""
         if "\\" not in body:
             return body
-        return _ESCAPE.sub(lambda found: self._escape(found, start), body)
+        line, line_start, seen = self.line, self.line_start, 0
 
-    def _escape(self, found: re.Match[str], start: int) -> str:
-        name = found.group(1)
-        if len(name) == 5:
-            return _unicode(name)
-        plain = _PLAIN_ESCAPES.get(name)
-        if plain is None:
-            span = self._span(found.group(), start + found.start())
-            edit = Edit("write two backslashes", span, f"\\\\{name}")
-            self.reports.add(e.BAD_ESCAPE, span, edit=edit, text=name)
+        def decoded(found: re.Match[str]) -> str:
+            nonlocal line, line_start, seen
+            name = found.group(1)
+            plain = _unicode(name) if len(name) == 5 else _PLAIN_ESCAPES.get(name)
+            if plain is not None:
+                return plain
+            at = found.start()
+            if "\n" in body[seen:at]:
+                line += body.count("\n", seen, at)
+                line_start = start + body.rfind("\n", seen, at) + 1
+            seen = at
+            self._bad_escape(name, line, start + at - line_start + 1)
             return name
-        return plain
+
+        return _ESCAPE.sub(decoded, body)
+
+    def _bad_escape(self, name: str, line: int, column: int) -> None:
+        end = (line, column + 2) if name != "\n" else (line + 1, 1)
+        span = Span(self.reports.file, line, column, *end)
+        edit = Edit("write two backslashes", span, f"\\\\{name}")
+        self.reports.add(e.BAD_ESCAPE, span, edit=edit, text=name)
 
 
 def _unicode(name: str) -> str:

@@ -81,7 +81,6 @@ def run(
     groups = _groups(items, group)
     # What lives now lives on: a collection need not look at it every time.
     gc.freeze()
-    collected = 0
     with ThreadPoolExecutor(hands, thread_name_prefix="patchgen") as pool:
         running: set[Future[list[Outcome]]] = set()
         for batch in islice(groups, hands * 2):
@@ -93,9 +92,8 @@ def run(
             for outcome in (one for future in done for one in future.result()):
                 tally.count(outcome.result)
                 told(outcome, tally)
-            if tally.total - collected >= COLLECT_EVERY:
-                collected = tally.total
-                gc.collect()
+                if tally.total % COLLECT_EVERY == 0:
+                    gc.collect()
     gc.unfreeze()
     return tally
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,12 @@ from backstay.core.errors import Fault
 from backstay.patchgen import krm
 from backstay.patchgen.errors import packages as errors
 from backstay.patchgen.look import contents, difference
-from backstay.patchgen.model import Constraints, Intent, Provenance
-from backstay.patchgen.names import is_package_name
+from backstay.patchgen.model import GENERATOR, SCHEMA_VERSION, Constraints, Intent, Provenance
+from backstay.patchgen.names import is_package_name, is_semantic_version
 from backstay.patchgen.paths import is_folder, refuse_traversal
 from backstay.patchgen.render import PATCH_FILE, PREFIX, render
+
+_FORM = re.compile(r"patchgen/[1-9][0-9]{0,3}")
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -60,9 +63,28 @@ def read_package(path: str | Path) -> Read:
     return Read(folder, intent, provenance, changed)
 
 
-def verify(path: str | Path) -> Read:
-    """The package when it is what its intent makes, else PATCH081 that names the difference."""
+def read_own(path: str | Path) -> Read:
+    """As `read_package`, where bytes are judged: raises PATCH089 when another form of patchgen made
+    them. Words that are no versions were changed by somebody; that is seen as a change."""
     found = read_package(path)
+    schema, generator = found.provenance.schema, found.provenance.generator
+    versions = is_semantic_version(schema) and _FORM.fullmatch(generator)
+    if versions and (schema, generator) != (SCHEMA_VERSION, GENERATOR):
+        raise Fault(
+            errors.OTHER_FORM,
+            name=found.name,
+            schema=schema,
+            generator=generator,
+            own=GENERATOR,
+            own_schema=SCHEMA_VERSION,
+        )
+    return found
+
+
+def verify(path: str | Path) -> Read:
+    """The package when it is what its intent makes, else PATCH081 that names the difference. Raises
+    what `read_own` raises."""
+    found = read_own(path)
     if found.changed:
         raise Fault(errors.TAMPERED, name=found.name, files=found.changed)
     return found

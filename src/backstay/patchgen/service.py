@@ -53,7 +53,8 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Maker:
-    """Intents to packages; every face goes through it."""
+    """Intents to packages; every face goes through it. `beside` adds to a report what is known from
+    elsewhere."""
 
     def __init__(
         self,
@@ -64,12 +65,14 @@ class Maker:
         log: Log | None = None,
         say: Callable[[str], None] | None = None,
         abandon: Abandon | None = None,
+        beside: Callable[[Report], Report] | None = None,
     ) -> None:
         self.job = job
         self.stages = Stages(clock, say)
         self._ids = ids
         self._log = log or Quiet()
         self._abandon = abandon
+        self._beside = beside
 
     def make(self, data: bytes) -> Made:
         """Validate and generate. Raises `InvalidIntent` and what the writer raises."""
@@ -83,6 +86,8 @@ class Maker:
         """Validate only."""
         with self.stages.stage("validation"):
             report = validate(data, strict=self.job.strict)
+            if self._beside is not None:
+                report = self._beside(report)
         self._log.debug(
             "intent judged",
             valid=report.intent is not None,

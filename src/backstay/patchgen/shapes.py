@@ -102,7 +102,8 @@ def _network_intent(root: Node, notes: Notes) -> Node | None:
     policy = _member(_member(spec, "scalingParameters"), "autoscalingPolicy")
     target = _target_of(spec)
     if policy.members and target is not None:
-        notes.warn(errors.AUTOSCALED, policy, target=str(target.value)[:80])
+        who = "A HorizontalPodAutoscaler"
+        notes.warn(errors.AUTOSCALED, policy, target=str(target.value)[:80], who=who)
     return _flat(
         root,
         {

@@ -15,6 +15,10 @@ from tests.e2e.stack import Answer, until
 from tests.servers.require import absent
 from tests.servers.slowed import held_up
 
+from backstay.patchgen.model import Intent
+from backstay.patchgen.render import render
+
+PROBE = Intent(intent_type="scaling", target="readiness-test", namespace="default", replicas=1)
 SEED = {"intent_type": "scaling", "target": "test", "namespace": "default", "replicas": 3}
 LIMIT = 1_048_576
 
@@ -128,6 +132,14 @@ def test_a_late_generation_is_504_and_nothing_of_it_remains(tmp_path: Path) -> N
         fine = serving.ask("POST", "/intent?dry_run=true", SEED)
         assert fine.status == 200
         assert made(serving) == []
+    assert setting("request_timeout", tmp_path) == 30.0
+
+
+def setting(name: str, folder: Path) -> object:
+    """The value of a setting when nobody says another."""
+    told = shell(f"backstay config show --output json --data {folder / 'none'}").stdout
+    [value] = [row["value"] for row in json.loads(told)["patchgen"] if row["name"] == name]
+    return value
 
 
 @pytest.mark.seed("P58", "P59")
@@ -152,9 +164,7 @@ def test_what_fails_is_false_and_high_memory_only_warns(tmp_path: Path) -> None:
         assert (found["Healthy"], found["Checks"]["filesystem"]) == (False, False)
         assert found["Checks"]["validator"] is True
     # The seed's limit, unless told otherwise.
-    settings = shell("backstay config show --output json --data " + str(tmp_path / "none")).stdout
-    limit = [row for row in json.loads(settings)["patchgen"] if row["name"] == "memory_warning"]
-    assert limit[0]["value"] == 500 * 1024 * 1024
+    assert setting("memory_warning", tmp_path) == 500 * 1024 * 1024
     # A validator that cannot work.
     code = (
         "import backstay.patchgen.health as h\n"
@@ -185,6 +195,18 @@ def test_readiness_is_a_real_package_and_leaves_nothing(tmp_path: Path) -> None:
             assert one.json["error"]
         assert scratch.read_text() == "no folder"
         assert made(serving) == []
+
+
+@pytest.mark.seed("P62")
+def test_readiness_makes_the_seeds_probe_package(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        absent("strace", "apt-get install strace")
+    trace = tmp_path / "trace"
+    words = ("strace", "-D", "-f", "-s", "200", "-o", str(trace), "-e", "trace=/^rename")
+    with server(tmp_path, *words) as serving:
+        assert serving.ask("GET", "/ready").status == 200
+        named = f'"{render(PROBE).name}"'
+        until(lambda: named in trace.read_text(), PATIENCE, trace.read_text)
 
 
 @pytest.mark.seed("P44", "P67")

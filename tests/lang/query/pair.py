@@ -1,6 +1,6 @@
 """One program's tables on SQLite and on a real PostgreSQL, with the same rows in both.
 
-The tables are made from the contract in `lang.query.columns`, the rows go in through the language's
+The tables are made from the contract in `lang.columns`, the rows go in through the language's
 own update: what is compared is what a store would have.
 """
 
@@ -8,12 +8,14 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 import asyncpg
 from tests.servers import postgres
 
+from backstay.cli.codeai_query import answered
 from backstay.lang.api import check_text
 from backstay.lang.columns import Dialect, column
 from backstay.lang.program import Entity, ManyType, Program, ScalarType
@@ -132,15 +134,17 @@ def _others() -> Iterator[tuple[str, dict[str, object]]]:
 class Pair:
     """Both databases with the same rows; the third shelf is deleted."""
 
-    def __init__(self, server: postgres.PostgresServer) -> None:
+    def __init__(self, server: postgres.PostgresServer, folder: Path) -> None:
         program, found = check_text("items.cai", SOURCE)
         assert program is not None, found
         assert not found
         self.program: Program = program
         self.loop = asyncio.new_event_loop()
-        self.sqlite = apsw.Connection(":memory:")
+        self.file = str(folder / "app.db")
+        self.url = server.url()
+        self.sqlite = apsw.Connection(self.file)
         self.sqlite.execute("\n".join(self._tables("sqlite", " STRICT")))
-        self.postgres: Any = self._run(asyncpg.connect(server.url()))
+        self.postgres: Any = self._run(asyncpg.connect(self.url))
         self._run(self.postgres.execute("\n".join(self._tables("postgres", ""))))
         self._fill([*_others(), *(("Item", row) for row in rows())])
         self.both(f"delete from Shelf where id = '{key(1002)}'", {})
@@ -188,3 +192,8 @@ class Pair:
         found = [here.row(row) for row in self.sqlite.execute(here.sql, here.bind(given, NOW))]
         others = self._run(self.postgres.fetch(there.sql, *there.bind(given, NOW)))
         return found, [there.row(list(row.values())) for row in others]
+
+    def asked(self, text: str, given: Mapping[str, object], database: str) -> list[object]:
+        """The rows as `codeai query` reads them from a database of its own opening."""
+        made, found = answered(self.program, text, "Item", given, database, NOW)
+        return [made.row(row) for row in found]

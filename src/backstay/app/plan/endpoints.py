@@ -1,32 +1,42 @@
 """The declared endpoints as frozen plans. No HTTP here: parsed values in, JSON values out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from backstay.app.errors import UNFIT
 from backstay.app.plan.actions import ActionPlan, Success
+from backstay.app.plan.demands import Demands
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.params import Params
 from backstay.app.plan.reads import OnePlan
 from backstay.core.errors import Fault
-from backstay.lang.program import Action, Endpoint, ListOf, OneOf, Program
+from backstay.lang.program import Action, Constant, Endpoint, Expr, ListOf, OneOf, Program
 
 PREFIX = "/api/v1"
 
 
 class EndpointPlan(msgspec.Struct, frozen=True):
-    """Everything one route needs. `roles` are any-of; `writes` means a write transaction."""
+    """Everything one route needs. `roles` are any-of, and each of several is wanted; `writes` means
+    a write transaction.
+
+    `shows` is what a GET of the same path answers, which If-Match speaks of. `words` replace those
+    of a refusal with that status.
+    """
 
     method: str
     path: str
     auth: Literal["public", "optional", "required"]
-    roles: tuple[str, ...]
+    roles: tuple[tuple[str, ...], ...]
     status: int
     params: Params
     query: Params
+    headers: Params
     does: ListPlan | OnePlan | ActionPlan
+    demands: Demands
+    words: Mapping[int, str]
+    shows: OnePlan | None = None
 
     @property
     def writes(self) -> bool:
@@ -35,7 +45,16 @@ class EndpointPlan(msgspec.Struct, frozen=True):
 
 def compile_endpoints(program: Program) -> Sequence[EndpointPlan]:
     """All endpoints of the program. Raises APP004 for what this version cannot compile."""
-    return tuple(_plan(program, endpoint) for endpoint in program.endpoints)
+    plans = [_plan(program, endpoint) for endpoint in program.endpoints]
+    shown = {
+        _place(endpoint): plan.does
+        for endpoint, plan in zip(program.endpoints, plans, strict=True)
+        if isinstance(plan.does, OnePlan) and endpoint.method == "GET"
+    }
+    return tuple(
+        msgspec.structs.replace(plan, shows=shown.get(_place(endpoint)))
+        for endpoint, plan in zip(program.endpoints, plans, strict=True)
+    )
 
 
 def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
@@ -44,23 +63,44 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
         where = f"{endpoint.method} {endpoint.path}"
         problem, instead = "on_success follows what is done in do { … }", "leave it out"
         raise Fault(UNFIT, where=where, problem=problem, instead=instead)
+    query = Params(program, endpoint.query_fields, "query")
     match endpoint.does:
         case ListOf() as spec:
             does = ListPlan(program, spec, endpoint.query_fields)
         case OneOf() as spec:
-            does = OnePlan(program, spec)
+            does = OnePlan(program, spec, query)
         case Action() as spec:
             does = ActionPlan(program, spec, endpoint.body, _success(endpoint))
     return EndpointPlan(
         method=endpoint.method,
         path=PREFIX + endpoint.path,
         auth=endpoint.auth,
-        roles=endpoint.roles,
+        roles=tuple(group for group in (endpoint.roles, _role(endpoint)) if group),
         status=endpoint.status,
         params=Params(program, endpoint.path_fields, "path"),
-        query=Params(program, endpoint.query_fields, "query"),
+        query=query,
+        headers=Params(program, endpoint.header_fields, "headers"),
         does=does,
+        demands=Demands(program, endpoint.validate),
+        words={status: _words(endpoint, status, text) for status, text in endpoint.errors},
     )
+
+
+def _role(endpoint: Endpoint) -> tuple[str, ...]:
+    return (endpoint.require_role,) if endpoint.require_role else ()
+
+
+def _place(endpoint: Endpoint) -> tuple[str, tuple[object, ...]]:
+    """Path and the types of its parameters: where these are the same, so is what they name."""
+    return endpoint.path, tuple(field.type for field in endpoint.path_fields)
+
+
+def _words(endpoint: Endpoint, status: int, text: Expr) -> str:
+    if isinstance(text, Constant):
+        return str(text.value)
+    where = f"error {status} of {endpoint.method} {endpoint.path}"
+    problem, instead = "its words are not known before a request comes", "write a plain text"
+    raise Fault(UNFIT, where=where, problem=problem, instead=instead)
 
 
 def _success(endpoint: Endpoint) -> Success | None:

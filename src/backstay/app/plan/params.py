@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from backstay.app.errors import BAD_QUERY
+from backstay.app.plan.bounds import broken_bound
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.unit import Closure, Unit
-from backstay.app.plan.writes import broken_bound
 from backstay.app.values import Codec, codec
 from backstay.lang.program import Field, Program
 
@@ -45,6 +45,13 @@ class Params:
         if mistakes:
             raise fault_of(BAD_QUERY, f"the {self._where}", mistakes)
         return found
+
+    def of_headers(self, headers: Mapping[str, str]) -> dict[str, object]:
+        """As `read`, of headers in lower case: `x_trace` is X-Trace. Others are not looked at."""
+        if not self._params:
+            return {}
+        sent = {name: headers.get(name.lower().replace("_", "-")) for name in self.names}
+        return self.read({name: (text,) for name, text in sent.items() if text is not None})
 
     def collect(self, given: Query, mistakes: list[Mistake]) -> dict[str, object]:
         """As `read`, for a caller with mistakes of its own."""

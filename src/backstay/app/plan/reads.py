@@ -8,8 +8,11 @@ from typing import cast
 
 import msgspec
 
-from backstay.app.errors import NO_ROW
+from backstay.app.errors import BAD_QUERY, NO_ROW
+from backstay.app.plan.checks import Mistake, fault_of
+from backstay.app.plan.chosen import FIELDS, Chosen, chosen, cut
 from backstay.app.plan.evaluate import Evaluator
+from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.rules import rule
 from backstay.app.plan.scales import Sql
@@ -23,22 +26,41 @@ Include = Callable[[Unit, Sequence[Row]], None]
 """Puts the related rows into shaped rows of one entity."""
 
 
+class Includes:
+    """The related rows that an endpoint puts into rows of one entity."""
+
+    def __init__(self, program: Program, rows: Table, names: Sequence[str]) -> None:
+        self._all = [(name, _include(program, rows, name)) for name in names]
+
+    def any(self, fields: Chosen = None) -> bool:
+        """Whether one of them is wanted."""
+        return any(fields is None or name in fields for name, _ in self._all)
+
+    def put(self, unit: Unit, rows: Sequence[Row], fields: Chosen = None) -> None:
+        """One statement for each that is wanted."""
+        for name, include in self._all if rows else ():
+            if fields is None or name in fields:
+                include(unit, rows)
+
+
 class Reader:
     """Reads shaped rows of one entity with its includes."""
 
     def __init__(self, program: Program, entity: str, include: Sequence[str]) -> None:
         self._rows = table(program, entity)
         self._rule = _read_rule(program, self._rows)
-        self._includes = [_include(program, self._rows, name) for name in include]
+        self._includes = Includes(program, self._rows, include)
+        self.members = (*self._rows.names, *include)
         key = f"{self._rows.name}.{quote(self._rows.key)}"
-        self._text = f"SELECT {self._rows.select} FROM {self._rows.name} WHERE {key} = ?"
+        self._text = f"SELECT {self._rows.select} FROM {self._rows.source()} WHERE {key} = ?"
 
-    @property
-    def several(self) -> bool:
+    def several(self, fields: Chosen = None) -> bool:
         """Whether it takes more than one statement."""
-        return bool(self._includes)
+        return self._includes.any(fields)
 
-    def find(self, unit: Unit, key: object, *, guarded: bool = True) -> Row | None:
+    def find(
+        self, unit: Unit, key: object, *, guarded: bool = True, fields: Chosen = None
+    ) -> Row | None:
         """The row as JSON values, None when there is none that may be read."""
         text, params = self._text, [cast("SqlValue", key)]
         if guarded and unit.guarded and self._rule is not None:
@@ -48,28 +70,41 @@ class Reader:
         if values is None:
             return None
         row = self._rows.shaped(values)
-        for include in self._includes:
-            include(unit, [row])
-        return row
+        self._includes.put(unit, [row], fields)
+        return cut(row, fields)
 
 
 class OnePlan:
     """`returns: ENTITY` by the path's key."""
 
-    def __init__(self, program: Program, spec: OneOf) -> None:
+    def __init__(self, program: Program, spec: OneOf, query: Params) -> None:
         self._reader = Reader(program, spec.entity, spec.include)
         self._key = Evaluator(program, Rows(program, guarded=True)).closure(spec.key)
+        self._query = query
         self._entity = spec.entity
 
-    @property
-    def several(self) -> bool:
-        """Whether it takes more than one statement."""
-        return self._reader.several
+    def parse(self, given: Query) -> tuple[Chosen, dict[str, object]]:
+        """The wanted members, and the declared query parameters. Raises APP012."""
+        mistakes: list[Mistake] = []
+        values = self._query.collect(given, mistakes)
+        known, fields = self._query.names, None
+        if FIELDS not in known:
+            known = (*known, FIELDS)
+            texts = given.get(FIELDS, ())
+            fields = chosen(",".join(texts) if texts else None, self._reader.members, mistakes)
+        refuse_unknown(given, known, mistakes)
+        if mistakes:
+            raise fault_of(BAD_QUERY, "the query", mistakes)
+        return fields, values
 
-    def run(self, unit: Unit, scope: Scope) -> Row:
+    def several(self, fields: Chosen = None) -> bool:
+        """Whether it takes more than one statement."""
+        return self._reader.several(fields)
+
+    def run(self, unit: Unit, scope: Scope, fields: Chosen = None) -> Row:
         """Raises APP013 (404) when there is no such row for this principal."""
         key = self._key(unit, scope)
-        row = self._reader.find(unit, key)
+        row = self._reader.find(unit, key, fields=fields)
         if row is None:
             raise Fault(NO_ROW, entity=self._entity, key=as_text(key))
         return row
@@ -125,7 +160,7 @@ def _related(
     unit: Unit, rows: Table, by: str, keys: list[object], guard: Sql | None
 ) -> tuple[str, list[SqlValue]]:
     params: list[SqlValue] = [msgspec.json.encode(keys).decode()]
-    text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.among(by)}"
+    text = f"SELECT {rows.select} FROM {rows.source()} WHERE {rows.among(by)}"
     if guard is not None and unit.guarded:
         text += f" AND {guard.text}"
         params += guard.bind(unit, {})

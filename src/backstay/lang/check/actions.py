@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -48,6 +49,8 @@ def act(k: Checker, node: s.ActionNode, scope: Scope) -> p.Act:
 def call_statement(k: Checker, node: s.DoNode, scope: Scope, *, free: bool) -> p.Act:
     """A call as a statement. `free`: any action may be meant, as in the oldest endpoints."""
     made = _called(k, node.call, scope, free=free)
+    if node.target is not None or node.where is not None or not _of_transaction(k, made.name):
+        k.note("statement.action", node.span)
     where = lower(k, node.where, scope) if node.where is not None else None
     if node.where is not None:
         # The query language is read when a program has a query.
@@ -57,6 +60,11 @@ def call_statement(k: Checker, node: s.DoNode, scope: Scope, *, free: bool) -> p
     options = tuple((each.name.name, _value(k, each.value, scope)) for each in node.options)
     into = node.target.name if node.target else ""
     return p.Act(made.name, made.args, options, where, into)
+
+
+def _of_transaction(k: Checker, name: str) -> bool:
+    """Whether the action is done in the transaction that the statement stands in."""
+    return name in ("emit", "start", *k.world.workflows) or name.startswith("log_")
 
 
 def _rows_of(k: Checker, node: s.Expr) -> str:
@@ -99,10 +107,30 @@ def _known(k: Checker, node: s.Expr, name: str) -> None:
         k.use("function", name)
     elif name in world.workflows:
         k.use("workflow", name)
-    elif not (name in ACTIONS or name.startswith(("cancel_", "log_")) or "." in name):
+    elif "." in name:
+        _operation(k, node)
+    elif not (name in ACTIONS or name.startswith(("cancel_", "log_"))):
         known = (*ACTIONS, *world.workflows, *world.functions)
         if not world.incomplete:
             k.unknown(e.UNKNOWN_ACTION, s.Ident(node.span, name), known)
+
+
+def _operation(k: Checker, node: s.Expr) -> None:
+    """`Payments.refund`: an operation of the program, or somebody else's command of that name. A
+    name close to an integration is a slip."""
+    match node:
+        case s.Dot(of=s.NameExpr(name=name) as head, field=field):
+            pass
+        case _:
+            return
+    integrations = k.world.integrations
+    info = integrations.get(name)
+    if info is not None:
+        k.use("integration", name)
+        if field.name not in info.operations and not info.broken:
+            k.unknown(e.UNKNOWN_OPERATION, field, info.operations, integration=name)
+    elif nearest(name, integrations) is not None and not k.world.incomplete:
+        k.unknown(e.UNKNOWN_INTEGRATION, head, integrations)
 
 
 def _value(k: Checker, node: s.Expr, scope: Scope, *, free: bool = False) -> p.Expr:
@@ -143,7 +171,8 @@ def settings(k: Checker, node: s.Value | None) -> p.Settings | None:
         case s.ActionNode(what=what, options=options):
             values = [(each.name.name, setting_value(k, each.value)) for each in options]
             inner = settings(k, what)
-            return p.Settings(inner.label if inner else "", tuple(values))
+            said = inner.values if inner else ()
+            return p.Settings(inner.label if inner else "", (*said, *values))
         case s.CallExpr(callee=callee, args=args):
             label = spelled(callee)
             if label != "env":

@@ -89,6 +89,7 @@ class EndpointCheck:
             request=self._request(),
             response=self._response(),
             annotations=self._annotations(),
+            require_role=members.text("require_role"),
         )
 
     def _watch(self, path: s.Path) -> None:
@@ -254,7 +255,8 @@ class EndpointCheck:
     def _auth(self, roles: tuple[str, ...]) -> Literal["public", "optional", "required"]:
         """Without a word of its own an endpoint wants a user as soon as there can be one."""
         node = self.members.value("auth", s.Ident)
-        word = node.name if node else ("required" if self.k.world.has_auth else "public")
+        wanted = self.k.world.has_auth or "require_role" in self.members
+        word = node.name if node else ("required" if wanted else "public")
         if word == "none":
             word = "public"
         if node and word not in AUTH:

@@ -1,5 +1,6 @@
 """Fields: their types, what modifiers say about them."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -23,9 +24,9 @@ from backstay.lang.check.types import (
 )
 from backstay.lang.check.world import Checker
 
-_ARGUMENTS: Mapping[str, int] = {
+_ARGUMENTS: Mapping[str, int | tuple[int, int]] = {
     "required": 0,
-    "optional": 0,
+    "optional": (0, 1),
     "primary": 0,
     "auto": 0,
     "unique": 0,
@@ -40,7 +41,7 @@ _ARGUMENTS: Mapping[str, int] = {
     "pattern": 1,
 }
 _OF_ENTITIES = ("primary", "auto", "unique", "via", "auto_update", "searchable", "index")
-_NOTED = ("auto_update", "searchable", "index", "pattern")
+NOTED = ("auto_update", "searchable", "index", "pattern")
 """Modifiers that a runtime has to know."""
 
 
@@ -48,13 +49,14 @@ MOST_FIELDS = 500
 """Of a record or an entity; a query names them all."""
 
 
-def record_type(k: Checker, node: s.RecordFields) -> p.RecordType:
-    """`{ field … }` as a type."""
+def record_type(k: Checker, node: s.RecordFields, owner: str = "") -> p.RecordType:
+    """`{ field … }` as a type. Without an `owner` its fields are the parameters of a request or of
+    a workflow, and are spoken of so (C11)."""
     found: dict[str, p.Field] = {}
     too_many(k, "a record", "fields", len(node.fields), MOST_FIELDS, node.span)
     for each in node.fields[:MOST_FIELDS]:
         if each.name.name in found:
-            k.error(e.DUPLICATE_PARAMETER, each.name.span, name=each.name.name)
+            _twice(k, each.name, owner)
             continue
         made = field(k, each, of_entity=False)
         if _holds_rows(made.type):
@@ -63,6 +65,13 @@ def record_type(k: Checker, node: s.RecordFields) -> p.RecordType:
             k.error(e.UNSUPPORTED, each.type.span, what=what, instead=instead)
         found[made.name] = made
     return p.RecordType(tuple(found.values()))
+
+
+def _twice(k: Checker, name: s.Ident, owner: str) -> None:
+    if owner:
+        k.error(e.DUPLICATE_FIELD, name.span, what=f"field '{name.name}'", owner=owner)
+    else:
+        k.error(e.DUPLICATE_PARAMETER, name.span, name=name.name)
 
 
 def _holds_rows(kind: p.Type) -> bool:
@@ -88,12 +97,13 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
         primary="primary" in given,
         auto="auto" in given,
         unique="unique" in given,
-        default=_default(k, given.get("default"), kind, node.name.name),
+        default=_default(k, _default_of(k, given, node.name.name), kind, node.name.name),
         minimum=_bound(k, given.get("min"), kind),
         maximum=_bound(k, given.get("max"), kind),
         auto_update="auto_update" in given,
         searchable="searchable" in given,
         pattern=_pattern(k, given.get("pattern"), kind),
+        indexed="index" in given,
     )
     optional = given.get("optional") or given.get("nullable")
     if optional is not None and "required" in given:
@@ -106,18 +116,30 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
 
 def _is_known(k: Checker, modifier: s.Modifier, *, of_entity: bool) -> bool:
     name = modifier.name.name
-    if name in _NOTED:
+    if name in NOTED:
         k.note(f"modifier.{name}", modifier.span)
     known = [each for each in _ARGUMENTS if of_entity or each not in _OF_ENTITIES]
     if name not in known:
         k.unknown(e.UNKNOWN_MODIFIER, modifier.name, known)
         return False
-    wanted = _ARGUMENTS[name]
-    if len(modifier.args) != wanted:
-        got = len(modifier.args)
-        k.error(e.WRONG_ARGUMENTS, modifier.span, name=name, wanted=wanted, got=got)
+    wanted, got = _ARGUMENTS[name], len(modifier.args)
+    some = wanted if isinstance(wanted, tuple) else (wanted,)
+    if got not in some:
+        said = " or ".join(map(str, some))
+        k.error(e.WRONG_ARGUMENTS, modifier.span, name=name, wanted=said, got=got)
         return False
     return True
+
+
+def _default_of(k: Checker, given: Mapping[str, s.Modifier], name: str) -> s.Modifier | None:
+    """`default(v)`, or `optional(v)`, which says both in one word."""
+    both, plain = given.get("optional"), given.get("default")
+    if both is None or not both.args:
+        return plain
+    if plain is not None:
+        what = f"field '{name}' has two defaults"
+        k.error(e.MODIFIERS_DISAGREE, both.span, what=what)
+    return both
 
 
 def _default(k: Checker, modifier: s.Modifier | None, kind: p.Type, name: str) -> p.Expr | None:
@@ -140,9 +162,19 @@ def _pattern(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> str:
         k.error(e.BAD_MODIFIER, modifier.span, name="pattern", type=show(kind))
     node = modifier.args[0]
     if isinstance(node, s.Literal_) and node.literal == "string":
-        return str(node.value)
+        return _regular(k, node)
     k.error(e.NOT_CONSTANT, node.span, what="a pattern", wanted="a text")
     return ""
+
+
+def _regular(k: Checker, node: s.Literal_) -> str:
+    text = str(node.value)
+    try:
+        re.compile(text)
+    except re.error as bad:
+        fix = f"write a regular expression: {bad.msg}"
+        k.error(e.OUT_OF_RANGE, node.span, value=f'"{text}"', what="a pattern", fix=fix)
+    return text
 
 
 def _bound(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> Decimal | None:

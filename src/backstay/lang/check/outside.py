@@ -1,10 +1,12 @@
 """What a program says about its surroundings: configuration and integrations."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
+from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
@@ -16,6 +18,7 @@ from backstay.lang.check.retries import any_retry
 from backstay.lang.check.surroundings import slips
 from backstay.lang.check.types import STRING, resolve
 from backstay.lang.check.world import Checker, IntegrationInfo
+from backstay.lang.diagnostics import Edit
 from backstay.lang.reports import Reports
 
 
@@ -68,18 +71,22 @@ def _settings(
 
 def _auth(k: Checker, node: s.Labelled) -> p.Auth:
     members = Members(k, node.block)
-    node_secret = members.expression("secret")
+    node_secret, url = members.expression("secret"), members.expression("jwks_url")
     value: p.Expr = p.Constant("", STRING)
-    url = members.expression("jwks_url")
-    if url is not None:
-        typed(k, url, outside(), STRING, "'jwks_url'")
-    elif node_secret is None:
-        example = 'secret: env("JWT_SECRET")'
-        members.missing("secret", "auth: jwt", node.label.span, example)
-    else:
+    if node_secret is not None:
         secret(k, "secret", node_secret)
         value = typed(k, node_secret, outside(), STRING, "'secret'")
-    return p.Auth(value, _said(k, members, "issuer"), _said(k, members, "audience"))
+    elif url is None:
+        example = 'secret: env("JWT_SECRET")'
+        members.missing("secret", "auth: jwt", node.label.span, example)
+    algorithm = members.value("algorithm", s.Ident)
+    return p.Auth(
+        value,
+        _said(k, members, "issuer"),
+        _said(k, members, "audience"),
+        typed(k, url, outside(), STRING, "'jwks_url'") if url is not None else None,
+        algorithm.name if algorithm else "",
+    )
 
 
 def _said(k: Checker, members: Members, name: str) -> p.Expr:
@@ -119,6 +126,7 @@ def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
         path.text if path else "/",
         settings=_settings(k, block, ("method", "path", "description", "returns", "retry")),
         returns=resolve(k, kind) if isinstance(kind, s.TypeName | s.RecordFields) else None,
+        retry=any_retry(k, members),
     )
 
 
@@ -191,23 +199,34 @@ def _type_of(k: Checker, members: Members) -> str:
     if node.name not in TYPES:
         k.unknown(e.UNKNOWN_WORD, node, TYPES, what="the type of an integration")
     else:
-        k.note("integration.type.other", node.span)
+        k.note(f"integration.type.{node.name}", node.span)
     return node.name
 
 
 def _is_http(k: Checker, node: s.Expr, url: p.Expr) -> None:
-    if (
-        url.type == STRING
-        and isinstance(url, p.Constant)
-        and not str(url.value).startswith(("http://", "https://"))
-    ):
-        k.error(
-            e.OUT_OF_RANGE,
-            node.span,
-            value=f'"{url.value}"',
-            what="'base_url'",
-            fix="an address starts with http:// or https://",
-        )
+    """Reports an address of another kind, also where it is what `env()` falls back to."""
+    text = url.default if isinstance(url, p.Env) else getattr(url, "value", None)
+    if not isinstance(text, str) or text.startswith(("http://", "https://")):
+        return
+    scheme, found, rest = text.partition("://")
+    meant = nearest(scheme, ("https", "http")) if found else _scheme_of(text)
+    edit = None
+    if meant and isinstance(node, s.Literal_):
+        said = f"{meant}://{rest if found else text}"
+        edit = Edit(f"write {said}", k.reports.at(node.span), f'"{said}"')
+    what = f"the base_url '{text}' is no address of http or https"
+    fix = "an address starts with http:// or https://"
+    k.error(e.BAD_SETTING, node.span, edit=edit, what=what, fix=fix)
+
+
+_HOST = re.compile(r"[A-Za-z0-9.-]*[A-Za-z0-9](?::[0-9]+)?(?:/[!-~]*)?")
+
+
+def _scheme_of(text: str) -> str:
+    """What is missing before a host."""
+    if not _HOST.fullmatch(text):
+        return ""
+    return "http" if text.startswith(("localhost", "127.")) else "https"
 
 
 def _has_password(url: str) -> bool:
@@ -229,8 +248,8 @@ def _token(k: Checker, member: s.Member | None, name: str) -> p.Expr | None:
         case s.Labelled(label=label, block=block):
             return _labelled_token(k, label, Members(k, block), name)
     if member is not None:
-        _known_auth(k, member)
-        k.note("integration.auth.other", member.name.span)
+        kind = _known_auth(k, member)
+        k.note(f"integration.auth.{kind}", member.name.span)
     return None
 
 
@@ -251,11 +270,13 @@ def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> 
         secret(k, "api_key", key)
     if label.name == "bearer" and token is not None:
         return typed(k, token, outside(), STRING, "'token'")
-    k.note("integration.auth.other", label.span)
+    if label.name != "bearer":
+        k.note(f"integration.auth.{label.name}", label.span)
     return None
 
 
-def _known_auth(k: Checker, member: s.Member) -> None:
+def _known_auth(k: Checker, member: s.Member) -> str:
+    """The word for it, "other" where there is none."""
     match member.value:
         case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, callee, AUTHS, what="the auth of an integration")
@@ -267,6 +288,10 @@ def _known_auth(k: Checker, member: s.Member) -> None:
             secret(k, "password", password)
         case s.NameExpr(name=name) as word if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, word, AUTHS, what="the auth of an integration")
+    match member.value:
+        case s.CallExpr(callee=s.NameExpr(name=name)) | s.NameExpr(name=name):
+            return name if name in AUTHS else "other"
+    return "other"
 
 
 def _breaker(k: Checker, block: s.Block | None) -> p.BreakerRule:

@@ -5,6 +5,7 @@ Only what holds for every value is said. `x == "a" and x == "b"` is never true, 
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from backstay.lang import program as p
 
@@ -54,21 +55,50 @@ def _all(parts: Sequence[p.Expr]) -> bool | None:
 def _contradict(parts: Sequence[p.Expr]) -> bool:
     """Whether two parts can never hold together: `x` and `not x`, two values of one name, bounds
     that leave nothing between them."""
-    bounds: list[tuple[p.Expr, str, _Plain]] = []
+    every = set(parts)
+    known: dict[p.Expr, _Known] = {}
     for part in parts:
-        if p.Unary("not", part, part.type) in parts:
+        if p.Unary("not", part, part.type) in every:
             return True
         bound = _bound(part)
-        if bound is not None:
-            bounds.append(bound)
-    return any(
-        one[0] == two[0] and _apart(one, two)
-        for at, one in enumerate(bounds)
-        for two in bounds[at + 1 :]
-    )
+        if bound is not None and known.setdefault(bound.of, _Known()).excludes(bound):
+            return True
+    return False
 
 
-def _bound(part: p.Expr) -> tuple[p.Expr, str, _Plain] | None:
+class _Bound(NamedTuple):
+    """`OF OP VALUE`."""
+
+    of: p.Expr
+    op: str
+    value: _Plain
+
+
+class _Known:
+    """What is known of one name: of each operator only the strictest bound, so that a long
+    condition takes no longer than its length."""
+
+    def __init__(self) -> None:
+        self._strictest: dict[str, _Bound] = {}
+        self._other_than: set[_Plain] = set()
+
+    def excludes(self, new: _Bound) -> bool:
+        """Whether no value is within this bound and those before; else it is known from now on."""
+        if new.op == "!=":
+            self._other_than.add(new.value)
+            same = self._strictest.get("==")
+            return same is not None and _apart(same, new)
+        if new.op == "==" and new.value in self._other_than:
+            return True
+        if any(_apart(each, new) for each in self._strictest.values()):
+            return True
+        before = self._strictest.get(new.op)
+        if before is None or _compare(new.op, new.value, before.value):
+            self._strictest[new.op] = new
+        return False
+
+
+def _bound(part: p.Expr) -> _Bound | None:
     """`NAME OP CONSTANT`, whichever side the constant is on."""
     match part:
         case p.Binary(op=op, left=left, right=p.Constant(value=value)):
@@ -78,10 +108,10 @@ def _bound(part: p.Expr) -> tuple[p.Expr, str, _Plain] | None:
         case _:
             return None
     still = isinstance(left, p.Name | p.Get | p.Column)
-    return (left, op, value) if still and op in _FLIPPED and value is not None else None
+    return _Bound(left, op, value) if still and op in _FLIPPED and value is not None else None
 
 
-def _apart(one: tuple[p.Expr, str, _Plain], two: tuple[p.Expr, str, _Plain]) -> bool:
+def _apart(one: _Bound, two: _Bound) -> bool:
     """Whether no value is within both bounds."""
     (_, op, value), (_, other, limit) = one, two
     if op == "==":

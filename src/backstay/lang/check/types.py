@@ -166,7 +166,7 @@ def resolve(k: Checker, node: s.TypeName | s.RecordFields) -> p.Type:
         # Imported late: fields hold types and types hold fields.
         from backstay.lang.check.fields import record_type
 
-        kind = record_type(k, node)
+        kind = record_type(k, node, "a record")
         return UNKNOWN if node.broken else kind
     name = _ALIASES.get(node.name.name, node.name.name)
     if name in SCALARS:

@@ -73,7 +73,7 @@ class WorkflowCheck:
             on_fail=on_fail,
             description=self.members.text("description"),
             trigger=self.trigger,
-            signals=record_type(self.k, signals).fields if signals else (),
+            signals=record_type(self.k, signals, "signals").fields if signals else (),
             on_complete=reaction(self.k, self.members, "workflow", "on_complete", self.scope),
             retry=any_retry(self.k, self.members),
         )

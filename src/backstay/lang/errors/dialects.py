@@ -34,7 +34,7 @@ DUPLICATE_FIELD = rule(
     "SemanticError",
     104,
     "duplicate {what} in {owner}",
-    "a model takes each name once",
+    "it takes each name once",
     "remove one of the two",
 )
 INDEX_FIELD = rule(

@@ -132,6 +132,14 @@ UNSUPPORTED = form(
     "the language knows it, this version does not run it, and it is never ignored in silence",
     "{instead}",
 )
+NOT_SERVED = rule(
+    "UnsupportedError",
+    118,
+    "no server runs {what} yet",
+    "the language is larger than what this version runs, and a server refuses what it would ignore",
+    "{instead}",
+    severity="warning",
+)
 TABLE_STYLE = form(
     "ParserError",
     21,

@@ -97,7 +97,7 @@ DUPLICATE_PARAMETER = rule(
     "ScopeError",
     43,
     "duplicate parameter '{name}'",
-    "a request, a workflow or a record takes each name once",
+    "a request, a workflow or a function takes each name once",
     "rename one of the two",
 )
 WORD_OF_EXPRESSIONS = form(

@@ -16,7 +16,8 @@ from backstay.lang.lsp.index import Index, written
 from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS, title
 from backstay.lang.program import Program
 from backstay.lang.query.conditions import WORDS
-from backstay.lang.query.parser import AGGREGATES, CLAUSES
+from backstay.lang.query.cursor import CLAUSES
+from backstay.lang.query.parser import AGGREGATES
 from backstay.lang.reports import Reports
 
 _TYPES = ("string", "text", "int", "float", "bool", "uuid", "timestamp", "date", "duration", "json")

@@ -17,6 +17,10 @@ _PAGE: Schema = {
         "next_cursor": {"type": ["string", "null"]},
     },
 }
+_FIELDS: Schema = {
+    "type": "string",
+    "description": "names with commas: the answer then has these members alone",
+}
 _PROBLEM: Schema = {
     "type": "object",
     "description": "RFC 9457 problem details",
@@ -120,8 +124,10 @@ def _parameter(program: Program, field: Field, place: str) -> Schema:
 
 
 def _listing(program: Program, of: Endpoint) -> list[Plain]:
-    """Filters, order and pages of a list."""
+    """Filters, order and pages of a list, and the members that are wanted."""
     does = of.does
+    if isinstance(does, OneOf) and all(each.name != "fields" for each in of.query_fields):
+        return [{"name": "fields", "in": "query", "schema": _FIELDS}]
     if not isinstance(does, ListOf):
         return []
     fields = {each.name: each for each in program.entity(does.entity).fields}
@@ -138,10 +144,15 @@ def _listing(program: Program, of: Endpoint) -> list[Plain]:
             "limit": limit | {"default": does.page_size},
             "page": {"type": "integer", "minimum": 1},
             "cursor": {"type": "string"},
+            "total": {"type": "boolean", "description": "whether to count all rows"},
         }
     if does.sort:
         pages["sort"] = {"type": "string", "description": _sorts(does.sort)}
-    found |= {name: schema for name, schema in pages.items() if name not in found}
+    pages["fields"] = _FIELDS
+    if any(each.searchable for each in fields.values()):
+        pages["search"] = {"type": "string", "maxLength": 100}
+    taken = declared | set(found)
+    found |= {name: schema for name, schema in pages.items() if name not in taken}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
 
 

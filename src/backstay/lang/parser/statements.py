@@ -10,7 +10,16 @@ from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression
 from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
-from backstay.lang.parser.writes import create, delete, fail, let, not_a_statement, start, update
+from backstay.lang.parser.writes import (
+    create,
+    delete,
+    fail,
+    let,
+    not_a_statement,
+    restore,
+    start,
+    update,
+)
 from backstay.lang.syntax import (
     AssignNode,
     Body,
@@ -24,6 +33,7 @@ from backstay.lang.syntax import (
     Ident,
     IfNode,
     ParamNode,
+    Range,
     RecordFields,
     ReturnNode,
     StatementNode,
@@ -36,7 +46,7 @@ UNSUPPORTED = {
     "call": ("call inside do", "make the call a step of a workflow and start it here"),
     "task": ("task inside do", "make the task a step of a workflow and start it here"),
     "send": ("send", "make it a step of a workflow, or emit an event"),
-    "query": ("query", "use for over a list, or count and sum"),
+    "query": ("query as a statement", 'give what it reads a name: let rows = query "…"'),
     "parallel": ("parallel", "write the steps one after the other"),
     "assert": ("assert outside of a test", "write if and fail"),
 }
@@ -169,8 +179,31 @@ def _return(c: Cursor) -> ReturnNode:
     start = c.last
     if c.token.first:
         raise c.expected("a value")
+    if c.at("create", "start") and c.ahead().kind == "ident" and c.ahead(2).text == "{":
+        raise _named_first(c, start)
     value = expression(c)
     return ReturnNode(c.range(start), value)
+
+
+_NAMES = {"create": "row", "start": "run"}
+
+
+def _named_first(c: Cursor, word: Token) -> Snag:
+    """`return create E { … }` and the like: a write is a statement; its result wants a name."""
+    verb = c.take()
+    made = STATEMENTS[verb.text](c)
+    name, indent = _NAMES[verb.text], " " * (word.column - 1)
+    written = c.text[verb.start : c.last.end]
+    said = f"let {name} = {written}\n{indent}return {name}"
+    span = c.reports.at(Range(word.line - c.reports.base, word.column, *_end(made)))
+    edit = Edit("give it a name and return that", span, said)
+    what = f"'{verb.text}' is a statement, and return takes a value"
+    fix = f"write let {name} = {verb.text} …, then return {name}"
+    return c.snag(e.MISPLACED, word.span(c.reports.file), edit=edit, what=what, fix=fix)
+
+
+def _end(node: StatementNode) -> tuple[int, int]:
+    return node.span.end_line, node.span.end_column
 
 
 def _var(c: Cursor) -> VarNode:
@@ -258,6 +291,7 @@ STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "create": create,
     "update": update,
     "delete": delete,
+    "restore": restore,
     "for": _for,
     "if": _if,
     "fail": fail,

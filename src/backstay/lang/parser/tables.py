@@ -21,7 +21,8 @@ _MODIFIERS = {
     "nullable": "optional",
 }
 _KEY = ("primary", "primary_key")
-_KNOWN = (*_KEY, *_MODIFIERS, "not", "null", "key", "default", "references", "ref", "auto", "check")
+_REFERS = ("references", "ref")
+_KNOWN = (*_KEY, *_MODIFIERS, "not", "null", "key", "default", *_REFERS, "auto", "check", "on")
 _AS_IT_IS = "string text int float decimal bool uuid timestamp date duration json"
 _TYPES = {name: name for name in _AS_IT_IS.split()}
 _TYPES |= dict.fromkeys(("integer", "bigint", "smallint", "serial", "bigserial"), "int")
@@ -51,6 +52,7 @@ def refuse_tables(c: Cursor, start: Token) -> None:
         c.take()
     span = Span(c.reports.file, start.line, start.column, end.end_line, end.end_column)
     edit = Edit(f"write entities, outside of database:\n{text}", span, text)
+    c.reports.forgive(e.UNEXPECTED_CHARACTER, span)
     raise c.snag(e.TABLE_STYLE, names[0].span(c.reports.file), edit=edit, name=names[0].text)
 
 
@@ -105,24 +107,44 @@ class _Table:
         self.name = c.ahead(first).text
         self.tokens = [c.ahead(place) for place in range(first + 2, last)]
         self.at = 0
-        self.fields: list[str] = []
+        self.fields: dict[str, dict[str, str]] = {}
         self.indexes: list[str] = []
         self.keyed = False
 
     def entity(self) -> str:
         while self.at < len(self.tokens):
             token = self._take()
-            if token.kind != "ident":
+            if token.kind != "ident" or self._constraint(token.text):
                 continue
-            if token.text in ("index", "unique") and self._next() in ("(", ":"):
-                self._index(unique=token.text == "unique")
-            else:
-                self._field(token.text)
+            self._field(token.text)
         if not self.keyed:
-            self.fields = [each for each in self.fields if not each.startswith("id: ")]
-            self.fields.insert(0, "id: uuid, primary, auto")
-        lines = "".join(f"  {line}\n" for line in (*self.fields, *self.indexes))
+            self.fields.pop("id", None)
+            self.fields = {"id": {"type": "uuid", "key": "primary, auto"}} | self.fields
+        fields = [f"{name}: {', '.join(made.values())}" for name, made in self.fields.items()]
+        lines = "".join(f"  {line}\n" for line in (*fields, *self.indexes))
         return f"entity {_singular(self.name)} {{\n{lines}}}"
+
+    def _constraint(self, word: str) -> bool:
+        """`unique (a, b)`, `foreign key (a) references t (id)` and other lines that are no column;
+        what an entity has no word for is passed over."""
+        after = self._next()
+        if word in ("index", "unique") and after in ("(", ":"):
+            self._index(unique=word == "unique")
+        elif word == "constraint" and after.isidentifier():
+            self._take()
+        elif word in ("primary", "foreign") and after in ("key", "("):
+            if after == "key":
+                self._take()
+            names = [each.text for each in self._inside() if each.kind == "ident"]
+            made = self.fields.get(names[0], {}) if len(names) == 1 else {}
+            if word == "primary" and made:
+                self._key(made)
+            self._modifiers("", made)
+        elif word == "check" and after == "(":
+            self._inside()
+        else:
+            return False
+        return True
 
     def _take(self) -> Token:
         self.at += 1
@@ -137,11 +159,16 @@ class _Table:
     def _inside(self) -> list[Token]:
         """What stands in the parentheses or brackets that follow, if they do."""
         found: list[Token] = []
-        if self._next() in ("(", "["):
-            self._take()
-            while self.at < len(self.tokens) and self.tokens[self.at].text not in (")", "]"):
-                found.append(self._take())
-            self.at += 1
+        if self._next() not in ("(", "["):
+            return found
+        self._take()
+        depth = 1
+        while depth and self.at < len(self.tokens):
+            token = self._take()
+            if token.kind == "op":
+                depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+            if depth:
+                found.append(token)
         return found
 
     def _index(self, *, unique: bool) -> None:
@@ -158,36 +185,43 @@ class _Table:
         """`id uuid primary_key default "x"` as `id: uuid, primary, auto, default("x")`."""
         if self._next() == ":":
             self._take()
-        written = self._take().text if self._next().isidentifier() else "string"
+        typed = self._next().isidentifier() and self._next() not in _REFERS
+        written = self._take().text if typed else "string"
         size = [each.text for each in self._inside() if each.text != ","]
+        is_list = self.tokens[self.at - 1].text == "]" or self._next() == "["
+        self._inside()
         kind = _TYPES.get(written, "string")
         made: dict[str, str] = {}
         if kind == "decimal":
             size = [*size, "12", "2"] if not size else [*size, "0"]
-            made["type"] = f"decimal({size[0]}, {size[1]})"
-        else:
-            made["type"] = kind
+            kind = f"decimal({size[0]}, {size[1]})"
+        made["type"] = f"list({kind})" if is_list else kind
         if kind in ("string", "text") and size and size[0].isdigit():
             made["max"] = f"max({size[0]})"
-        self._modifiers(kind, made)
+        self._modifiers(made["type"], made)
         if made.pop("key", ""):
-            # A second key has no meaning; the value is still needed.
-            key = "primary, auto" if kind in _KEYS_MADE else "primary"
-            made = {"type": made["type"], "key": "required" if self.keyed else key} | made
-            self.keyed = True
-            if key == "primary, auto":
-                made.pop("default", None)
-            made.pop("required", None)
+            self._key(made)
         if "required" in made:
             made.pop("optional", None)
-        self.fields.append(f"{name}: {', '.join(made.values())}")
+        self.fields[name] = made
+
+    def _key(self, made: dict[str, str]) -> None:
+        """A second key has no meaning; the value is still needed."""
+        key = "primary, auto" if made["type"] in _KEYS_MADE else "primary"
+        rest = {name: word for name, word in made.items() if name not in ("type", "required")}
+        if key == "primary, auto":
+            rest.pop("default", None)
+        kind = made["type"]
+        made.clear()
+        made |= {"type": kind, "key": "required" if self.keyed else key} | rest
+        self.keyed = True
 
     def _modifiers(self, kind: str, made: dict[str, str]) -> None:
         while self._next() in _KNOWN:
             word = self._take().text
             if word == "default":
                 self._default(kind, made)
-            elif word in ("references", "ref"):
+            elif word in _REFERS:
                 self._ref(made)
             elif word in _KEY:
                 made["key"] = "primary"
@@ -198,7 +232,17 @@ class _Table:
                 made[_MODIFIERS[word]] = _MODIFIERS[word]
             elif word == "check":
                 self._inside()
+            elif word == "on":
+                self._on()
         if self._next() == ",":
+            self._take()
+
+    def _on(self) -> None:
+        """`on delete cascade`, `on update set null`: what happens to rows is said in `do`."""
+        for words in (("delete", "update"), ("set", "no", "cascade", "restrict")):
+            if self._next() in words:
+                self._take()
+        if self.tokens[self.at - 1].text in ("set", "no") and self._next().isidentifier():
             self._take()
 
     def _ref(self, made: dict[str, str]) -> None:
@@ -234,7 +278,7 @@ def _fitting(kind: str, value: str, made: Mapping[str, str]) -> str:
         return "now()" if value.lower() in _NOW else ""
     if kind == "bool":
         return value.lower() if value.lower() in ("true", "false") else ""
-    if kind in ("int", "float") or kind == "decimal":
+    if kind in ("int", "float") or kind.startswith("decimal("):
         return value if _is_number(value, whole=kind == "int") else ""
     if kind in ("string", "text"):
         escaped = value.strip("'").replace("\\", "\\\\").replace('"', '\\"').replace("{", "\\{")

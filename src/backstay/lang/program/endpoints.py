@@ -41,7 +41,8 @@ class Action(Frozen, frozen=True, tag="action"):
 
 
 class Endpoint(Frozen, frozen=True):
-    """`auth`: public needs nothing, optional takes a token, required wants one; `roles` are any-of.
+    """`auth`: public needs nothing, optional takes a token, required wants one; `roles` are any-of,
+    `require_role` is wanted besides.
 
     `path` is under `/api/v1`, with `{name}` holes that `path_fields` types.
     """
@@ -67,3 +68,4 @@ class Endpoint(Frozen, frozen=True):
     request: tuple[str, str] | None = None
     response: tuple[str, int] | None = None
     annotations: tuple[tuple[str, str], ...] = ()
+    require_role: str = ""

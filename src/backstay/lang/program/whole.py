@@ -56,11 +56,14 @@ class Test(Frozen, frozen=True):
 
 
 class Auth(Frozen, frozen=True):
-    """`config { auth: jwt {…} }`: HS256 with `secret`, or keys from `jwks_url` (next version)."""
+    """`config { auth: jwt {…} }`: HS256 with `secret`, or the keys that an issuer publishes at
+    `jwks_url`. An `algorithm` is the only one that counts."""
 
     secret: Expr
     issuer: Expr = Constant("", ScalarType("string"))
     audience: Expr = Constant("", ScalarType("string"))
+    jwks_url: Expr | None = None
+    algorithm: str = ""
 
 
 class Program(Frozen, frozen=True):

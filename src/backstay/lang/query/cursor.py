@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from backstay.core.nearest import nearest
 from backstay.lang.query import errors as e
 from backstay.lang.query.tokens import Token
 from backstay.lang.query.tree import Place, Ref
 
 T = TypeVar("T")
+CLAUSES = ("with", "include", "where", "order", "group", "having", "limit", "offset")
+_TESTED = frozenset({":", "=", "==", "!=", "<>", "<", "<=", ">", ">="})
 _DEEPEST = 10
 _MOST_SIGNS = 100
 """Of arithmetic in one query: each is a step down for whoever walks it."""
@@ -64,6 +67,11 @@ class Cursor:
     def word(self, word: str) -> bool:
         return self.token.lower == word
 
+    def has_word(self, *words: str) -> bool:
+        """Whether one of these words comes later, and is no field that is tested there."""
+        rest = zip(self._tokens[self._at + 1 :], self._tokens[self._at + 2 :], strict=False)
+        return any(here.lower in words and after.text not in _TESTED for here, after in rest)
+
     def accept_word(self, word: str) -> bool:
         found = self.word(word)
         if found:
@@ -80,8 +88,19 @@ class Cursor:
         if token.kind == "end":
             return e.QueryError(e.END, line=token.line, column=token.column)
         return e.QueryError(
-            e.EXPECTED, line=token.line, column=token.column, wanted=wanted, got=token.text
+            e.EXPECTED,
+            line=token.line,
+            column=token.column,
+            meant=self._meant(wanted, token),
+            wanted=wanted,
+            got=token.text,
         )
+
+    def _meant(self, wanted: str, token: Token) -> str:
+        """The keyword that a slip of a letter spoilt, if it is one."""
+        known = CLAUSES if wanted == "end of query" else (wanted,)
+        word = token.kind == "word" and all(each.isalpha() for each in known)
+        return (nearest(token.text, known) or "") if word else ""
 
     def name(self) -> Ref:
         if self.token.kind != "word":

@@ -103,6 +103,13 @@ NO_DATABASE = ErrorEntry(
     fix="name it: --database DATA/app.db; or see the SQL with --explain",
     exit=Exit.USAGE,
 )
+NO_SUCH_DATABASE = ErrorEntry(
+    code="LANG153",
+    message="--database names {what}, and no query can be asked there",
+    cause="an app keeps its rows in a file, or on a PostgreSQL server",
+    fix="name the file, DATA/app.db, or postgres://user@host/name",
+    exit=Exit.USAGE,
+)
 
 
 class QueryError(Fault):

@@ -6,9 +6,10 @@ usable as names of fields, because each is asked for only where it can stand.
 
 import msgspec
 
+from backstay.core.nearest import nearest
 from backstay.lang.query import errors as e
 from backstay.lang.query.conditions import Conditions
-from backstay.lang.query.cursor import place
+from backstay.lang.query.cursor import CLAUSES, place
 from backstay.lang.query.tokens import tokens
 from backstay.lang.query.tree import (
     Assign,
@@ -23,7 +24,7 @@ from backstay.lang.query.tree import (
 )
 
 AGGREGATES = ("count", "sum", "avg", "min", "max")
-CLAUSES = ("with", "include", "where", "order", "group", "having", "limit", "offset")
+STATEMENTS = ("select", "update", "delete", *AGGREGATES)
 _TESTS = (":", "=", "==", "!=", "<>", "<", "<=", ">", ">=")
 
 
@@ -37,7 +38,11 @@ class _Parser(Conditions):
         if self.ended():
             raise e.QueryError(e.EMPTY, line=1, column=1)
         verb = self.token.lower
-        statement = verb in ("select", "update", "delete", *AGGREGATES)
+        statement = verb in STATEMENTS
+        if not statement and self._begins_like_one():
+            wanted = nearest(verb, STATEMENTS)
+            if wanted is not None:
+                raise self.expected(wanted)
         if not statement or self.ahead().text in _TESTS:
             made = Query("filters", None, where=self.filters())
         else:
@@ -46,6 +51,12 @@ class _Parser(Conditions):
         if not self.ended():
             raise self.expected("end of query")
         return made
+
+    def _begins_like_one(self) -> bool:
+        """`selct from Product`, `cuont(Product)`: filters have neither clauses nor calls."""
+        return self.token.kind == "word" and (
+            self.ahead().text == "(" or self.has_word("from", "set", *CLAUSES)
+        )
 
     def _select(self, _verb: str) -> Query:
         columns: tuple[Column, ...] = ()
@@ -59,8 +70,13 @@ class _Parser(Conditions):
                 if only is not None and only.name.lower() != "from":
                     return self._clauses(Query("select", only))
                 raise self.expected("from")
-        self.accept_word("from")
+        if not self.accept_word("from") and self.ahead().kind == "word" and not self._clause_next():
+            raise self.expected("from")
         return self._clauses(Query("select", self.name(), columns))
+
+    def _clause_next(self) -> bool:
+        """`select name Product where …`: the word `from` may be left out."""
+        return self.ahead().lower in CLAUSES
 
     def _column(self) -> Column:
         if self.token.kind != "word" and not self.sign("(", "-"):

@@ -76,13 +76,16 @@ def _scalar(word: str, value: object, dialect: Dialect) -> SqlValue:
 def load(kind: Type, value: object) -> object:
     """What a driver gave for a column of the type, as JSON would say it.
 
-    SQLite gives texts and numbers, PostgreSQL's drivers also Decimal, datetime, date, time, UUID.
+    SQLite gives texts and numbers, PostgreSQL's drivers also Decimal, datetime, date, time, UUID;
+    only SQLite has a decimal as a whole number, and the app's own driver reads one as text.
     """
     if value is None:
         return None
     word = type_word(kind)
     if isinstance(kind, DecimalType):
-        number = value if isinstance(value, Decimal) else Decimal(str(value)).scaleb(-kind.scale)
+        number = Decimal(str(value))
+        if isinstance(value, int):
+            number = number.scaleb(-kind.scale)
         return format(number, f".{kind.scale}f")
     if word == "bool":
         return bool(value)

@@ -186,7 +186,7 @@ LONG_TARGET = ErrorEntry(
 AUTOSCALED = ErrorEntry(
     code="PATCH044",
     message="an autoscaler owns replicas of {target}",
-    cause="A HorizontalPodAutoscaler sets the same field, and the two would undo each other",
+    cause="{who} sets the same field, and the two would undo each other",
     fix="change its minReplicas and maxReplicas, or remove it before applying this",
     status=400,
 )

@@ -1,4 +1,4 @@
-"""Packages and manifests that are there: PATCH080–PATCH088."""
+"""Packages and manifests that are there: PATCH080–PATCH089."""
 
 from backstay.core.errors import ErrorEntry, Exit
 
@@ -54,5 +54,13 @@ NO_SCHEMAS = ErrorEntry(
     message="the Kubernetes schemas are not installed",
     cause="they are large and only this check needs them",
     fix="pip install kubernetes-validate",
+    exit=Exit.USAGE,
+)
+OTHER_FORM = ErrorEntry(
+    code="PATCH089",
+    message="package {name} has the form {generator} of schema {schema}",
+    cause="this patchgen writes the form {own} of schema {own_schema} and cannot tell what another "
+    "one would have written",
+    fix="look at it with the patchgen that made it, or generate it again from its intent",
     exit=Exit.USAGE,
 )
