@@ -33,7 +33,7 @@ def refused(text: str) -> list[str]:
         ("exec { ls -la }", "declaration.exec"),
         ("var x = 1", "declaration.var"),
         ("middleware m { type logging }", "declaration.middleware"),
-        ("database postgres { }", "declaration.database"),
+        ("database mongodb { collection C { x: regex } }", "model.type"),
         ("entity B { id: uuid, primary, auto\n s: text\n index: [s] text }", "index.kind"),
         ("endpoint GET /a { returns: paginated(A)\n cache: 5m }", "endpoint.cache"),
         ("workflow w { steps { s { do { }\n on_empty: skip } } }", "step.on_empty"),
