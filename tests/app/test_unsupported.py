@@ -35,7 +35,12 @@ def refused(text: str) -> list[str]:
         ("middleware m { type logging }", "declaration.middleware"),
         ("database mongodb { collection C { x: regex } }", "model.type"),
         ("entity B { id: uuid, primary, auto\n s: text\n index: [s] text }", "index.kind"),
-        ("endpoint GET /a { returns: paginated(A)\n cache: 5m }", "endpoint.cache"),
+        ('integration I { type: graphql\n base_url: env("U") }', "integration.type.graphql"),
+        ('integration I { type: grpc\n base_url: env("U") }', "integration.type.grpc"),
+        (
+            'integration I { type: rest\n base_url: env("U")\n auth: aws_signature_v4 { } }',
+            "integration.auth.aws_signature_v4",
+        ),
         ("workflow w { steps { s { do { }\n on_empty: skip } } }", "step.on_empty"),
         ("job j { schedule: every 1h\n queue: low\n do { } }", "job.queue"),
         ('job j { schedule: "0 0 * * *"\n do { email("a@b.c") } }', "statement.action"),

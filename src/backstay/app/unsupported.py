@@ -61,7 +61,7 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth")
+    | _members("config", "name version description auth cache")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role")
@@ -76,11 +76,15 @@ RUNS: frozenset[str] = frozenset(
     | _members("modifier", "auto_update searchable pattern index")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
-    | _members("integration", "operation")
+    | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
+    | _members("integration", "type.webhook auth.basic auth.api_key auth.apikey auth.oauth2")
+    | _members("integration", "auth.hmac")
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
-    | _members("operation", "description method path")
+    | _members("circuit_breaker", "max_concurrent")
+    | _members("operation", "description method path query body headers timeout retry cache")
+    | _members("operation", "fallback")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
-    | _members("endpoint", "include page_size page_limit do status on_success")
+    | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
@@ -98,7 +102,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("statement", "call function restore query")
     | _members("expression", "choice modulo index list env function")
     | {"function.random", "type.time"}
-    | {"steps.parallel", "schedule.every"}
+    | {"steps.parallel", "schedule.every", "rate"}
     | _members("workflow", "on_fail.action on_complete.action")
     | _members("job", "on_fail.action on_complete.action")
 )
@@ -128,7 +132,15 @@ NAMES: Mapping[str, str] = {
     "job.on_fail.action": "on_fail by name",
     "job.on_complete.action": "on_complete by name",
     "rate": "a number in a stretch of time",
-    "integration.type.other": "a type of integration other than rest",
+    "integration.type.webhook": "an integration of type webhook",
+    "integration.auth.basic": "auth by basic",
+    "integration.auth.api_key": "auth by api_key",
+    "integration.auth.apikey": "auth by apikey",
+    "integration.auth.oauth2": "auth by oauth2",
+    "integration.auth.hmac": "auth by hmac",
+    "integration.type.graphql": "an integration of type graphql",
+    "integration.type.grpc": "an integration of type grpc",
+    "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
     "model.name": "a model whose name or table is taken",
@@ -162,20 +174,16 @@ INSTEAD: Mapping[str, str] = {
     "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
     "integration.idempotency": "each call carries the step's key already",
-    "integration.fallback": "handle it in on_fail of the workflow",
-    "integration.type.other": "use type: rest",
+    "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
+    "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
+    "integration.auth.aws_signature_v4": "put a signing proxy in front of it",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
-    "circuit_breaker.max_concurrent": "write half_open_requests",
-    "operation.query": "arguments that are not in the path are the query of a GET",
-    "operation.body": "arguments that are not in the path are the body",
-    "operation.timeout": "set it on the integration or on the step",
-    "operation.retry": "set it on the step",
+    "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.middleware": "use auth and roles",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",
-    "rate": "write the number alone",
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

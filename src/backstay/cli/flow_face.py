@@ -41,6 +41,7 @@ def ask(
     method: str,
     path: str,
     body: bytes = b"",
+    /,
     headers: Mapping[str, str] | None = None,
     **query: str | int,
 ) -> dict[str, Any]:

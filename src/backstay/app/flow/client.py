@@ -29,6 +29,7 @@ class FlowClient:
         method: str,
         path: str,
         body: bytes = b"",
+        /,
         more: Mapping[str, str] | None = None,
         **query: str | int,
     ) -> dict[str, Any]:

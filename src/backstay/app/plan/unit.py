@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
+import msgspec
+
 from backstay.app.errors import CANNOT_COMPUTE
 from backstay.app.store.session import Session
 from backstay.app.values import SqlValue
@@ -17,6 +19,16 @@ MAX_CALLS = 100_000
 
 Scope = Mapping[str, object]
 """Variables by name: `body`, `path`, `query`, inputs, `let`s, loop variables, `steps`."""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """That rows of an entity were created, updated or deleted; `key` of a created one."""
+
+    do: str
+    entity: str
+    rows: int
+    key: str | int | None = None
+
 
 Row = dict[str, object]
 """A row of an entity: field → Python value (see values.py)."""
@@ -49,18 +61,8 @@ class Unit:
     """
 
     __slots__ = (
-        "_calls",
-        "_depth",
-        "_emit",
-        "_rows",
-        "_start",
-        "conn",
-        "dice",
-        "env",
-        "guarded",
-        "ids",
-        "now",
-        "principal",
+        *("_calls", "_depth", "_emit", "_rows", "_start"),
+        *("changes", "conn", "dice", "env", "guarded", "ids", "now", "principal"),
     )
 
     def __init__(
@@ -83,6 +85,7 @@ class Unit:
         self.dice = dice
         self._start = start
         self._emit = emit
+        self.changes: list[Changed] = []
         self._depth = self._calls = 0
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
@@ -104,6 +107,13 @@ class Unit:
         if found is None:
             found = self._rows[key] = load()
         return found
+
+    def wrote(self, do: str, entity: str, rows: int, key: object = None) -> None:
+        """Rows of `entity` were written: it is noted, and they are read anew."""
+        if rows:
+            named = key if key is None or isinstance(key, int) else str(key)
+            self.changes.append(Changed(do, entity, rows, named))
+        self.forget(entity)
 
     def forget(self, entity: str) -> None:
         """Rows of `entity` were written: read them anew."""

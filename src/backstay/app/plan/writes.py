@@ -85,7 +85,7 @@ class Writer:
                 raise forbidden(unit, rows, "create")
             if numbered:
                 row[rows.key] = made[0]
-            unit.forget(rows.entity.name)
+            unit.wrote("create", rows.entity.name, 1, row[rows.key])
             return row
 
         return run
@@ -204,7 +204,7 @@ class Writer:
                 touched = (condition.text, condition.bind(unit, scope))
                 raise self._refusals.fault(refusal, unit.conn, stored, touched, computed) from None
             changed = unit.conn.changes()
-            unit.forget(rows.entity.name)
+            unit.wrote(verb, rows.entity.name, changed)
             if guarded and not changed:
                 refused(unit, scope)
             return changed

@@ -62,11 +62,13 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 def runtime_schema() -> Schema:
-    """The runtime's own tables: this room's, then those of workflows and jobs where they exist."""
+    """The runtime's own tables: this room's, those of workflows and jobs where they exist, of keys
+    and of the audit."""
     migrations = [_sql("backstay.app.store", "runtime.sql")]
     flow = resources.files("backstay.app") / "flow" / "schema.sql"
     if flow.is_file():
         migrations.append(flow.read_text(encoding="utf-8"))
+    migrations += [_sql(f"backstay.app.{room}", "schema.sql") for room in ("keys", "audit")]
     return Schema("backstay-app", migrations)
 
 

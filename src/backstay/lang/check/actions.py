@@ -171,7 +171,8 @@ def settings(k: Checker, node: s.Value | None) -> p.Settings | None:
         case s.ActionNode(what=what, options=options):
             values = [(each.name.name, setting_value(k, each.value)) for each in options]
             inner = settings(k, what)
-            return p.Settings(inner.label if inner else "", tuple(values))
+            said = inner.values if inner else ()
+            return p.Settings(inner.label if inner else "", (*said, *values))
         case s.CallExpr(callee=callee, args=args):
             label = spelled(callee)
             if label != "env":

@@ -4,7 +4,8 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.expressions import entries, expression
+from backstay.lang.parser.literals import number
 from backstay.lang.syntax import (
     CreateNode,
     DeleteNode,
