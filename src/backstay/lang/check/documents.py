@@ -28,10 +28,18 @@ _SCALARS: Mapping[str, str] = {
     "mixed": "json",
 }
 _PLAIN = ("uuid", "string", "text", "int", "float", "bool", "timestamp", "date", "time", "json")
-_MODIFIERS = ("primary", "auto", "required", "optional", "unique", "default", "nullable")
-_MODIFIERS += ("auto_update", "searchable", "index")
 _INSIDE = ("required", "optional", "nullable")
-"""Those that a field of an embedded document can have: it is no column."""
+"""Modifiers that a field of an embedded document can have: it is no column."""
+_MODIFIERS = (
+    *_INSIDE,
+    "primary",
+    "auto",
+    "unique",
+    "default",
+    "auto_update",
+    "searchable",
+    "index",
+)
 
 
 def collect_models(world: World, files: Sequence[tuple[s.File, Reports]]) -> None:
