@@ -2,9 +2,18 @@
 
 from backstay.app.guides.database import APP_DATABASE
 from backstay.app.guides.integration import INTEGRATION
+from backstay.app.guides.postgres import APP_POSTGRES
 from backstay.app.guides.process import APP_DEAD
 from backstay.app.guides.program import PROGRAM, QUERY
 from backstay.app.guides.work import WORK
 from backstay.core.guide import Guide
 
-GUIDES: tuple[Guide, ...] = (APP_DEAD, APP_DATABASE, INTEGRATION, PROGRAM, QUERY, WORK)
+GUIDES: tuple[Guide, ...] = (
+    APP_DEAD,
+    APP_DATABASE,
+    APP_POSTGRES,
+    INTEGRATION,
+    PROGRAM,
+    QUERY,
+    WORK,
+)
