@@ -5,7 +5,7 @@
 | decimal     | `Decimal`          | INTEGER, scaled           | string                  |
 | timestamp   | `int` microseconds | INTEGER, UTC microseconds | RFC 3339 with `Z`       |
 | duration    | `float` seconds    | REAL                      | Go's text, `1m30s`      |
-| date        | `str`              | TEXT `2026-03-01`         | the same                |
+| date, time  | `str`              | TEXT `2026-03-01`         | the same                |
 | bool        | `bool`             | INTEGER 0 or 1            | true, false             |
 | uuid, ref   | `str`, lower case  | TEXT                      | the same                |
 | json, lists, records | plain JSON values | TEXT holding JSON  | itself                  |

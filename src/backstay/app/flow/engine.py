@@ -158,6 +158,10 @@ class Flow:
         self.integrations.add(program)
         self.courier.serve(program)
 
+    def compiled(self, program: Program) -> None:
+        """Compile a program that is not served yet. Raises APP004, APP005."""
+        self._catalog.add(program)
+
     async def serve(self, program: Program) -> None:
         """New executions start with this program; its jobs fire. Call it before `start` and on a
         reload; the schema has to be in place. Raises APP210 for a bad schedule."""

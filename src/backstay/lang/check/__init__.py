@@ -9,17 +9,10 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.databases import databases
-from backstay.lang.check.declared import (
-    declare_event,
-    event,
-    handler,
-    middleware,
-    provider,
-    role,
-    webhook,
-)
+from backstay.lang.check.declared import middleware, provider, role, webhook
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
+from backstay.lang.check.events import declare_event, event, handler
 from backstay.lang.check.graph import endless
 from backstay.lang.check.jobs import job
 from backstay.lang.check.models import models
