@@ -11,6 +11,7 @@ from backstay.core.duration import parse_duration
 from backstay.patchgen.render import FILES, render
 from backstay.patchgen.schema import schema_text
 from backstay.patchgen.validate import require
+from backstay.patchgen.write import STAGE_PREFIX
 
 
 def origins(shown: str) -> dict[str, tuple[str, str]]:
@@ -94,6 +95,56 @@ def test_the_published_schema_and_the_versions_are_printed() -> None:
     shown = patchgen("version").stdout
     assert "schema 1.0.0" in shown
     assert "generator patchgen/1" in shown
+
+
+def test_programs_are_told_as_json(tmp_path: Path) -> None:
+    """Of the commands about packages, and of those that help."""
+    file = tmp_path / "intent.json"
+    file.write_bytes(text_of())
+    made = json.loads(
+        patchgen(
+            "generate", "-intent", str(file), "-output", str(tmp_path), "--format", "json"
+        ).stdout
+    )
+    path = made["placed"]["path"]
+    [found] = json.loads(patchgen("verify", path, "--format", "json").stdout)
+    assert (found["changed"], found["intent"]["replicas"]) == ("", SEED["replicas"])
+    assert json.loads(patchgen("version", "--format", "json").stdout)["schema"] == "1.0.0"
+    [row] = json.loads(patchgen("errors", "permission denied", "--format", "json").stdout)
+    assert row["solution"] == "Check file permissions"
+    told = json.loads(
+        patchgen("batch", str(file), "-output", str(tmp_path), "--format", "json").stdout
+    )
+    assert (told["total"], told["counts"]["unchanged"]) == (1, 1)
+
+
+def test_undo_plans_refuses_what_is_in_the_way_and_diff_wants_two(tmp_path: Path) -> None:
+    done = patchgen("generate", "-intent", "-", "-output", str(tmp_path), text=text_of().decode())
+    path = done.stdout.strip()
+    planned = patchgen("undo", path, "--to", "1", "--dry-run")
+    assert (planned.returncode, planned.stderr) == (0, "dry run: nothing was written\n")
+    place = Path(planned.stdout.strip())
+    assert not place.exists()
+    place.write_text("somebody's")
+    taken = patchgen("undo", path, "--to", "1")
+    assert taken.returncode == 1
+    assert "PATCH067" in taken.stderr
+    assert place.read_text() == "somebody's"
+    assert patchgen("diff", path).returncode == 2
+
+
+def test_a_batch_tells_what_it_sweeps_and_writes_a_profile(tmp_path: Path) -> None:
+    out, source, profile = tmp_path / "out", tmp_path / "in.jsonl", tmp_path / "mem.prof"
+    (out / f"{STAGE_PREFIX}left" / "half").mkdir(parents=True)
+    source.write_bytes(text_of())
+    words = ("batch", str(source), "-output", str(out), "--memprofile", str(profile))
+    done = patchgen(*words)
+    assert done.returncode == 0, done.stderr
+    assert "removed 1 half-written packages of a former run" in done.stderr
+    assert profile.read_bytes()[:2] == b"\x1f\x8b"  # gzip, as pprof wants it
+    closed = patchgen(*words[:-1], str(tmp_path / "none" / "mem.prof"))
+    assert closed.returncode == 1
+    assert "choose another file for the profile" in closed.stderr
 
 
 @pytest.mark.parametrize(("text", "code"), [(b'{"a" 1}', 1), (text_of(), 0)])
