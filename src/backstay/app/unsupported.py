@@ -68,6 +68,11 @@ RUNS: frozenset[str] = frozenset(
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
+    | _members("declaration", "database")
+    | _members("database", "model collection")
+    | _members("model", "description index")
+    | _members("collection", "description index indexes")
+    | _members("config", "database_type mongodb_uri mongodb_database")
     | _members("modifier", "auto_update searchable pattern index")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
@@ -111,6 +116,7 @@ NAMES: Mapping[str, str] = {
     "statement.call": "a call as a statement",
     "statement.action": "this action as a statement",
     "statement.query": "a query in do",
+    "type.time": "the type 'time'",
     "expression.choice": "a ? b : c",
     "expression.modulo": "the operator %",
     "expression.index": "indexing with [ ]",
@@ -137,6 +143,11 @@ NAMES: Mapping[str, str] = {
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
+    "model.name": "a model whose name or table is taken",
+    "model.key": "a model with several keys",
+    "model.type": "a field of this type",
+    "model.modifier": "this modifier of a model's field",
+    "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
     "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
@@ -147,19 +158,20 @@ NAMES: Mapping[str, str] = {
 INSTEAD: Mapping[str, str] = {
     "on": "declare it here, or leave the handler out",
     "declaration.middleware": "use auth and roles of the endpoint",
-    "declaration.database": "declare entities; the runtime makes the tables",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
     "middleware": "leave the middleware out",
-    "database": "declare entities; the runtime makes the tables",
     "model": "write it as an entity",
-    "collection": "write it as an entity",
     "config.database": "SQLite inside is used",
-    "config.database_type": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
+    "model.name": "give it another name",
+    "model.key": "mark one field primary, and the others unique",
+    "model.type": "use json, or decimal with its digits: decimal(10, 2)",
+    "model.modifier": "leave it out, or write the model as an entity",
+    "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
     "integration.idempotency": "each call carries the step's key already",
     "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
