@@ -190,6 +190,27 @@ TABLE_TAKEN = ErrorEntry(
     fix="rename the entity",
     exit=Exit.USAGE,
 )
+NO_SLOW_QUERY = ErrorEntry(
+    code="APP071",
+    message="no statement with the id {id} was slow",
+    cause="ids hold until the process ends, for the hundred statements seen last",
+    fix="GET /api/v1/admin/slow-queries lists those that are known",
+    status=404,
+)
+WANTS_RESTART = ErrorEntry(
+    code="APP072",
+    message="{what} of the program changed, which a running server does not take",
+    cause="who may ask is decided once, when the server starts",
+    fix="restart it: the program on disk is served then",
+    exit=Exit.NEGATIVE,
+)
+ENV_FILE = ErrorEntry(
+    code="APP073",
+    message="{name} names the file {file}, which cannot be read: {reason}",
+    cause="a variable that ends in _FILE says where the value of the one without it stands",
+    fix="mend the path or the rights of the file, or set the variable itself",
+    exit=Exit.USAGE,
+)
 
 CHANGED = ErrorEntry(
     code="APP060",
@@ -204,6 +225,27 @@ NO_UPLOADS = ErrorEntry(
     cause="bodies are JSON; files are not kept by the runtime",
     fix="keep the file in object storage, and send its address as JSON",
     status=415,
+)
+UNKNOWN_KEY = ErrorEntry(
+    code="APP062",
+    message="there is no API key {id}",
+    cause="keys are named by their id, not by their text",
+    fix="codeai keys list",
+    status=404,
+)
+KEY_WANTED = ErrorEntry(
+    code="APP063",
+    message="no API key was made: {reason}",
+    cause="the request does not say what key is wanted",
+    fix='send {{"name": "…", "roles": […], "scopes": […], "expires_in": "720h"}}',
+    status=422,
+)
+KEY_ENDED = ErrorEntry(
+    code="APP064",
+    message="the API key {id} is {status}: it cannot be rotated",
+    cause="rotating goes on with a key that counts",
+    fix="make a new one: codeai keys create NAME",
+    status=409,
 )
 
 ERRORS = (
@@ -233,7 +275,13 @@ ERRORS = (
     BAD_KEY,
     BAD_SEED,
     TABLE_TAKEN,
+    NO_SLOW_QUERY,
+    WANTS_RESTART,
+    ENV_FILE,
     CHANGED,
     NO_UPLOADS,
+    UNKNOWN_KEY,
+    KEY_WANTED,
+    KEY_ENDED,
 )
 """All of them; `backstay explain` and the reference are made from these."""

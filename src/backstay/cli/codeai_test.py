@@ -13,7 +13,9 @@ from backstay.core.clock import SystemClock, SystemDice, Uuid7
 from backstay.core.errors import Exit, Fault
 from backstay.core.virtual import VirtualClock
 from backstay.lang.errors import CANNOT_WRITE
+from backstay.lang.program import Program
 from backstay.lang.script import Limits, Outcome, Outside, functions, run_tests
+from backstay.lang.script.application import Application
 from backstay.lang.script.errors import NO_TESTS
 
 START = 1_767_225_600.0
@@ -59,8 +61,12 @@ def test(paths: Sequence[str], only: str, max_steps: int, junit: Path | None, ou
         return Exit.NEGATIVE
     say = _said if output == "text" else _nothing
     found: list[Timed] = []
+    program, files = loaded
     outcomes = run_tests(
-        loaded[1], _world, Limits(steps=max_steps), lambda name: only.lower() in name.lower()
+        files,
+        lambda: _world(program),
+        Limits(steps=max_steps),
+        lambda name: only.lower() in name.lower(),
     )
     clock = SystemClock()
     started = clock.tick()
@@ -82,11 +88,19 @@ def test(paths: Sequence[str], only: str, max_steps: int, junit: Path | None, ou
     return Exit.USAGE if _count(found, "not run") else Exit.OK
 
 
-def _world() -> Outside:
-    """The same for every test: a clock, names and chance that begin anew."""
+def _world(program: Program) -> Outside:
+    """The same for every test: a clock, names and chance that begin anew. The application is
+    loaded and started by the first statement that needs it."""
     clock = VirtualClock(START)
-    world = functions(clock.now, Uuid7(clock).new, SystemDice(1).uniform)
-    return Outside(functions=world, advance=clock.advance_now)
+    ids, dice = Uuid7(clock), SystemDice(1)
+    world = functions(clock.now, ids.new, dice.uniform)
+
+    def application() -> Application:
+        from backstay.up.trial import trial_of
+
+        return trial_of(program, clock, ids, dice)
+
+    return Outside(functions=world, advance=clock.advance_now, application=application)
 
 
 # --- text ----------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 
 from backstay.app.unsupported import problems
 from backstay.lang import program as p
-from backstay.lang.api import check_text
+from backstay.lang.api import check_text, parse_text
+from backstay.lang.script import Outside, run_tests
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "language"
 APP = (EXAMPLES / "tests.cai").read_text()
@@ -133,7 +134,7 @@ def test_whatever_stops_a_test_fails_it(body: str, says: str) -> None:
     ("body", "needs"),
     [
         ('assert stored("a") == 0', "count"),
-        ("assert count(Thing) == 0", "Thing"),
+        ("assert count(Thing) == 0", "count"),
         ('let _t = given Thing { label: "a" }', "given"),
         ('given Thing { label: "a" }', "given"),
         ('create Thing { label: "a" }', "create"),
@@ -142,18 +143,33 @@ def test_whatever_stops_a_test_fails_it(body: str, says: str) -> None:
         ('expect Thing where label == "a" { label: "b" }', "expect"),
     ],
 )
-def test_what_needs_the_application_is_not_run_and_never_passed(body: str, needs: str) -> None:
-    code, out = of_test(f"assert true\n{body}")
+def test_without_an_application_what_needs_one_is_not_run_and_never_passed(
+    body: str, needs: str
+) -> None:
+    file, _ = parse_text("-", f'{SHOP}test "it" {{\nassert true\n{body}\n}}\n')
+    (outcome,) = run_tests([file], Outside)
+    assert (outcome.outcome, outcome.code) == ("not run", "LANG134")
+    assert outcome.message == f"needs the app runtime: {needs}"
+
+
+NOT_SERVED = """
+entity Thing { id: uuid, primary, auto, label: string }
+integration Far { type: graphql  base_url: "https://far.example.org" }
+test "a" { given Thing { label: "a" } }
+"""
+
+
+def test_where_a_server_would_refuse_the_program_a_test_of_it_is_not_run() -> None:
+    code, out, _ = codeai("-", stdin=NOT_SERVED)
     assert code == 2
-    assert "not run  it\n" in out
-    assert f"LANG134: needs the app runtime: {needs}\n" in out
+    assert "not run  a\n" in out
+    assert "UP019" in out
+    assert "<stdin>:3:25" in out
     assert out.endswith("\n1 not run\n")
 
 
 def test_a_failure_beside_one_that_was_not_run_is_a_failure() -> None:
-    code, out, _ = codeai(
-        "-", stdin=f'{SHOP}test "a" {{ given Thing {{ }} }}\ntest "b" {{ assert 1 == 2 }}'
-    )
+    code, out, _ = codeai("-", stdin=f'{NOT_SERVED}test "b" {{ assert 1 == 2 }}')
     assert code == 1
     assert out.endswith("\n1 failed, 1 not run\n")
 
@@ -162,7 +178,7 @@ def test_the_examples() -> None:
     code, out, _ = codeai(str(EXAMPLES / "library.cai"))
     assert (code, out.splitlines()[-1]) == (0, "4 passed")
     code, out, _ = codeai(str(EXAMPLES / "tests.cai"))
-    assert (code, out.splitlines()[-1]) == (2, "3 not run")
+    assert (code, out.splitlines()[-1]) == (0, "3 passed")
 
 
 def test_a_folder_is_one_program_and_tests_are_chosen_by_name(tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ class Flow:
     `sole` says that this process alone owns the database (core.sqlite sees to it)."""
 
     name = "workflows"
+    make_integrations: type[Integrations] = Integrations
+    make_webhooks: type[Webhooks] = Webhooks
+    """What calls others; a trial of a program has its own."""
 
     def __init__(
         self,
@@ -67,58 +70,63 @@ class Flow:
         keep: float = HISTORY_KEEP,
     ) -> None:
         self.database, self.clock, self.ids = database, clock, ids
-        self._load = load
+        self._dice, self._load, self._sole = dice, load, sole
         self._steady = Steady(clock)
         self._catalog = Catalog(compile_program)
-        self._metrics = FlowMetrics(registry)
+        self.metrics = FlowMetrics(registry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
-        self.integrations = Integrations(clock, self._metrics, breakers, env, allow)
+        self.integrations = self.make_integrations(clock, self.metrics, breakers, env, allow)
+        self._webhooks = self.make_webhooks(clock, breakers, env, allow)
         self.publisher = Publisher(self._catalog, self._steady.now)
-        self._ground = Ground(
+        self._ground = self._grounded(env)
+        self._drive(limit, keep)
+        self._relay: Relay | None = None
+        self._inbox: Inbox | None = None
+        if queue is not None:
+            self._carry(queue, inbox_wait)
+
+    def _grounded(self, env: Mapping[str, str | None]) -> Ground:
+        return Ground(
             catalog=self._catalog,
-            ids=ids,
-            dice=dice,
+            ids=self.ids,
+            dice=self._dice,
             env=env,
             starters=self.starter,
             emitters=self.publisher.emitter,
-            owner=ids.new(),
+            owner=self.ids.new(),
             call_timeouts=self.integrations.timeouts,
         )
+
+    def _drive(self, limit: int, keep: float) -> None:
+        """The loops of what happens inside and of what is called."""
+        database, clock, steady, sole = self.database, self.clock, self._steady, self._sole
+        owner, metrics = self._ground.owner, self.metrics
         self.runner = Runner(
-            database,
-            self._ground,
-            self.integrations,
-            clock,
-            self._steady,
-            self._metrics,
-            limit,
-            sole=sole,
+            database, self._ground, self.integrations, clock, steady, metrics, limit, sole=sole
         )
-        self.sweeper = Sweeper(
-            database, self.runner, self._ground.owner, clock, self._steady, sole=sole, keep=keep
-        )
-        self.cron = Cron(database, self._ground, clock, self._metrics)
+        self.sweeper = Sweeper(database, self.runner, owner, clock, steady, sole=sole, keep=keep)
+        self.cron = Cron(database, self._ground, clock, metrics)
         self.runner.on_timer = self.sweeper.due
-        self._webhooks = Webhooks(clock, breakers, env, allow)
         self.courier = Courier(
             database,
             self._webhooks,
             self.integrations,
             clock,
-            self._steady,
-            dice,
-            self._metrics,
-            self._ground.owner,
+            steady,
+            self._dice,
+            metrics,
+            owner,
             sole=sole,
         )
-        self._relay: Relay | None = None
-        self._inbox: Inbox | None = None
-        if queue is not None:
-            self._relay = Relay(database, queue, clock, self._steady, dice)
-            self._inbox = Inbox(database, queue, self.runner, clock, dice, inbox_wait)
-            self.runner.on_outbox = self.sweeper.on_resend = self._relay.wake.set
-            self._relay.on_sent = self._inbox.wake.set
+
+    def _carry(self, queue: TaskQueue, wait: float) -> None:
+        """The loops to and from the outside workers."""
+        clock, dice = self.clock, self._dice
+        self._relay = Relay(self.database, queue, clock, self._steady, dice)
+        self._inbox = Inbox(self.database, queue, self.runner, clock, dice, wait)
+        self.runner.on_outbox = self.sweeper.on_resend = self._relay.wake.set
+        self._relay.on_sent = self._inbox.wake.set
 
     @property
     def loops(self) -> list[Loop]:
@@ -150,6 +158,10 @@ class Flow:
         self.integrations.add(program)
         self.courier.serve(program)
 
+    def compiled(self, program: Program) -> None:
+        """Compile a program that is not served yet. Raises APP004, APP005."""
+        self._catalog.add(program)
+
     async def serve(self, program: Program) -> None:
         """New executions start with this program; its jobs fire. Call it before `start` and on a
         reload; the schema has to be in place. Raises APP210 for a bad schedule."""
@@ -176,6 +188,11 @@ class Flow:
 
     def ready(self) -> bool:
         return self._ready
+
+    async def landed(self) -> None:
+        """Wait for the end of every call under way: for who drives the loops step by step."""
+        await self.runner.landed()
+        await self.courier.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more, let calls under way end."""

@@ -22,6 +22,9 @@ from backstay.core.errors import Fault
 
 _log = structlog.get_logger("app.flow")
 _STORE_PAUSE = 0.5
+TURNS = 64
+"""Commits in one step: workflows that start each other have no end."""
+
 LOOK_AGAIN = 2.0
 """Seconds between looks for work that another process, now gone, has left."""
 
@@ -71,7 +74,9 @@ class Runner:
 
     async def step(self) -> float | None:
         """Run what is due now. Returns the tick of the next pending step."""
-        while not self._stopped:
+        for _ in range(TURNS):
+            if self._stopped:
+                return None
             notes = await self.write(_nothing)
             again = self._clock.tick() + self._look_again
             if notes.next_due is None:
@@ -79,7 +84,7 @@ class Runner:
                 return again if again < float("inf") else None
             if notes.next_due > self._steady.now():
                 return min(again, self._steady.tick_of(notes.next_due))
-        return None
+        return self._clock.tick()
 
     async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:
         """Apply `change` and turn the crank in one commit, then do what the notes say."""
@@ -107,6 +112,11 @@ class Runner:
         if notes.pending:
             self.wake.set()
         return notes
+
+    async def landed(self) -> None:
+        """Wait for the end of every call under way."""
+        while self._flying:
+            await asyncio.wait(list(self._flying.values()))
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`. What is cut off is unknown,

@@ -112,6 +112,8 @@ class Bodies:
                 return self.writes.update(node, scope)
             case s.DeleteNode():
                 return self.writes.delete(node, scope)
+            case s.RestoreNode():
+                return self.writes.restore(node, scope)
             case s.FailNode():
                 return self.writes.fail(node, scope)
             case s.ForNode():
@@ -153,9 +155,8 @@ class Bodies:
             case s.AssignNode():
                 return self._assign(node, scope)
             case s.DoNode(call=call):
-                if self._mode in ("script", "function") and isinstance(call, s.CallExpr):
-                    lowered = lower(k, call, scope)
-                    return p.Let("", lowered)
+                if isinstance(call, s.CallExpr) and self._is_call(node, call):
+                    return p.Let("", lower(k, call, scope))
                 made = call_statement(k, node, scope, free=self._mode == "old")
                 if node.target is not None:
                     scope.variables[node.target.name] = UNKNOWN
@@ -168,6 +169,13 @@ class Bodies:
                 what, fix = "a function inside a block", "move it to the top level"
                 k.error(e.MISPLACED, name.span, what=what, fix=fix)
         return None
+
+    def _is_call(self, node: s.DoNode, call: s.CallExpr) -> bool:
+        """Whether a function is called, and no action done by its name."""
+        if self._mode in ("script", "function"):
+            return True
+        own = isinstance(call.callee, s.NameExpr) and call.callee.name in self._k.world.functions
+        return own and node.target is None and node.where is None and not node.options
 
     def _assign(self, node: s.AssignNode, scope: Scope) -> p.Statement:
         """`NAME = EXPR`. In the oldest endpoints it makes the name."""
@@ -188,12 +196,12 @@ class Bodies:
         return p.Assign(name.name, value)
 
     def _retype(self, scope: Scope, name: str, kind: p.Type) -> None:
-        """A variable of a script may take a value of another type; then nothing is known of it
-        that was not said last."""
+        """A variable may take a value of another type; then nothing is known of it that was not
+        said last."""
         at: Scope | None = scope
         while at is not None and name not in at.variables:
             at = at.parent
-        if at is not None:
+        if at is not None and at.variables[name] != kind:
             at.variables[name] = kind if at is scope else UNKNOWN
 
     def _let(self, node: s.LetNode, scope: Scope) -> p.Statement | None:
@@ -206,6 +214,12 @@ class Bodies:
         elif isinstance(value, s.StartNode):
             made = self.writes.start(value, scope, name)
             kind = EXECUTION
+        elif isinstance(value, s.QueryNode):
+            # The query language is read when a program has a query.
+            from backstay.lang.check.queries import asked
+
+            kind, parameters = asked(self._k, value, scope)
+            made = p.Ask(name, value.text, kind, parameters)
         elif isinstance(value, s.GivenNode | s.RunNode | s.VisitNode):
             return None  # a test's own, and read there
         else:

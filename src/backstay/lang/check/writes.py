@@ -134,6 +134,17 @@ class Writes:
         test = condition(self._k, node.where, Scope(scope, row=info), "where")
         return p.Delete(info.name, test)
 
+    def restore(self, node: s.RestoreNode, scope: Scope) -> p.Restore | None:
+        k = self._k
+        info = k.entity(node.entity)
+        if info is None:
+            return None
+        if not info.soft and not info.broken:
+            what = f"'{info.name}' keeps no deleted rows"
+            k.error(e.CONFLICT, node.entity.span, what=what, fix="add soft_delete to the entity")
+        test = condition(k, node.where, Scope(scope, row=info), "where")
+        return p.Restore(info.name, test)
+
     def loose(self, entries: Sequence[s.Entry], scope: Scope) -> None:
         """The entity or workflow is unknown, and its names with it; the rest is still checked."""
         inner = Scope(scope)

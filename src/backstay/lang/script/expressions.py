@@ -125,11 +125,19 @@ class Expressions(Machine):
                 return self.binary(op, one, two)
             case s.UnaryExpr(operand=operand):
                 return o.negative(self.value(operand, scope))
-            case s.Dot(of=of, field=field):
-                return o.member(self.value(of, scope), field.name)
+            case s.Dot():
+                return self.member(node, scope)
             case s.Item(of=of, index=index):
                 return o.item(self.value(of, scope), self.value(index, scope))
         raise self.fault(e.NOT_IN_SCRIPT, what=type(node).__name__.lower())
+
+    def member(self, node: s.Dot, scope: Scope) -> Value:
+        """`of.field`."""
+        return o.member(self.value(node.of, scope), node.field.name)
+
+    def aggregate(self, name: str, of: s.Expr, scope: Scope) -> Value:  # noqa: ARG002 - there are no rows here
+        """`count(Order where …)`, `sum(Order.total)`: a script has no rows."""
+        raise self.fault(e.NOT_IN_SCRIPT, what=name or "this call")
 
     def binary(self, op: str, one: Value, two: Value) -> Value:
         """What the operator makes of two values."""
@@ -149,10 +157,23 @@ class Expressions(Machine):
             return self._env(node)
         if name == "print":
             return self._print(node, scope)
+        if len(node.args) == 1 and self._of_rows(node.args[0], scope):
+            return self.aggregate(name, node.args[0], scope)
         known = LIBRARY.get(name)
-        if known is None or any(isinstance(arg, s.Where) for arg in node.args):
+        if known is None:
             raise self.fault(e.NOT_IN_SCRIPT, what=name or "this call")
         return self._library(known, node, scope)
+
+    def _of_rows(self, node: s.Expr, scope: Scope) -> bool:
+        """Whether an argument is an entity, one of its fields, or either with `where`."""
+        if isinstance(node, s.Where):
+            return True
+        named = node.of if isinstance(node, s.Dot) else node
+        return (
+            isinstance(named, s.NameExpr)
+            and named.name in self.entities
+            and scope.holder(named.name) is None
+        )
 
     def _print(self, node: s.CallExpr, scope: Scope) -> Value:
         values = [self.value(arg, scope) for arg in node.args]

@@ -9,6 +9,7 @@ from backstay.lang import syntax as s
 from backstay.lang.library import values as v
 from backstay.lang.library.values import Value
 from backstay.lang.script import errors as e
+from backstay.lang.script.application import Application
 
 MAX_CALLS = 40
 """Functions of the script that call each other."""
@@ -26,12 +27,13 @@ class Limits(msgspec.Struct, frozen=True):
 class Outside(msgspec.Struct, frozen=True):
     """`execute` runs a command and gives its exit code; None means that none may run. `functions`
     are those that need the world, by name, and `env` what `env()` reads. `advance` lets a virtual
-    clock go on by so many seconds."""
+    clock go on by so many seconds; `application` starts the application that a test needs."""
 
     execute: Callable[[str], int] | None = None
     functions: Mapping[str, Callable[[], Value]] = {}
     env: Mapping[str, str] = {}
     advance: Callable[[float], None] | None = None
+    application: Callable[[], Application] | None = None
 
 
 class Scope:

@@ -1,7 +1,8 @@
-"""Runs the tests of a program that need functions and expressions alone.
+"""Runs the tests of a program, each with limits, variables and a clock of its own.
 
-Each test has limits, variables and a clock of its own. What needs the running application
-(`given`, `call`, `run`, `stub`, `expect`, rows) is not run, and is told as such: never as passed.
+What needs the running application (`given`, `call`, `run`, `stub`, `expect`, rows) needs one from
+outside. Where none is given, or it does not start, such a test is not run, and is told as such:
+never as passed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,8 @@ from backstay.core.errors import Fault
 from backstay.lang import syntax as s
 from backstay.lang.library import values as v
 from backstay.lang.script import errors as e
-from backstay.lang.script.interpreter import Script, with_bounds
+from backstay.lang.script.acting import Acting, Sides, Unmet, Unready
+from backstay.lang.script.interpreter import with_bounds
 from backstay.lang.script.machine import Limits, Outside, Scope
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in")
@@ -43,12 +45,6 @@ class Outcome(msgspec.Struct, frozen=True):
     steps: int = 0
 
 
-class _Failed(Exception):  # noqa: N818 - a jump out of a test
-    def __init__(self, message: str, sides: tuple[Side, ...]) -> None:
-        self.message = message
-        self.sides = sides
-
-
 def run_tests(
     files: Sequence[s.File],
     outside: Callable[[], Outside],
@@ -64,7 +60,7 @@ def run_tests(
                 yield _Run(files, outside(), limits or Limits()).test(file, each, node)
 
 
-class _Run(Script):
+class _Run(Acting):
     """One test, with the variables of the top level as they are declared."""
 
     def __init__(self, files: Sequence[s.File], outside: Outside, limits: Limits) -> None:
@@ -80,15 +76,22 @@ class _Run(Script):
         try:
             self.turn_to(file, declaration)
             with_bounds(self, lambda: self._all(file, declaration, node))
-        except _Failed as bad:
-            result, place, message, sides = "failed", self.place(), bad.message, bad.sides
+        except Unmet as bad:
+            result, place, message = "failed", self.place(), bad.message
+            sides = tuple(self._side(text, value) for text, value in bad.sides)
             code = e.ASSERTION.code
+        except Unready as bad:
+            result, code = "not run", bad.fault.entry.code
+            message = f"{bad.fault.message}; {bad.fault.cause}"
         except Fault as fault:
             needs = fault.entry is e.NOT_IN_SCRIPT
-            result, place = "not run" if needs else "failed", str(fault.values["place"])
+            result = "not run" if needs else "failed"
+            place = str(fault.values.get("place", self.place()))
             code, message = fault.entry.code, fault.message.removeprefix(f"{place}: ")
             if needs:
                 message = f"needs the app runtime: {fault.values['what']}"
+        finally:
+            self.close()
         return Outcome(
             name=str(node.name.value),
             file=file.name,
@@ -115,18 +118,18 @@ class _Run(Script):
         match node:
             case s.AssertNode():
                 self._assert(node, scope)
-            case s.AdvanceNode(period=period) if self.outside.advance is not None:
-                self._advance(period, scope, self.outside.advance)
-            case s.VisitNode() | s.LetNode(value=s.VisitNode()):
+            case s.AdvanceNode():
+                self._advance(node, scope)
+            case s.VisitNode() | s.LetNode(value=s.VisitNode()) if not self.outside.application:
                 raise self.fault(e.NOT_IN_SCRIPT, what="call")
             case _:
                 super().other(node, scope)
 
-    def _advance(self, period: s.Expr, scope: Scope, advance: Callable[[float], None]) -> None:
-        value = self.value(period, scope)
+    def _advance(self, node: s.AdvanceNode, scope: Scope) -> None:
+        value = self.value(node.period, scope)
         if not isinstance(value, v.Duration) or value < 0:
             raise self.cannot(f"advance takes a duration, not {v.text(value)}")
-        advance(float(value))
+        self.advance(node, float(value))
 
     # --- assert ---
 
@@ -134,13 +137,13 @@ class _Run(Script):
         held, sides = self._judge(node.condition, scope)
         if held:
             return
-        message = self._written(node.condition)
+        message = self.written(node.condition)
         if node.message is not None:
             message = v.hole(self.value(node.message, scope))
         self.span = node.span
-        raise _Failed(message, sides)
+        raise self.unmet(message, sides)
 
-    def _judge(self, node: s.Expr, scope: Scope) -> tuple[bool, tuple[Side, ...]]:
+    def _judge(self, node: s.Expr, scope: Scope) -> tuple[bool, Sides]:
         """Whether the condition holds; if not, the values of the part that decided it."""
         match node:
             case s.BinaryExpr(op="and" | "or" as op, left=left, right=right):
@@ -157,19 +160,18 @@ class _Run(Script):
                     held = bool(self.binary(op, one, two))
                 except v.Unfit as bad:
                     raise self.cannot(str(bad)) from bad
-                return held, (self._side(left, one), self._side(right, two))
+                return held, ((self.written(left), one), (self.written(right), two))
             case s.UnaryExpr(op="not", operand=operand):
                 held, sides = self._judge(operand, scope)
                 return not held, sides
         value = self.truth(node, scope)
-        return value, (self._side(node, value),)
+        return value, ((self.written(node), value),)
 
-    def _side(self, node: s.Expr, value: v.Value) -> Side:
-        self.walk(value)
+    def _side(self, text: str, value: v.Value) -> Side:
         said = f'"{value}"' if isinstance(value, str) and v.kind(value) == "string" else None
-        return Side(self._written(node), _short(said or v.text(value)))
+        return Side(text, _short(said or v.text(value)))
 
-    def _written(self, node: s.Node) -> str:
+    def written(self, node: s.Node) -> str:
         """The node as it stands in the source, on one line."""
         span, lines = node.span, self.texts[self.file]
         found = lines[self.base + span.line - 1 : self.base + span.end_line]
