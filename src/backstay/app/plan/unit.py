@@ -130,6 +130,10 @@ class Unit:
         if self._calls > MAX_CALLS:
             raise _too_much(function, f"more than {MAX_CALLS} calls in one transaction")
 
+    def too_deep(self, function: str) -> Fault:
+        """The fault for calls whose expressions are too high for the machine."""
+        return _too_much(function, "calls and what they compute are nested too deeply")
+
     def leave(self) -> None:
         """The function is done, whatever came of it."""
         self._depth -= 1
