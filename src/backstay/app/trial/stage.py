@@ -90,7 +90,9 @@ class Stage:
         self.judge = Judge()
         served = self.program.hash
         start, emit = self.flow.starter(served), self.flow.emitter(served)
-        self._runtime = Runtime(self.program, self.database, clock, ids, self.env, start, emit)
+        self._runtime = Runtime(
+            self.program, self.database, clock, ids, self.env, start, emit, dice=dice
+        )
         routes = endpoints(self._runtime, compile_endpoints(self.program))
         self.web = App("app", routes, self.judge, clock, ids, _Uncounted())
         opened: list[Callable[[], Awaitable[None]]] = [self._serve]
