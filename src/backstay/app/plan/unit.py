@@ -22,7 +22,7 @@ Scope = Mapping[str, object]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """That rows of an entity were created, updated or deleted; `key` of a created one."""
+    """That rows of an entity were created, updated, deleted or restored; `key` of a created one."""
 
     do: str
     entity: str
