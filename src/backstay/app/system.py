@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from backstay.app.api import endpoints
 from backstay.app.audit.api import audited
 from backstay.app.audit.api import routes as audit_routes
+from backstay.app.described.api import routes as described_routes
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
 from backstay.app.flow.api import routes as flow_routes
@@ -93,6 +94,7 @@ def _routes(runtime: Runtime, settings: AppSettings, flow: Flow, keys: Keys) -> 
     database = runtime.database
     routes = endpoints(runtime, compile_endpoints(runtime.program), settings.max_body)
     routes += [*flow_routes(flow), *key_routes(keys), *audit_routes(database)]
+    routes += described_routes(runtime.program, routes)
     if settings.audit == "off":
         return routes
     return audited(routes, database, runtime.clock, runtime.ids)
