@@ -190,6 +190,27 @@ TABLE_TAKEN = ErrorEntry(
     fix="rename the entity",
     exit=Exit.USAGE,
 )
+NO_SLOW_QUERY = ErrorEntry(
+    code="APP071",
+    message="no statement with the id {id} was slow",
+    cause="ids hold until the process ends, for the hundred statements seen last",
+    fix="GET /api/v1/admin/slow-queries lists those that are known",
+    status=404,
+)
+WANTS_RESTART = ErrorEntry(
+    code="APP072",
+    message="{what} of the program changed, which a running server does not take",
+    cause="who may ask is decided once, when the server starts",
+    fix="restart it: the program on disk is served then",
+    exit=Exit.NEGATIVE,
+)
+ENV_FILE = ErrorEntry(
+    code="APP073",
+    message="{name} names the file {file}, which cannot be read: {reason}",
+    cause="a variable that ends in _FILE says where the value of the one without it stands",
+    fix="mend the path or the rights of the file, or set the variable itself",
+    exit=Exit.USAGE,
+)
 
 CHANGED = ErrorEntry(
     code="APP060",
@@ -254,6 +275,9 @@ ERRORS = (
     BAD_KEY,
     BAD_SEED,
     TABLE_TAKEN,
+    NO_SLOW_QUERY,
+    WANTS_RESTART,
+    ENV_FILE,
     CHANGED,
     NO_UPLOADS,
     UNKNOWN_KEY,

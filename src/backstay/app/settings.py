@@ -76,6 +76,10 @@ class AppSettings(ProcessSettings, frozen=True):
         Option("address of the issuer's public keys", ("JWT_JWKS_URL",), "jwtJwksUrl"),
         msgspec.Meta(pattern=r"^(https?://\S+)?$"),
     ] = ""
+    redis_url: Annotated[
+        Secret,
+        Option("redis://host:6379/0 for the cache; unset: memory", ("REDIS_URL",), "redisUrl"),
+    ] = Secret("")
     egress_allow: Annotated[
         tuple[str, ...],
         Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),
@@ -95,6 +99,21 @@ class AppSettings(ProcessSettings, frozen=True):
         Option("most bytes of a request's body", ("MAX_BODY",), "maxBody"),
         msgspec.Meta(ge=1024, le=256 * 1024 * 1024),
     ] = 1_048_576
+    slow_query: Annotated[
+        float,
+        Option(
+            "statements that take this long are logged; 0s: none are timed",
+            ("SLOW_QUERY",),
+            "slowQuery",
+            duration=True,
+        ),
+        msgspec.Meta(ge=0),
+    ] = 0.5
+    reload: Annotated[
+        bool,
+        Option("serve the program anew when its files change", ("CODEAI_RELOAD",), "", "--reload"),
+    ] = False
+
     history_keep: Annotated[
         float,
         Option(

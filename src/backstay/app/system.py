@@ -1,15 +1,18 @@
 """The app put together: its declarations, and the services and loops of its process."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
-from backstay.app.api import endpoints
-from backstay.app.audit.api import audited
 from backstay.app.audit.api import routes as audit_routes
-from backstay.app.described.api import routes as described_routes
+from backstay.app.cache.choose import cache_of, place_of
+from backstay.app.cache.errors import ERRORS as CACHE_ERRORS
+from backstay.app.cache.health import CacheHealth
+from backstay.app.cache.responses import METRICS as CACHE_METRICS
+from backstay.app.cache.store import Cache
+from backstay.app.cache.watching import WatchedDatabase
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
-from backstay.app.flow.api import routes as flow_routes
 from backstay.app.flow.engine import Flow
 from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
 from backstay.app.flow.metrics import METRICS as FLOW_METRICS
@@ -19,10 +22,12 @@ from backstay.app.keys.api import routes as key_routes
 from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
-from backstay.app.plan.endpoints import compile_endpoints
-from backstay.app.plan.grants import Grants
+from backstay.app.operations import probe
+from backstay.app.operations import routes as operations
+from backstay.app.outside.target import Tools
 from backstay.app.ports import TaskQueue
-from backstay.app.service import Runtime
+from backstay.app.reloading import Reloader, Source
+from backstay.app.served import Serving
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
 from backstay.app.store.choose import database_of
@@ -30,6 +35,7 @@ from backstay.app.store.errors import ERRORS as STORE_ERRORS
 from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
 from backstay.app.store.session import Database
+from backstay.app.store.slow import TimedDatabase
 from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
 from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
@@ -47,9 +53,10 @@ async def build(
     process: Process[AppSettings],
     program: Program,
     tasks: TaskQueue | None,
+    source: Source | None = None,
 ) -> Sequence[Service | Loop]:
     """The services and loops of `codeai server`. `tasks` carries work to outside workers, None
-    where there is no queue.
+    where there is no queue; the program is read again from `source` when it changes there.
 
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
@@ -57,47 +64,65 @@ async def build(
     program = with_provider(program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
-    database = database_of(settings, clock, process.dice)
+    cache = cache_of(settings, program, clock, process.ids)
+    timed = TimedDatabase(database_of(settings, clock, process.dice), clock, settings.slow_query)
+    database = WatchedDatabase(timed, cache)
     keys = Keys(database, clock, process.ids)
     trust = trust_of(settings, program, listen, env, clock, keys)
     program = aim(program, database.dialect)
-    health = DatabaseHealth(database, clock)
     flow = _flow(process, database, env, tasks)
+    flow.integrations.equip(Tools(process.tracer, cache))
     flow.declare(program)
-    start, emit = flow.starter(program.hash), flow.emitter(program.hash)
-    grants, audit = Grants(program), settings.audit == "all"
-    runtime = Runtime(program, database, clock, process.ids, env, start, emit, grants, audit)
 
     async def opened() -> None:
+        await cache.open(await place_of(database))
         await flow.serve(program)
 
+    store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
+    _declare(process, database, flow, cache)
+    process.probes["app.queries"] = lambda: probe(timed)
+    fixed = _fixed_routes(process, listen, database, keys) + operations(timed)
+    served = Serving(process, database, flow, store, cache, env, fixed)
+    meter = RequestMeter(process.registry)
+    routes = served.routes(program)
+    app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
+    loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
+    if isinstance(cache, Loop):
+        loops.append(cache)
+    if source is not None:
+        reloader = Reloader(source, program, served.swapping(app, program), clock, sys.stderr.write)
+        process.board_checks.append(reloader.check())
+        process.probes["app.program"] = reloader.probe
+        loops.append(reloader)
+    return [store, flow, *loops, HttpServer(app, listen)]
+
+
+def _declare(
+    process: Process[AppSettings], database: WatchedDatabase, flow: Flow, cache: Cache
+) -> None:
+    """Metrics, checks, probes and backups."""
     process.registry.declare(HTTP_METRICS)
+    process.registry.declare(CACHE_METRICS)
     watch(process.registry, database)
-    process.board_checks += [health.check(), *flow.checks]
+    health, cached = DatabaseHealth(database, process.clock), CacheHealth(cache, process.clock)
+    process.board_checks += [health.check(), cached.check(), *flow.checks]
     process.probes["app.database"] = health.probe
+    process.probes["app.cache"] = cached.probe
     process.probes.update(flow.probes)
     process.backups["app.db"] = database.backup
-    routes = _routes(runtime, settings, flow, keys)
+
+
+def _fixed_routes(
+    process: Process[AppSettings], listen: Listen, database: Database, keys: Keys
+) -> list[Endpoint]:
+    """Routes that no program changes."""
+    settings = process.loaded.settings
+    routes = [*key_routes(keys), *audit_routes(database)]
     routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
         guarded = not (settings.metrics_open or listen.loopback)
         routes += native_routes(process.board, process.registry, guarded=guarded)
-    meter = RequestMeter(process.registry)
-    app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
-    loops = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
-    return [store, flow, *loops, HttpServer(app, listen)]
-
-
-def _routes(runtime: Runtime, settings: AppSettings, flow: Flow, keys: Keys) -> list[Endpoint]:
-    """The program's, and the runtime's beside them."""
-    database = runtime.database
-    routes = endpoints(runtime, compile_endpoints(runtime.program), settings.max_body)
-    routes += [*flow_routes(flow), *key_routes(keys), *audit_routes(database)]
-    routes += described_routes(runtime.program, routes)
-    if settings.audit == "off":
-        return routes
-    return audited(routes, database, runtime.clock, runtime.ids)
+    return routes
 
 
 def _flow(
@@ -126,7 +151,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *TRIAL_ERRORS),
-    metrics=(*METRICS, *FLOW_METRICS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *TRIAL_ERRORS),
+    metrics=(*METRICS, *FLOW_METRICS, *CACHE_METRICS),
     build=build,
 )

@@ -7,7 +7,9 @@ command = LazyGroup(
     "codeai",
     {
         "server": Lazy("backstay.cli.codeai_server:command", "Serve a program."),
+        "dev": Lazy("backstay.cli.codeai_dev:dev", "Serve a program and take its changes."),
         "migrate": Lazy("backstay.cli.codeai_migrate:migrate", "Bring the tables to the program."),
+        "seed": Lazy("backstay.cli.codeai_seed:seed", "Give a running server its first rows."),
         "validate": Lazy("backstay.cli.codeai_lang:validate", "Check .cai files as one program."),
         "parse": Lazy("backstay.cli.codeai_lang:parse", "Print the syntax tree of a file."),
         "lsp": Lazy("backstay.cli.codeai_lsp:lsp", "Serve an editor: the language server."),
@@ -23,6 +25,7 @@ command = LazyGroup(
         "keys": Lazy("backstay.cli.codeai_keys:keys", "Make, show, rotate and revoke API keys."),
         "audit": Lazy("backstay.cli.codeai_keys:audit", "Show who changed what."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
+        "version": Lazy("backstay.cli.codeai_version:version", "Print the version."),
     },
     help="The .cai language and the server of its programs.",
 )

@@ -23,6 +23,9 @@ from backstay.core.errors import Plain
     default=None,
     help="Change tables that are behind the program, if nothing stored is touched.",
 )
+@click.option(
+    "--reload/--no-reload", default=None, help="Serve the program anew when its files change."
+)
 def command(
     file: Path,
     listen: str | None,
@@ -32,6 +35,7 @@ def command(
     debug: bool | None,
     durability: str | None,
     migrate: bool | None,
+    reload: bool | None,
 ) -> int:
     """Serve a program: its endpoints, workflows, jobs and integrations.
 
@@ -49,6 +53,7 @@ def command(
         "--debug": debug,
         "--durability": durability,
         "--migrate": migrate,
+        "--reload": reload,
     }
     loaded = load(AppSettings, Given(flags=flags, env=os.environ, file=config))
     return serve(file, loaded, os.environ)

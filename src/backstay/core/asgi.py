@@ -87,6 +87,11 @@ class App:
         self._tracer = tracer
         self._bodies = Bodies(clock, body_seconds)
 
+    def serve(self, endpoints: Sequence[Endpoint]) -> None:
+        """Other routes from the next request on; requests under way end by those they met. Raises
+        ValueError for a double route, and keeps the old ones."""
+        self._routes = Routes(endpoints)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return

@@ -5,6 +5,7 @@ after 60 s up to three probes are let through at once, three successes close it,
 it again. A rejected call never touches the target.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -31,11 +32,13 @@ CIRCUIT_OPEN = ErrorEntry(
 
 class BreakerSettings(msgspec.Struct, frozen=True):
     """`failure_threshold` consecutive failures open it; `open_seconds` later it is half-open;
-    `half_open_requests` is both how many probes may run at once and how many must succeed."""
+    `half_open_requests` is both how many probes may run at once and how many must succeed. With a
+    `window` of seconds the failures need not be consecutive: those within it count."""
 
     failure_threshold: int = 5
     open_seconds: float = 60.0
     half_open_requests: int = 3
+    window: float = 0.0
 
 
 class BreakerView(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ class Breaker:
         self._watcher = watcher
         self._state: State = "closed"
         self._failures = 0
+        self._recent: deque[float] = deque()
         self._total_failures = 0
         self._rejected = 0
         self._reason = ""
@@ -75,6 +79,10 @@ class Breaker:
         self._probing = 0
         self._probe_successes = 0
         self._generation = 0
+
+    def configure(self, settings: BreakerSettings) -> None:
+        """Other settings from now on; the state and what was counted stay."""
+        self._settings = settings
 
     @property
     def state(self) -> State:
@@ -120,7 +128,7 @@ class Breaker:
         self._failures += 1
         self._reason = reason
         half_open = self._state == "half-open"
-        if half_open or self._failures >= self._settings.failure_threshold:
+        if half_open or self._counted() >= self._settings.failure_threshold:
             self._opened_tick = self._clock.tick()
             self._opened_at = self._clock.now()
             self._move("open")
@@ -135,6 +143,7 @@ class Breaker:
         if self._state != "closed":
             self._move("closed")
         self._failures = 0
+        self._recent.clear()
 
     def view(self) -> BreakerView:
         """A snapshot for health, control socket and console."""
@@ -152,6 +161,17 @@ class Breaker:
             next_probe_at=rfc3339(next_probe) if state == "open" else "",
         )
 
+    def _counted(self) -> int:
+        """The failures that count, this one included."""
+        window = self._settings.window
+        if not window:
+            return self._failures
+        tick = self._clock.tick()
+        self._recent.append(tick)
+        while self._recent[0] < tick - window:
+            self._recent.popleft()
+        return len(self._recent)
+
     def _wait_left(self) -> float:
         return self._opened_tick + self._settings.open_seconds - self._clock.tick()
 
@@ -163,6 +183,7 @@ class Breaker:
         self._probe_successes = 0
         if to == "closed":
             self._failures = 0
+            self._recent.clear()
         # The seed's text log line needs `from=` and `to=` first, in this order (C17).
         _log.info(
             "circuit breaker state changed",

@@ -5,6 +5,7 @@ The app knows a `TaskQueue`, the queue knows nothing of apps; this is where the 
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from backstay.app.settings import AppSettings
@@ -29,13 +30,41 @@ def serve(file: Path, loaded: Loaded[AppSettings], env: Mapping[str, str]) -> in
 
     async def built(process: Process[AppSettings]) -> Sequence[Service | Loop]:
         program = read_program(file)
-        if not env.get("CODEQ_BASE_URL"):
+        carried = bool(env.get("CODEQ_BASE_URL"))
+        source = FileSource(file, carried=carried) if loaded.settings.reload else None
+        if not carried:
             refuse_tasks(program, file)
-            return await build(process, program, None)
+            return await build(process, program, None, source)
         queue = QueueForApp(QueueClient.from_env(env))
-        return [_Connection(queue), *await build(process, program, queue)]
+        return [_Connection(queue), *await build(process, program, queue, source)]
 
     return run_process("app", loaded, built)
+
+
+class FileSource:
+    """The program of a file or folder, read again when it changes (app.reloading). `carried`:
+    there is a queue for its tasks."""
+
+    def __init__(self, file: Path, *, carried: bool) -> None:
+        self._file = file
+        self._carried = carried
+
+    def signature(self) -> object:
+        """Names, times and sizes of its files; of one that is away nothing."""
+        found: list[tuple[str, int, int, int]] = []
+        folder = self._file.is_dir()
+        for each in sorted(self._file.glob("*.cai")) if folder else [self._file]:
+            with suppress(OSError):
+                known = each.stat()
+                found.append((each.name, known.st_mtime_ns, known.st_size, known.st_ino))
+        return tuple(found)
+
+    def read(self) -> Program:
+        """As `read_program`, and what it wants carried must be. Raises UP016 as well."""
+        program = read_program(self._file)
+        if not self._carried:
+            refuse_tasks(program, self._file)
+        return program
 
 
 def read_program(file: Path) -> Program:

@@ -8,7 +8,8 @@ from tests.app.flow.payments import BROKEN, DECLINE, HANG, Payments
 from tests.app.flow.programs import call, tries, with_workflow, workflow
 from tests.app.flow.stage import Stage
 
-from backstay.app.flow.integrations import _address, judge
+from backstay.app.outside.answers import judge
+from backstay.app.outside.requests import address
 from backstay.core.http import Answer
 from backstay.lang.program import Env, Operation, Program, Retry, Step
 
@@ -130,18 +131,18 @@ async def test_an_address_that_is_not_set_is_named(open_stage: Open) -> None:
     ],
 )
 def test_what_an_answer_means(status: int, kind: str, final: bool, trouble: str) -> None:
-    outcome, said = judge("Payments.charge", Answer(status, {"retry-after": "7"}, b"", 0.1))
+    outcome, said = judge("Payments.charge", Answer(status, {"retry-after": "7"}, b"", 0.1), 0.0)
     assert (outcome.kind, outcome.final, said) == (kind, final, trouble)
     assert outcome.retry_after == (7.0 if status in (408, 429, 500, 503) else 0.0)
 
 
 def test_holes_of_a_path_are_filled_and_cannot_leave_it() -> None:
     post = Operation("x", "POST", "/orders/{id}/pay")
-    url, body = _address("http://host", post, {"id": "../a b", "amount": "1.50"})
+    url, body = address("http://host", post, {"id": "../a b", "amount": "1.50"})
     assert url == "http://host/orders/..%2Fa%20b/pay"
     assert msgspec.json.decode(body) == {"amount": "1.50"}
     get = Operation("x", "GET", "/orders")
-    assert _address("http://host", get, {"q": "a&b", "n": 2, "no": None}) == (
+    assert address("http://host", get, {"q": "a&b", "n": 2, "no": None}) == (
         "http://host/orders?q=a%26b&n=2",
         b"",
     )

@@ -74,7 +74,11 @@ class Courier:
         """From now on call what this program declares."""
         self._webhooks.serve(program)
         hooks = {f"webhook:{each.name}": each.retry for each in program.webhooks}
-        calls = {f"integration:{each.name}": each.retry for each in program.integrations}
+        calls = {
+            f"integration:{each.name}.{operation.name}": operation.retry or each.retry
+            for each in program.integrations
+            for operation in each.operations
+        }
         self._tries = {name: tries_of(retry) for name, retry in {**hooks, **calls}.items()}
         self.wake.set()
 
@@ -150,12 +154,11 @@ class Courier:
             if hook is None:
                 return Outcome("failed", error=f"webhook {name} is not declared any more")
             return await hook.send(delivery.name, delivery.id, _body(delivery))
-        integration = name.partition(".")[0]
-        timeout = self._integrations.timeouts.get(integration, SECONDS)
+        timeout = self._integrations.timeouts.get(name, SECONDS)
         return await self._integrations.call(_claim_of(delivery, name, timeout))
 
     async def _settle(self, delivery: Delivery, outcome: Outcome, began: float) -> None:
-        tries = self._tries.get(delivery.target.partition(".")[0], _ONCE)
+        tries = self._tries.get(delivery.target, _ONCE)
         verdict = model.judge(outcome, delivery.attempt, tries, self._dice, unknown=False)
         self._metrics.delivered(delivery.target, outcome.kind)
         if verdict.state in ("failed", "unknown"):

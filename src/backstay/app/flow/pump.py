@@ -132,7 +132,7 @@ def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     step.state = model.step_move(step.state, "waiting")
     step.due_at = _NEVER
     rows.save_step(turn.conn, step)
-    machine.next_item(turn, row, plan, step.position)
+    machine.first_items(turn, row, plan, step.position)
 
 
 def _listed(each: EachPlan, turn: Turn, row: Execution, scope: Mapping[str, object]) -> str:
@@ -221,7 +221,7 @@ def _wanted(turn: Turn, row: Execution, plan: StepPlan, scope: Mapping[str, obje
 
 def _lease(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: WorkPlan) -> None:
     ground = turn.ground
-    allowed = ground.call_timeouts.get(work.target.partition(".")[0], DEFAULT_CALL_TIMEOUT)
+    allowed = ground.call_timeouts.get(work.target, DEFAULT_CALL_TIMEOUT)
     own = plan.steps[step.position].timeout if step.phase == "forward" else 0.0
     timeout = min(own or allowed, allowed)
     step.state = model.step_move(step.state, "running")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from backstay.app.flow.errors import BASE_URL_MISSING
-from backstay.app.flow.integrations import egress_of, keep_secret, text_of
 from backstay.app.flow.model import Outcome
+from backstay.app.outside.answers import retry_after
+from backstay.app.outside.values import egress_of, keep_secret, text_of
 from backstay.core.breaker import Breaker, BreakerSettings
 from backstay.core.clock import Clock
 from backstay.core.egress import EgressRules
@@ -139,17 +140,17 @@ class Hook:
             return Outcome("failed", error=f"{refused.message}: {refused.reason}", final=True)
         except CallFailed as failed:
             return Outcome("unknown", error=f"{failed.message}: {failed.reason}")
-        return _judged(answer.status, answer.headers.get("retry-after", ""))
+        after = retry_after(answer.headers.get("retry-after", ""), self._clock.now())
+        return _judged(answer.status, after)
 
     async def close(self) -> None:
         await self._client.close()
 
 
-def _judged(status: int, retry_after: str) -> Outcome:
+def _judged(status: int, wait: float) -> Outcome:
     if status in _GOOD:
         return Outcome("done")
     error = f"it answered {status}"
-    wait = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     if status in _SLOW_DOWN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Outcome("unknown", error=error, retry_after=wait)
     return Outcome("failed", error=error, retry_after=wait, final=status == HTTPStatus.GONE)

@@ -13,8 +13,10 @@ from backstay.app.plan.constraints import Key, checks, keys, primary_name, refer
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.tables import Column, Table, quote, table
 from backstay.core.sqlite import Schema
+from backstay.lang.columns import SCALARS
 from backstay.lang.columns import column as column_type
 from backstay.lang.program import Field, Program, RefType
+from backstay.lang.query.stored import DELETED_AT
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -88,6 +90,7 @@ def _relation(program: Program, rows: Table) -> Relation:
         Item("column", column.name, _column(program, rows, column), _addable(column.field))
         for column in rows.columns
     ]
+    columns += _deleted(rows)
     indexes = [_index(rows, key) for key in keys(rows)]
     apart = rows.dialect.apart
     more = [*_rules(rows), *_references(program, rows)] if apart else []
@@ -167,7 +170,18 @@ def _index(rows: Table, key: Key) -> Item:
         rows.dialect.ordered(quote(name), nullable=_nullable(rows, name)) for name in key.fields
     )
     word = "UNIQUE INDEX" if key.unique else "INDEX"
-    return Item("index", key.name, f"CREATE {word} {quote(key.name)} ON {rows.name} ({columns})")
+    made = f"CREATE {word} {quote(key.name)} ON {rows.name} ({columns})"
+    if key.unique and rows.soft:
+        made += f" WHERE {quote(DELETED_AT)} IS NULL"
+    return Item("index", key.name, made)
+
+
+def _deleted(rows: Table) -> list[Item]:
+    """The column that says since when a row is deleted; an entity may declare it as a field."""
+    if not rows.soft or rows.has(DELETED_AT):
+        return []
+    kind = SCALARS["timestamp"][rows.dialect.apart]
+    return [Item("column", DELETED_AT, f"{quote(DELETED_AT)} {kind}")]
 
 
 def _nullable(rows: Table, name: str) -> bool:

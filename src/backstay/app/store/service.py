@@ -52,6 +52,16 @@ class Store:
             raise
         self._ready = True
 
+    async def adopt(self, program: Program) -> None:
+        """Bring the tables to another program while this one is served. Raises APP003 or APP028
+        with the plan, and has changed nothing then."""
+        before, self._program = self._program, program
+        try:
+            await self._migrate()
+        except BaseException:
+            self._program = before
+            raise
+
     def ready(self) -> bool:
         return self._ready
 

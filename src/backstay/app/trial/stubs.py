@@ -2,10 +2,11 @@
 
 import msgspec
 
-from backstay.app.flow.integrations import Integrations, judge
+from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.turn import Claim
 from backstay.app.flow.webhooks import Webhooks
+from backstay.app.outside.answers import judge
 from backstay.core.http import Answer
 
 Stub = tuple[bytes, int]
@@ -31,7 +32,7 @@ class Stubs(Integrations):
             self.unstubbed.append(claim.target)
             return Outcome("failed", error=f"{claim.target} has no stub", final=True)
         body, status = stub
-        return judge(claim.target, Answer(status, {}, body, 0.0))[0]
+        return judge(claim.target, Answer(status, {}, body, 0.0), 0.0)[0]
 
 
 class Silent(Webhooks):

@@ -126,6 +126,7 @@ def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
         path.text if path else "/",
         settings=_settings(k, block, ("method", "path", "description", "returns", "retry")),
         returns=resolve(k, kind) if isinstance(kind, s.TypeName | s.RecordFields) else None,
+        retry=any_retry(k, members),
     )
 
 
@@ -198,7 +199,7 @@ def _type_of(k: Checker, members: Members) -> str:
     if node.name not in TYPES:
         k.unknown(e.UNKNOWN_WORD, node, TYPES, what="the type of an integration")
     else:
-        k.note("integration.type.other", node.span)
+        k.note(f"integration.type.{node.name}", node.span)
     return node.name
 
 
@@ -247,8 +248,8 @@ def _token(k: Checker, member: s.Member | None, name: str) -> p.Expr | None:
         case s.Labelled(label=label, block=block):
             return _labelled_token(k, label, Members(k, block), name)
     if member is not None:
-        _known_auth(k, member)
-        k.note("integration.auth.other", member.name.span)
+        kind = _known_auth(k, member)
+        k.note(f"integration.auth.{kind}", member.name.span)
     return None
 
 
@@ -269,11 +270,13 @@ def _labelled_token(k: Checker, label: s.Ident, members: Members, name: str) -> 
         secret(k, "api_key", key)
     if label.name == "bearer" and token is not None:
         return typed(k, token, outside(), STRING, "'token'")
-    k.note("integration.auth.other", label.span)
+    if label.name != "bearer":
+        k.note(f"integration.auth.{label.name}", label.span)
     return None
 
 
-def _known_auth(k: Checker, member: s.Member) -> None:
+def _known_auth(k: Checker, member: s.Member) -> str:
+    """The word for it, "other" where there is none."""
     match member.value:
         case s.CallExpr(callee=s.NameExpr(name=name) as callee) if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, callee, AUTHS, what="the auth of an integration")
@@ -285,6 +288,10 @@ def _known_auth(k: Checker, member: s.Member) -> None:
             secret(k, "password", password)
         case s.NameExpr(name=name) as word if name not in AUTHS:
             k.unknown(e.UNKNOWN_WORD, word, AUTHS, what="the auth of an integration")
+    match member.value:
+        case s.CallExpr(callee=s.NameExpr(name=name)) | s.NameExpr(name=name):
+            return name if name in AUTHS else "other"
+    return "other"
 
 
 def _breaker(k: Checker, block: s.Block | None) -> p.BreakerRule:

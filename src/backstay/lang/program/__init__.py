@@ -34,6 +34,7 @@ from backstay.lang.program.rules import (
 )
 from backstay.lang.program.statements import (
     Act,
+    Ask,
     Assign,
     Create,
     Delete,
@@ -43,6 +44,7 @@ from backstay.lang.program.statements import (
     For,
     If,
     Let,
+    Restore,
     Return,
     Start,
     Statement,
@@ -124,6 +126,7 @@ __all__ = [
     "Action",
     "Advance",
     "Aggregate",
+    "Ask",
     "Assert",
     "Assign",
     "Auth",
@@ -185,6 +188,7 @@ __all__ = [
     "Record",
     "RecordType",
     "RefType",
+    "Restore",
     "Retry",
     "Return",
     "Role",

@@ -15,6 +15,7 @@ class Operation(Frozen, frozen=True):
     path: str
     settings: tuple[tuple[str, Settings], ...] = ()
     returns: Type | None = None
+    retry: Retry | None = None
 
 
 class BreakerRule(Frozen, frozen=True):

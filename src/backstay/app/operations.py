@@ -1,0 +1,42 @@
+"""What administrators ask of a running app beside its data: slow statements and their plans."""
+
+from backstay.app.errors import NO_SLOW_QUERY
+from backstay.app.plan.endpoints import PREFIX
+from backstay.app.store.slow import TimedDatabase
+from backstay.core.errors import Fault, Plain
+from backstay.core.web import Endpoint, Request, Response, json_response
+
+_SHOWN = 5
+
+
+def routes(database: TimedDatabase) -> list[Endpoint]:
+    """`GET /api/v1/admin/slow-queries`, and `…/{id}/plan` for the plan of one."""
+
+    async def slow(_: Request) -> Response:
+        found = [each.plain() for each in database.slow()]
+        return json_response({"threshold": database.threshold * 1000, "data": found})
+
+    async def plan(request: Request) -> Response:
+        lines = await database.plan(request.params["id"])
+        if lines is None:
+            raise Fault(NO_SLOW_QUERY, id=request.params["id"])
+        return json_response({"id": request.params["id"], "plan": lines})
+
+    where = f"{PREFIX}/admin/slow-queries"
+    return [
+        Endpoint("GET", where, slow, scope="admin"),
+        Endpoint("GET", where + "/{id}/plan", plan, scope="admin"),
+    ]
+
+
+async def probe(database: TimedDatabase) -> dict[str, Plain]:
+    """The slowest statements with their plans, for the doctor: asked only when somebody looks."""
+    told: list[Plain] = [
+        {**_plain(each.plain()), "plan": list(await database.plan(each.id) or ())}
+        for each in database.slow()[:_SHOWN]
+    ]
+    return {"threshold_seconds": database.threshold, "slow": told}
+
+
+def _plain(values: dict[str, object]) -> dict[str, Plain]:
+    return {name: value for name, value in values.items() if isinstance(value, str | int | float)}

@@ -1,0 +1,132 @@
+"""The slow-query log: statements that took long, and how the database would do them, on demand.
+
+A statement is shown as it was sent, with question marks for its values; the values of the slowest
+run are kept in memory for its plan and are never shown or logged.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from backstay.app.store.session import Database, Result, RowTrouble, Session, Values
+from backstay.app.store.wrapping import Work, Wrapping, WrappingSession
+from backstay.core.clock import Clock, rfc3339
+
+T = TypeVar("T")
+_log = structlog.get_logger("app.store")
+_MOST = 100
+_SHOWN = 2000
+
+
+class Slow(msgspec.Struct):
+    """One statement that was slow `count` times. Durations are seconds; `last` is wall time."""
+
+    id: str
+    sql: str
+    count: int = 0
+    slowest: float = 0.0
+    total: float = 0.0
+    last: float = 0.0
+    values: Sequence[Any] = ()
+
+    def plain(self) -> dict[str, object]:
+        """As people see it: durations in milliseconds."""
+        return {
+            "id": self.id,
+            "sql": self.sql[:_SHOWN],
+            "count": self.count,
+            "slowest": round(self.slowest * 1000, 3),
+            "mean": round(self.total / self.count * 1000, 3),
+            "last": rfc3339(self.last),
+        }
+
+
+class TimedDatabase(Wrapping):
+    """Times each statement; one of `threshold` seconds or more is logged as `slow query`. 0: none
+    is timed."""
+
+    def __init__(self, inner: Database, clock: Clock, threshold: float) -> None:
+        super().__init__(inner)
+        self.threshold = threshold
+        self._clock = clock
+        self._found: OrderedDict[str, Slow] = OrderedDict()
+        self._made = 0
+
+    async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
+        if not self.threshold:
+            return await self.inner.read(work, snapshot=snapshot)
+        return await self.inner.read(lambda conn: work(_Timed(conn, self)), snapshot=snapshot)
+
+    async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
+        if not self.threshold:
+            return await self.inner.write(work, alone=alone)
+        return await self.inner.write(lambda conn: work(_Timed(conn, self)), alone=alone)
+
+    def slow(self) -> list[Slow]:
+        """Those that were slow since the start, the one that took longest first."""
+        return sorted(self._found.copy().values(), key=lambda each: -each.slowest)
+
+    async def plan(self, id: str) -> list[str] | None:
+        """How the database would do the statement, without doing it; None for an unknown id."""
+        wanted = next((each for each in self._found.copy().values() if each.id == id), None)
+        if wanted is None:
+            return None
+        explain = "EXPLAIN " if self.dialect.name == "postgres" else "EXPLAIN QUERY PLAN "
+
+        def ask(conn: Session) -> list[str]:
+            try:
+                rows = conn.execute(explain + wanted.sql, wanted.values)
+            except RowTrouble as refused:
+                return [f"no plan: {refused}"]
+            return [str(row[-1]) for row in rows]
+
+        return await self.inner.read(ask)
+
+    def tick(self) -> float:
+        return self._clock.tick()
+
+    def took(self, sql: str, values: Values, seconds: float, rows: int) -> None:
+        """A statement has ended. It may come on any thread."""
+        if seconds < self.threshold:
+            return
+        known = self._found.get(sql)
+        if known is None:
+            self._made += 1
+            known = self._found[sql] = Slow(f"q{self._made}", sql)
+            if len(self._found) > _MOST:
+                self._found.popitem(last=False)
+        known.count += 1
+        known.total += seconds
+        known.last = self._clock.now()
+        if seconds > known.slowest:
+            known.slowest, known.values = seconds, tuple(values)
+        _log.warning(
+            "slow query",
+            id=known.id,
+            sql=sql[:_SHOWN],
+            duration=round(seconds * 1000, 3),
+            rows=rows,
+            times=known.count,
+        )
+
+
+class _Timed(WrappingSession):
+    __slots__ = ("_of",)
+
+    def __init__(self, inner: Session, of: TimedDatabase) -> None:
+        super().__init__(inner)
+        self._of = of
+
+    def execute(self, sql: str, values: Values = (), /) -> Result:
+        began = self._of.tick()
+        found = self.inner.execute(sql, values)
+        self._of.took(sql, values, self._of.tick() - began, len(found))
+        return found
+
+    def executemany(self, sql: str, rows: Iterable[Values], /) -> None:
+        began = self._of.tick()
+        self.inner.executemany(sql, rows)
+        self._of.took(sql, (), self._of.tick() - began, 0)
