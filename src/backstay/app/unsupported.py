@@ -61,7 +61,7 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache")
+    | _members("config", "name version description auth cache cors")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role")
