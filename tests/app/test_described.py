@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance
 from tests.app.standing import standing
 from tests.conformance.proofs.support import Serving
 
-EXAMPLES = 8
-MANY = 400
+EXAMPLES = 3
+MANY = 100
 TEXT = """
 config { name: "everything" version: "1.2.3" }
 
@@ -159,9 +159,8 @@ def no_failure(context: CheckContext, response: Any, case: Any) -> None:
         assert response.json()["code"], response.text
 
 
-@pytest.mark.parametrize("part", range(2))
-def test_whatever_is_sent_no_answer_is_a_failure(server: Serving, part: int) -> None:
-    _send(server, part, 2, EXAMPLES)
+def test_whatever_is_sent_no_answer_is_a_failure(server: Serving) -> None:
+    _send(server, 0, 1, EXAMPLES)
 
 
 @pytest.mark.slow
