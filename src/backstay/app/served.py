@@ -12,6 +12,7 @@ from backstay.app.environment import read_environment
 from backstay.app.errors import WANTS_RESTART
 from backstay.app.flow.api import routes as flow_routes
 from backstay.app.flow.engine import Flow
+from backstay.app.incoming.api import routes as incoming_routes
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.grants import Grants
 from backstay.app.service import Runtime
@@ -96,4 +97,5 @@ class Serving:
         )
         caching = Caching(program, self._cache, process.registry)
         declared = caching.over(endpoints(runtime, compile_endpoints(program)))
-        return [*declared, *flow_routes(flow), *self._fixed], caching
+        hooks = incoming_routes(program, flow, process.clock, self._env)
+        return [*declared, *hooks, *flow_routes(flow), *self._fixed], caching

@@ -17,6 +17,7 @@ from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
 from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
+from backstay.app.incoming.errors import ERRORS as INCOMING_ERRORS
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
 from backstay.app.operations import probe
@@ -88,7 +89,7 @@ async def build(
     if source is not None:
         reloader = Reloader(source, program, served.swapping(app, program), clock, sys.stderr.write)
         process.board_checks.append(reloader.check())
-        process.probes["app.program"] = reloader.probe
+        process.probes["app.reload"] = reloader.probe
         loops.append(reloader)
     return [store, flow, *loops, HttpServer(app, listen)]
 
@@ -144,7 +145,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *TRIAL_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *INCOMING_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS, *CACHE_METRICS),
     build=build,
 )

@@ -59,7 +59,7 @@ entity Item {
 endpoint GET /items {
   auth: public
   returns: paginated(Item)
-  cache: 5m
+  rate_limit: 5 per 1m
 }
 """
 
@@ -69,7 +69,7 @@ def test_what_a_server_would_refuse_is_a_warning_at_its_place() -> None:
     assert done.returncode == 0
     said = done.stderr.decode().split("\n")
     assert said[0] == (
-        "<stdin>:10:3: warning LANG118: UnsupportedError: no server runs 'cache' in endpoint yet"
+        "<stdin>:10:3: warning LANG118: UnsupportedError: no server runs 'rate_limit' in endpoint yet"
     )
     assert "  hint: leave it out" in said
     assert b"valid: 1 entity, 1 endpoint" in done.stdout

@@ -1,7 +1,9 @@
-"""The loop that removes what is kept for a time only: answers of repeated requests."""
+"""The loop that removes what is kept for a time only: answers of repeated requests, and marks of
+received webhooks."""
 
 import asyncio
 
+from backstay.app.incoming.received import forget as forget_received
 from backstay.app.store.idempotency import forget
 from backstay.app.store.session import Database
 from backstay.app.values import micros
@@ -24,4 +26,5 @@ class Forgetter:
     async def step(self) -> float | None:
         now = micros(self._clock.now())
         await self._database.write(lambda conn: forget(conn, now))
+        await self._database.write(lambda conn: forget_received(conn, now))
         return self._clock.tick() + PERIOD

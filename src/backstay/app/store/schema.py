@@ -65,6 +65,7 @@ def runtime_schema() -> Schema:
     flow = resources.files("backstay.app") / "flow" / "schema.sql"
     if flow.is_file():
         migrations.append(flow.read_text(encoding="utf-8"))
+    migrations.append(_sql("backstay.app.incoming", "schema.sql"))
     return Schema("backstay-app", migrations)
 
 

@@ -16,7 +16,6 @@ from backstay.lang.check.declared import (
     middleware,
     provider,
     role,
-    webhook,
 )
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
@@ -28,6 +27,7 @@ from backstay.lang.check.scope import Scope
 from backstay.lang.check.scripts import declare_function, function, script
 from backstay.lang.check.tests import Tests
 from backstay.lang.check.unused import unused
+from backstay.lang.check.webhooks import webhook
 from backstay.lang.check.workflows import WorkflowCheck, declare_input
 from backstay.lang.check.world import Checker, collect
 from backstay.lang.diagnostics import Related, Span
@@ -58,6 +58,7 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
     entities = tuple(entity(k, info) for info in world.entities.values())
     if not any(info.broken or info.key is None for info in world.entities.values()):
         k.entities = p.Program("", "", "", (), None, entities, (), (), (), ())
+    hooks = tuple(_each(k, files, "webhook", webhook))
     made = p.Program(
         name=settings.name,
         version=settings.version,
@@ -75,7 +76,8 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         roles=tuple(_each(k, files, "role", role)),
         providers=tuple(_each(k, files, "auth", provider)),
         middleware=tuple(_each(k, files, "middleware", middleware)),
-        webhooks=tuple(_each(k, files, "webhook", webhook)),
+        webhooks=tuple(each for each in hooks if isinstance(each, p.Webhook)),
+        incoming=tuple(each for each in hooks if isinstance(each, p.Incoming)),
         models=tuple(_models(k, files)),
         script=statements,
         tests=tuple(_tests(k, files, scope)),
