@@ -7,10 +7,11 @@ each round every way takes its turn in a new folder, and the ratio to the peer i
 round. Three parts make its time: CPU (user and system), waiting for a core that somebody else has
 (from /proc/self/schedstat), and waiting for the disk. `free core` is the rate without the second.
 
-Nothing is removed before the end: ext4 looks at all inodes that were freed within the last minutes
-before it gives out a new one, so on used ground it is that search which is measured. Where the file
-system knows the hint (ext4), each round has a part of the disk of its own; `on used ground` shows
-what the same costs without.
+An ext4 without a journal (some virtual machines have one) looks at all inodes that anybody freed
+there within the last minutes before it gives out a new one. So nothing is removed before the end,
+and each round has a part of the disk of its own where the file system knows the hint; `on used
+ground` shows what that search costs. A round whose part others had used shows by its CPU, more than
+twice the least of its way: such rounds are counted, and the rate is told without them, too.
 
 Peers in the same run: jsonschema + PyYAML written plainly (the published schema, five files by
 plain writes: neither whole nor durable), and `kubectl kustomize` on each package. Then a batch by
@@ -207,7 +208,18 @@ def show(name: str, own: Sequence[Turn], peer: Sequence[Turn]) -> None:
         f"{name:<40}{middle:>7,.0f}/s {alone:>6,.0f}/s {cpu:>7,.0f} {queued:>7,.0f} "
         f"{disk * 1e6:>7,.0f} µs  {found[0]:,.0f} | "
         f"{found[quarter]:,.0f}–{found[-1 - quarter]:,.0f} | {found[-1]:,.0f}{ratio}"
+        f"{_searched(own)}"
     )
+
+
+def _searched(own: Sequence[Turn]) -> str:
+    """How many rounds met freed inodes, and the rate of the others."""
+    least = min(one.cpu for one in own)
+    free = [1 / one.wall for one in own if one.cpu <= 2 * least]
+    if len(free) == len(own):
+        return ""
+    met = len(own) - len(free)
+    return f"; {met} on freed ground, the others {statistics.median(free):,.0f}/s"
 
 
 def _parts(one: Turn) -> tuple[float, float, float, float]:
@@ -314,6 +326,17 @@ def check(out: Path, count: int) -> None:
     )
 
 
+def journal(folder: str) -> str:
+    """Whether an ext4 has a journal: without one it searches, see above."""
+    device = Path(folder).stat().st_dev
+    block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    try:
+        task = Path("/sys/fs/ext4", block.resolve().name, "journal_task").read_text().strip()
+    except OSError:
+        return ""
+    return ", without a journal" if task == "<none>" else ", with a journal"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small round: it says little")
@@ -324,7 +347,8 @@ def main() -> None:
     rounds = 1 if given.quick else given.rounds
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
         ground = Ground(Path(scratch))
-        print(machine(given.folder), "each round on its own part" if ground.spread else "")
+        print(machine(given.folder) + journal(given.folder))
+        print("each round on its own part" if ground.spread else "all rounds on one part")
         print(
             f"{'':<40}{'median':>9} {'free core':>9} {'CPU':>6} {'core':>7} {'disk':>7}     "
             f"least | middle half | most of {rounds} rounds"

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from backstay.app.api import endpoints
+from backstay.app.environment import read_environment
 from backstay.app.health import DatabaseHealth
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.grants import Grants
@@ -94,10 +95,11 @@ async def served(
     folder: Path,
     durability: Durability = "process",
     database: Database | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Served]:
     """Serve `program` from `folder`, or from the database that is given; started workflows get an
     id and nothing else."""
-    env: dict[str, str | None] = {}
+    values = {} if env is None else read_environment(program, env)
     clock = SystemClock()
     ids = Uuid7(clock)
     if database is None:
@@ -109,10 +111,10 @@ async def served(
     def start(unit: Unit, workflow: str, input: Mapping[str, object]) -> str:
         return unit.ids.new()
 
-    runtime = Runtime(program, database, clock, ids, env, start, grants=Grants(program))
+    runtime = Runtime(program, database, clock, ids, values, start, grants=Grants(program))
     routes = endpoints(runtime, compile_endpoints(program))
     app = App("app", routes, Trust.socket(), clock, ids, RequestMeter(registry))
-    store = Store(database, program, clock, ids, env)
+    store = Store(database, program, clock, ids, values)
     server = HttpServer(app, Listen(path=folder / "app.sock"))
     await store.start()
     try:

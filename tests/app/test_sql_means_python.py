@@ -20,7 +20,7 @@ from backstay.app.plan.writes import Insert, Writer
 from backstay.app.store.aim import aim
 from backstay.app.store.dialect import Dialect
 from backstay.core.context import Principal
-from backstay.lang.program import Expr, Type, Unary
+from backstay.lang.program import Choose, Expr, Type, Unary
 
 MONEY4 = p.DecimalType(12, 4)
 COLOUR = p.EnumType(("red", "green"))
@@ -84,7 +84,22 @@ def number(depth: int = 1) -> st.SearchStrategy[Expr]:
     team_score = st.just(p.Get(p.Column("owner", p.RefType("Owner")), "score", p.INT))
     if depth == 0:
         return leaf | team_score
-    return leaf | team_score | st.builds(arithmetic, st.sampled_from("+-*"), number(0), number(0))
+    rest = st.builds(
+        lambda left, right: arithmetic("%", left, p.Constant(right, p.INT)),
+        number(0),
+        st.sampled_from([-3, -1, 1, 2, 5]),
+    )
+    chosen = st.builds(choice, comparison(0), number(0), number(0))
+    computed = st.builds(arithmetic, st.sampled_from("+-*"), number(0), number(0))
+    return leaf | team_score | computed | rest | chosen
+
+
+def choice(test: Expr, then: Expr, otherwise: Expr) -> Expr:
+    scales = [
+        each.type.scale if isinstance(each.type, p.DecimalType) else 0 for each in (then, otherwise)
+    ]
+    scale = max(scales)
+    return Choose(test, then, otherwise, p.DecimalType(38, scale) if scale else p.INT)
 
 
 def arithmetic(op: str, left: Expr, right: Expr) -> Expr:
@@ -95,7 +110,7 @@ def arithmetic(op: str, left: Expr, right: Expr) -> Expr:
     return p.binary(op, left, right, p.DecimalType(38, scale) if scale else p.INT)
 
 
-def comparison() -> st.SearchStrategy[Expr]:
+def comparison(depth: int = 1) -> st.SearchStrategy[Expr]:
     same = st.sampled_from(sorted(KINDS)).flatmap(
         lambda name: st.builds(
             p.binary,
@@ -113,7 +128,7 @@ def comparison() -> st.SearchStrategy[Expr]:
         )
     )
     numbers = st.builds(
-        p.binary, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), number(), number()
+        p.binary, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), number(depth), number(depth)
     )
     team = p.Get(p.Column("owner", p.RefType("Owner")), "team", p.STRING)
     through = st.builds(lambda value: p.eq(team, p.Constant(value, p.STRING)), st.none() | WORDS)
@@ -276,11 +291,11 @@ def test_a_change_stores_what_python_computes(
 ) -> None:
     with place.unit() as unit:
         held = stored(unit, values)
-        value = evaluator(place.dialect).closure(of_row(expr))(unit, {"row": held})  # type: ignore[arg-type]
+        value = evaluator(place.dialect).closure(of_row(expr))(unit, {**SCOPE, "row": held})  # type: ignore[arg-type]
         rows = things(place.dialect)
         expected = rows.column(field).codec.fit(value)
         update = Writer(place.program, "Thing").update(p.TRUE, [(field, expr)])
-        assert update(unit, {}) == 1
+        assert update(unit, SCOPE) == 1
         after = rows.row(place.all(f"SELECT {rows.select} FROM things")[0])  # type: ignore[arg-type]
     assert after[field] == expected
 

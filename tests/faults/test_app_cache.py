@@ -99,8 +99,8 @@ def test_the_cache_hangs(tmp_path: Path, redis: RedisServer) -> None:
 
 def test_the_cache_is_full(tmp_path: Path, redis: RedisServer) -> None:
     with serving(tmp_path / "data", REDIS_URL=f"redis://{redis.address}/0") as shop:
-        redis.ask("SET", "big", "x" * 2_000_000)
-        redis.ask("CONFIG", "SET", "maxmemory", "1000000")
+        redis.ask("SET", "big", "x" * 6_000_000)
+        redis.ask("CONFIG", "SET", "maxmemory", "5000000")
         shop.get("/api/v1/items")
         named(shop, "cache-full")
         # As the doctor says: let it throw the oldest away.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backstay.lang.api import check_text
-from backstay.lang.parser import grammar
+from backstay.lang.parser import grammar, loose
 from backstay.lang.parser.grammar import Slot
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def _blocks() -> Iterator[str]:
             notes.append("also fields, `NAME: TYPE, MODIFIER, …`")
         if name in grammar.OPEN:
             notes.append("also settings of other names")
-        if name in grammar.LOOSE:
+        if name in loose.LOOSE:
             notes.append("members may share a line without commas")
         yield f"\n## {name}\n\n"
         if notes:
@@ -81,7 +81,7 @@ def _row(block: str, member: str, slot: Slot) -> str:
         notes.append("more than once")
     if slot.labelled:
         notes.append("with a name of its own")
-    if f"{block}.{member}" in grammar.BARE:
+    if f"{block}.{member}" in loose.BARE:
         notes.append("the colon may be missing")
     shape = shape.replace("|", "\\|")
     return f"| `{member}` | {shape} | {', '.join(notes)} |\n"

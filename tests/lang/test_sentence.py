@@ -226,11 +226,7 @@ def test_a_list_answers_its_rows_and_what_they_include() -> None:
     paged, plain = (endpoint.does for endpoint in program.endpoints)
     assert paged == p.ListOf("A", include=("bs",))
     assert plain == p.ListOf("B", include=("a",), paged=False)
-    said = {each.construct: each.what for each in problems(program)}
-    assert said == {
-        "endpoint.include.list": "include on a list",
-        "endpoint.returns.list": "returns: list(…)",
-    }
+    assert problems(program) == []
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from backstay.doctor.examine import examine, probes_for
 from backstay.doctor.judge import judge
 from backstay.doctor.symptoms import named
 from backstay.doctor.verdict import Verdict
-from backstay.patchgen.guides import GUIDES
+from backstay.patchgen.guides import GUIDES, process
 from backstay.patchgen.guides.message import READINGS, classify
 
 NAMESPACE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))
@@ -208,6 +208,33 @@ def test_a_slow_disk_is_found_inside_the_process(tmp_path: Path) -> None:
         assert serving.ask("POST", "/intent", json.loads(text_of())).status == 200
         verdict = doctor("", tmp_path, runtime)
         assert ours(verdict) == [("generation-slow", "slow-disk")], verdict
+
+
+def test_a_network_disk_is_told_from_a_slow_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is real and slow; that its folder is NFS is played, and so is only its type."""
+    with served(tmp_path, *held_up(tmp_path / "trace", "fsync", 0.3)) as serving:
+        runtime = supervised(serving)
+        assert serving.ask("POST", "/intent", json.loads(text_of())).status == 200
+        monkeypatch.setattr(process, "file_system_of", lambda _: "nfs4")
+        verdict = doctor("", tmp_path, runtime)
+        assert ours(verdict) == [("generation-slow", "network-disk")], verdict
+        assert "is on a network file system (nfs4)" in verdict.findings[0].says
+
+
+def test_the_type_of_a_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    script = (
+        f"mount -t tmpfs tmpfs {tmp_path} && mkdir -p '{tmp_path}/a b/c' && "
+        f"mount -t ramfs ramfs '{tmp_path}/a b' && mkdir '{tmp_path}/a b/c' && "
+        f'{sys.executable} -c "from backstay.patchgen.guides.process import file_system_of as f; '
+        f"print(f('{tmp_path}'), f('{tmp_path}/a b/c'), f('{tmp_path}/a bc'), f('/proc/self'))\""
+    )
+    done = subprocess.run(
+        [*NAMESPACE, "bash", "-c", script], capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["tmpfs", "ramfs", "tmpfs", "proc"], done.stderr
 
 
 def test_much_memory_and_an_output_folder_that_went_away(tmp_path: Path) -> None:

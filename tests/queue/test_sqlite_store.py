@@ -10,8 +10,8 @@ from backstay.core.backoff import Backoff
 from backstay.core.errors import Fault
 from backstay.core.sqlite.files import application_id
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
-from backstay.queue.model import ANY_TENANT, Rules, TaskQuery
-from backstay.queue.operations import Ack, Claim, Create, Finish, Move, Redrive
+from backstay.queue.model import ANY_TENANT, Policy, Rules, TaskQuery
+from backstay.queue.operations import Ack, Claim, Create, Finish, Move, Redrive, SetPolicy
 from backstay.queue.store.sql import MIGRATIONS
 from backstay.queue.store.sqlite import SCHEMA, SqliteEngine
 
@@ -169,6 +169,22 @@ async def test_each_contradiction_is_found_and_mended(tmp_path: Path, kind: str)
     assert await store.audit(repair=False) == []
     [claimed] = await store.apply([Claim("w", ("t",), 60.0)], clock.now())
     assert len(claimed) == (0 if kind == "no_payload" else 1)
+    await store.close()
+
+
+async def test_a_task_that_is_mended_away_holds_no_place_of_its_queue_any_more(tmp_path: Path):
+    clock = VirtualClock()
+    store = engine(tmp_path, clock)
+    await store.open()
+    await store.apply([SetPolicy(Policy("default", "PACK", concurrency=1))], clock.now())
+    for number in (1, 2):
+        await create(store, clock, id=f"n{number}", command="PACK")
+    claim = Claim("w", ("t",), 60.0)
+    assert [len(each) for each in await store.apply([claim, claim], clock.now())] == [1, 0]
+    spoil(tmp_path, SPOILED["no_payload"])
+    assert len(await store.audit(repair=True)) == 1
+    [[second]] = await store.apply([claim], clock.now())
+    assert second.id == "n2"
     await store.close()
 
 

@@ -117,6 +117,7 @@ def _ask(request: Request, who: Principal, key: str = "") -> Ask:
         key=key,
         headers=request.headers,
         match=request.headers.get("if-match", "").strip(),
+        request=request.ctx.request_id,
     )
 
 

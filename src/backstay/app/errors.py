@@ -226,6 +226,27 @@ NO_UPLOADS = ErrorEntry(
     fix="keep the file in object storage, and send its address as JSON",
     status=415,
 )
+UNKNOWN_KEY = ErrorEntry(
+    code="APP062",
+    message="there is no API key {id}",
+    cause="keys are named by their id, not by their text",
+    fix="codeai keys list",
+    status=404,
+)
+KEY_WANTED = ErrorEntry(
+    code="APP063",
+    message="no API key was made: {reason}",
+    cause="the request does not say what key is wanted",
+    fix='send {{"name": "…", "roles": […], "scopes": […], "expires_in": "720h"}}',
+    status=422,
+)
+KEY_ENDED = ErrorEntry(
+    code="APP064",
+    message="the API key {id} is {status}: it cannot be rotated",
+    cause="rotating goes on with a key that counts",
+    fix="make a new one: codeai keys create NAME",
+    status=409,
+)
 
 ERRORS = (
     BAD_DATABASE,
@@ -259,5 +280,8 @@ ERRORS = (
     ENV_FILE,
     CHANGED,
     NO_UPLOADS,
+    UNKNOWN_KEY,
+    KEY_WANTED,
+    KEY_ENDED,
 )
 """All of them; `backstay explain` and the reference are made from these."""

@@ -5,7 +5,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 
 import msgspec
@@ -27,6 +27,7 @@ Change = Callable[[object], object]
 _DEEPEST = 64
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?", re.ASCII)
 
 
 class Codec(msgspec.Struct, frozen=True):
@@ -87,7 +88,8 @@ def _float(value: object) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise ValueError("expected a number that is finite")
-    return number
+    # No negative zero: SQLite keeps a zero without its sign, PostgreSQL with it.
+    return number + 0.0
 
 
 def _float_read(text: str) -> float:
@@ -118,8 +120,9 @@ def _uuid(value: object) -> str:
 def _stamp(value: object) -> int:
     if isinstance(value, str):
         return parse_stamp(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value in TIMESTAMPS:
-        return value
+    # A range walks through all it has for a number of another class, such as Timestamp.
+    if isinstance(value, int) and not isinstance(value, bool) and int(value) in TIMESTAMPS:
+        return int(value)
     raise ValueError(f"expected a time like 2026-03-01T12:00:00Z, got {describe(value)}")
 
 
@@ -136,6 +139,16 @@ def _date(value: object) -> str:
     except ValueError:
         pass
     raise ValueError(f"expected a date like 2026-03-01, got {describe(value)}")
+
+
+def _time(value: object) -> str:
+    """`09:30:00`, with six digits more where there is a fraction."""
+    try:
+        if isinstance(value, str) and _TIME.fullmatch(value):
+            return time.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    raise ValueError(f"expected a time of day like 09:30:00, got {describe(value)}")
 
 
 def _duration(value: object) -> float:
@@ -210,6 +223,7 @@ SCALARS: Mapping[str, Codec] = {
     "text": text_codec(clean_text),
     "uuid": text_codec(_uuid),
     "date": text_codec(_date),
+    "time": text_codec(_time),
     "int": Codec(storing(_int), same, same, None, nullable(_int), _int_read, nullable(_int)),
     "float": Codec(
         storing(_float), same, same, None, nullable(_float), _float_read, nullable(_float)

@@ -7,7 +7,7 @@ import msgspec
 
 from backstay.app.errors import BAD_SEED
 from backstay.app.plan.checks import Mistake, Shape, member_shape, read_json, unknown_name
-from backstay.app.plan.tables import quote
+from backstay.app.plan.tables import table
 from backstay.app.plan.writes import Insert, Writer
 from backstay.app.service import Runtime
 from backstay.app.store.session import Session
@@ -95,7 +95,9 @@ async def counts(runtime: Runtime) -> Sequence[dict[str, Plain]]:
             {
                 "entity": entity.name,
                 "table": entity.table,
-                "rows": conn.execute(f"SELECT count(*) FROM {quote(entity.table)}").get,  # noqa: S608 - a checked name
+                "rows": conn.execute(
+                    f"SELECT count(*) FROM {table(runtime.program, entity.name).source()}"  # noqa: S608 - a checked name
+                ).get,
             }
             for entity in runtime.program.entities
         ]

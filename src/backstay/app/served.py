@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from backstay.app.api import endpoints
+from backstay.app.audit.api import audited
 from backstay.app.cache.responses import Caching
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
@@ -15,6 +16,7 @@ from backstay.app.flow.engine import Flow
 from backstay.app.incoming.api import routes as incoming_routes
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.grants import Grants
+from backstay.app.reloading import Swap
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
@@ -55,7 +57,7 @@ class Serving:
         self._database.watch(caching.tables)
         return found
 
-    def swapping(self, app: App, program: Program) -> Callable[[Program], Awaitable[None]]:
+    def swapping(self, app: App, program: Program) -> Swap:
         """How the program is changed for another: all of it, or a Fault and nothing."""
         served = program
 
@@ -84,7 +86,7 @@ class Serving:
 
     def _compiled(self, program: Program) -> tuple[list[Endpoint], Caching]:
         flow = self._flow
-        process = self._process
+        process, settings = self._process, self._process.loaded.settings
         runtime = Runtime(
             program,
             self._database,
@@ -94,8 +96,12 @@ class Serving:
             flow.starter(program.hash),
             flow.emitter(program.hash),
             Grants(program),
+            settings.audit == "all",
         )
         caching = Caching(program, self._cache, process.registry)
-        declared = caching.over(endpoints(runtime, compile_endpoints(program)))
+        declared = endpoints(runtime, compile_endpoints(program), settings.max_body)
         hooks = incoming_routes(program, flow, process.clock, self._env)
-        return [*declared, *hooks, *flow_routes(flow), *self._fixed], caching
+        routes = [*caching.over(declared), *hooks, *flow_routes(flow), *self._fixed]
+        if settings.audit != "off":
+            routes = audited(routes, self._database, process.clock, process.ids)
+        return routes, caching

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from backstay.app.audit.rows import Deed, insert
 from backstay.app.errors import BAD_QUERY, CHANGED, MISSING_ROLE, NO_ROW
 from backstay.app.plan.actions import ActionPlan
 from backstay.app.plan.checks import Mistake, fault_of
@@ -31,7 +32,7 @@ from backstay.lang.program import Program
 
 class Ask(msgspec.Struct, frozen=True):
     """A request as a face hands it over; header names are in lower case. `key` is the
-    Idempotency-Key, `match` the If-Match, each "" for none."""
+    Idempotency-Key, `match` the If-Match, each "" for none; `request` is its id."""
 
     principal: Principal
     path: str
@@ -41,11 +42,12 @@ class Ask(msgspec.Struct, frozen=True):
     key: str = ""
     headers: Mapping[str, str] = {}
     match: str = ""
+    request: str = ""
 
 
 class Runtime(msgspec.Struct, frozen=True):
     """What all use cases of one process share. `start` begins workflows and `emit` publishes events
-    inside a transaction."""
+    inside a transaction; `audit`: who changed what is kept with the change."""
 
     program: Program
     database: Database
@@ -55,6 +57,7 @@ class Runtime(msgspec.Struct, frozen=True):
     start: Starter | None = None
     emit: Emitter | None = None
     grants: Grants | None = None
+    audit: bool = False
 
     def seen(self, who: Principal) -> Principal:
         """The principal with what its roles grant in this program."""
@@ -116,6 +119,9 @@ async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) 
         if ask.match:
             _require_match(plan, unit, scope, ask)
         answer = _answer(plan, does.run(unit, body, scope, plan.demands))
+        if runtime.audit and unit.changes:
+            deed = Deed(ask.principal, ask.request, plan.method, ask.path)
+            insert(conn, runtime.ids.new(), deed, unit.now, answer.status, unit.changes)
         if slot is not None:
             keep(conn, slot, answer, unit.now)
         return answer

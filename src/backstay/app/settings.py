@@ -85,6 +85,20 @@ class AppSettings(ProcessSettings, frozen=True):
         Option("near addresses that integrations may call", ("EGRESS_ALLOW",), "egressAllow"),
     ] = ()
 
+    audit: Annotated[
+        Literal["all", "admin", "off"],
+        Option("who changed what: all requests, those of administrators, none", ("AUDIT",)),
+    ] = "all"
+    audit_keep: Annotated[
+        float,
+        Option("how long it is kept; 0s: for ever", ("AUDIT_KEEP",), "auditKeep", duration=True),
+        msgspec.Meta(ge=0),
+    ] = 90 * 86400.0
+    max_body: Annotated[
+        int,
+        Option("most bytes of a request's body", ("MAX_BODY",), "maxBody"),
+        msgspec.Meta(ge=1024, le=256 * 1024 * 1024),
+    ] = 1_048_576
     slow_query: Annotated[
         float,
         Option(

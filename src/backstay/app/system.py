@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from backstay.app.cache.choose import cache_of, place_of
+from backstay.app.audit.api import routes as audit_routes
+from backstay.app.cache.choose import CacheService, cache_of, place_of
 from backstay.app.cache.errors import ERRORS as CACHE_ERRORS
 from backstay.app.cache.health import CacheHealth
 from backstay.app.cache.responses import METRICS as CACHE_METRICS
@@ -18,13 +19,15 @@ from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
 from backstay.app.incoming.errors import ERRORS as INCOMING_ERRORS
+from backstay.app.keys.api import routes as key_routes
+from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
 from backstay.app.operations import probe
 from backstay.app.operations import routes as operations
 from backstay.app.outside.target import Tools
 from backstay.app.ports import TaskQueue
-from backstay.app.reloading import Reloader, Source
+from backstay.app.reloading import Reloader, Source, Swap
 from backstay.app.served import Serving
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
@@ -62,10 +65,11 @@ async def build(
     program = with_provider(program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
-    trust = trust_of(settings, program, listen, env, clock)
     cache = cache_of(settings, program, clock, process.ids)
     timed = TimedDatabase(database_of(settings, clock, process.dice), clock, settings.slow_query)
     database = WatchedDatabase(timed, cache)
+    keys = Keys(database, clock, process.ids)
+    trust = trust_of(settings, program, listen, env, clock, keys)
     program = aim(program, database.dialect)
     flow = _flow(process, database, env, tasks)
     flow.integrations.equip(Tools(process.tracer, cache))
@@ -78,20 +82,26 @@ async def build(
     store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
     _declare(process, database, flow, cache)
     process.probes["app.queries"] = lambda: probe(timed)
-    fixed = _fixed_routes(process, listen) + operations(timed)
+    fixed = _fixed_routes(process, listen, database, keys) + operations(timed)
     served = Serving(process, database, flow, store, cache, env, fixed)
     meter = RequestMeter(process.registry)
     routes = served.routes(program)
     app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
-    loops: list[Loop] = [*flow.loops, Forgetter(database, clock)]
+    loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
     if isinstance(cache, Loop):
         loops.append(cache)
     if source is not None:
-        reloader = Reloader(source, program, served.swapping(app, program), clock, sys.stderr.write)
-        process.board_checks.append(reloader.check())
-        process.probes["app.reload"] = reloader.probe
-        loops.append(reloader)
-    return [store, flow, *loops, HttpServer(app, listen)]
+        loops.append(_reloader(process, source, program, served.swapping(app, program)))
+    return [CacheService(cache), store, flow, *loops, HttpServer(app, listen)]
+
+
+def _reloader(
+    process: Process[AppSettings], source: Source, program: Program, swap: Swap
+) -> Reloader:
+    reloader = Reloader(source, program, swap, process.clock, sys.stderr.write)
+    process.board_checks.append(reloader.check())
+    process.probes["app.reload"] = reloader.probe
+    return reloader
 
 
 def _declare(
@@ -109,10 +119,13 @@ def _declare(
     process.backups["app.db"] = database.backup
 
 
-def _fixed_routes(process: Process[AppSettings], listen: Listen) -> list[Endpoint]:
+def _fixed_routes(
+    process: Process[AppSettings], listen: Listen, database: Database, keys: Keys
+) -> list[Endpoint]:
     """Routes that no program changes."""
     settings = process.loaded.settings
-    routes = process.profiles.endpoints(settings.profiling)
+    routes = [*key_routes(keys), *audit_routes(database)]
+    routes += process.profiles.endpoints(settings.profiling)
     if not listen.path:
         guarded = not (settings.metrics_open or listen.loopback)
         routes += native_routes(process.board, process.registry, guarded=guarded)

@@ -9,6 +9,9 @@ from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 import msgspec
 
+from backstay.core.duration import format_duration
+from backstay.lang.library.values import Date, Duration, Timestamp
+
 EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 """Decimal arithmetic of the runtime: halves are rounded away from zero, in SQL as well."""
 INT64 = 2**63
@@ -79,9 +82,15 @@ def clean_text(value: object) -> str:
 
 
 def plain(value: object) -> object:
-    """Decimals inside free-form values become strings, as everywhere in JSON."""
+    """Decimals and moments inside free-form values become strings, as everywhere in JSON."""
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, Timestamp):
+        return stamp_text(value)
+    if isinstance(value, Duration):
+        return format_duration(value)
+    if isinstance(value, Date):
+        return str(value)
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

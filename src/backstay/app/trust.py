@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from backstay.app.errors import UNFIT
+from backstay.app.keys.judge import Bearers, KeyBehindGateway, KeyJudge
+from backstay.app.keys.service import Keys
 from backstay.app.settings import AppSettings
+from backstay.core.asgi import Judge
 from backstay.core.clock import Clock
 from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
 from backstay.core.errors import Fault
@@ -28,29 +31,41 @@ def trust_of(
     listen: Listen,
     env: Mapping[str, str | None],
     clock: Clock,
-) -> Trust:
+    keys: Keys,
+) -> Judge:
     """Strict with a secret (JWT_SECRET, or the program's own) or published keys (JWT_JWKS_URL);
     without any on loopback only, where tokens of the development issuer are verified. Raises
-    CORE012 for an open address without."""
+    CORE012 for an open address without. API keys count everywhere beside tokens."""
     if listen.path:
-        return Trust.socket()
+        return KeyBehindGateway(Trust.socket(), keys)
+    tokens = _tokens(settings, program, env, clock)
+    if tokens is not None:
+        return KeyJudge(Trust.strict(Bearers(keys, tokens)))
+    require_auth_for(str(listen), None)
+    known = read_dev_issuer(settings.data)
+    developer = Jwt(SharedSecret(known), ISSUER, AUDIENCE, clock) if known else None
+    return KeyJudge(Trust.loopback(Bearers(keys, developer)))
+
+
+def _tokens(
+    settings: AppSettings, program: Program, env: Mapping[str, str | None], clock: Clock
+) -> Jwt | None:
+    """The judge of an issuer's tokens, None without an issuer."""
     declared = program.auth
     secret, url = settings.jwt_secret, settings.jwt_jwks_url
     if declared is not None:
         secret = secret or Secret(_text(declared.secret, env))
         url = url or _text(declared.jwks_url, env)
-    if secret or url:
-        issuer = settings.jwt_issuer or (_text(declared.issuer, env) if declared else "") or ISSUER
-        audience = (
-            settings.jwt_audience or (_text(declared.audience, env) if declared else "") or AUDIENCE
-        )
-        keys = issuer_keys(secret, url, clock)
-        if declared is not None and declared.algorithm:
-            keys = Only(keys, declared.algorithm)
-        return Trust.strict(Jwt(keys, issuer, audience, clock))
-    require_auth_for(str(listen), None)
-    known = read_dev_issuer(settings.data)
-    return Trust.loopback(Jwt(SharedSecret(known), ISSUER, AUDIENCE, clock) if known else None)
+    if not secret and not url:
+        return None
+    issuer = settings.jwt_issuer or (_text(declared.issuer, env) if declared else "") or ISSUER
+    audience = (
+        settings.jwt_audience or (_text(declared.audience, env) if declared else "") or AUDIENCE
+    )
+    keys = issuer_keys(secret, url, clock)
+    if declared is not None and declared.algorithm:
+        keys = Only(keys, declared.algorithm)
+    return Jwt(keys, issuer, audience, clock)
 
 
 class Only:

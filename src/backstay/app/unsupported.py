@@ -60,13 +60,20 @@ def _members(block: str, names: str) -> set[str]:
 RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
-    | _members("declaration", "test")
+    | _members("declaration", "test function")
     | _members("config", "name version description auth cache")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role")
     | _members("role", "description permissions")
-    | _members("entity", "description index access")
+    | _members("entity", "description index indexes access soft_delete")
+    | _members("indexes", "index")
+    | _members("declaration", "database")
+    | _members("database", "model collection")
+    | _members("model", "description index")
+    | _members("collection", "description index indexes")
+    | _members("config", "database_type mongodb_uri mongodb_database")
+    | _members("modifier", "auto_update searchable pattern index")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
     | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
@@ -91,7 +98,10 @@ RUNS: frozenset[str] = frozenset(
     | _members("job", "description schedule timezone do steps task action timeout retry")
     | _members("job", "on_complete on_fail")
     | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
-    | _members("statement", "let create update delete for if fail start emit return")
+    | _members("statement", "let create update delete for if fail start emit return var assign")
+    | _members("statement", "call function restore query")
+    | _members("expression", "choice modulo index list env function")
+    | {"function.random", "type.time"}
     | {"steps.parallel", "schedule.every", "rate"}
     | _members("workflow", "on_fail.action on_complete.action")
     | _members("job", "on_fail.action on_complete.action")
@@ -104,6 +114,9 @@ NAMES: Mapping[str, str] = {
     "config.setting": "a setting of config that the runtime does not know",
     "statement.assign": "an assignment",
     "statement.call": "a call as a statement",
+    "statement.action": "this action as a statement",
+    "statement.query": "a query in do",
+    "type.time": "the type 'time'",
     "expression.choice": "a ? b : c",
     "expression.modulo": "the operator %",
     "expression.index": "indexing with [ ]",
@@ -130,6 +143,11 @@ NAMES: Mapping[str, str] = {
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
+    "model.name": "a model whose name or table is taken",
+    "model.key": "a model with several keys",
+    "model.type": "a field of this type",
+    "model.modifier": "this modifier of a model's field",
+    "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
     "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
@@ -140,26 +158,21 @@ NAMES: Mapping[str, str] = {
 INSTEAD: Mapping[str, str] = {
     "on": "declare it here, or leave the handler out",
     "declaration.middleware": "use auth and roles of the endpoint",
-    "declaration.database": "declare entities; the runtime makes the tables",
-    "declaration.function": "write the expression where it is used",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
     "middleware": "leave the middleware out",
-    "database": "declare entities; the runtime makes the tables",
     "model": "write it as an entity",
-    "collection": "write it as an entity",
     "config.database": "SQLite inside is used",
-    "config.database_type": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
-    "entity.soft_delete": "keep a status",
-    "entity.indexes": "write index: [a, b]",
-    "modifier.auto_update": "set the field in update",
-    "modifier.searchable": "add it to filter",
-    "modifier.pattern": "check it in do",
-    "modifier.index": "write index: [name] in the entity",
+    "model.name": "give it another name",
+    "model.key": "mark one field primary, and the others unique",
+    "model.type": "use json, or decimal with its digits: decimal(10, 2)",
+    "model.modifier": "leave it out, or write the model as an entity",
+    "model.default": "write a plain value of the field's type, or now()",
+    "index.kind": "mark the fields searchable to look through texts; places have no index",
     "integration.idempotency": "each call carries the step's key already",
     "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
@@ -171,18 +184,8 @@ INSTEAD: Mapping[str, str] = {
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",
-    "statement.var": "use let",
-    "statement.assign": "give a value a name with let",
-    "statement.call": "give a value a name with let",
+    "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
-    "statement.function": "write the expression where it is used",
-    "expression.choice": "use if and else in a do block",
-    "expression.modulo": "use * and /",
-    "expression.index": "walk the list",
-    "expression.list": "use it after in, as in status in [a, b]",
-    "function.random": "use uuid()",
-    "expression.env": "put the value into a row",
-    "expression.function": "write the expression where it is used",
 }
 """What to write as long as the runtime does not run the construct; a block stands for all its
 members that have no line of their own."""

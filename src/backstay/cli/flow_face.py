@@ -2,7 +2,7 @@
 is printed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -37,7 +37,13 @@ def given_options(command: C) -> C:
 
 
 def ask(
-    given: Given, method: str, path: str, body: bytes = b"", **query: str | int
+    given: Given,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    /,
+    headers: Mapping[str, str] | None = None,
+    **query: str | int,
 ) -> dict[str, Any]:
     """What the server answers."""
     from backstay.app.flow.client import FlowClient
@@ -46,7 +52,7 @@ def ask(
     async def asked() -> dict[str, Any]:
         client = FlowClient(SystemClock(), given.base_url, given.token)
         try:
-            return await client.ask(method, path, body, **query)
+            return await client.ask(method, path, body, headers, **query)
         finally:
             await client.close()
 

@@ -76,7 +76,7 @@ def _does(of: p.Endpoint) -> str:
 
 def _statement(of: p.Statement) -> str:
     match of:
-        case p.Create() | p.Update() | p.Delete():
+        case p.Create() | p.Update() | p.Delete() | p.Restore():
             return f"{type(of).__name__.lower()}s {of.entity}"
         case p.Start(workflow=workflow):
             return f"starts {workflow}"

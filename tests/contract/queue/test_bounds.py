@@ -251,6 +251,19 @@ async def test_a_rate_that_is_taken_away_lets_all_through(bench: Bench):
     assert len(await served(bench)) == 3
 
 
+@pytest.mark.parametrize("whose", ["queue", "key"])
+async def test_a_rate_that_is_raised_is_not_waited_for_as_the_old_one_was(bench: Bench, whose: str):
+    """However long the next token of the old rate would have taken."""
+    name = "rate" if whose == "queue" else "key_rate"
+    await bound(bench, **{name: 0.001})
+    await fill(bench, *"aaa")
+    assert await served(bench, lease_seconds=900) == ["a0"]
+    await bound(bench, **{name: 1.0})
+    await served(bench, lease_seconds=900)
+    await bench.after(1)
+    assert await served(bench, lease_seconds=900) in (["a1"], ["a2"])
+
+
 # --- keys ------------------------------------------------------------------------------------
 
 
@@ -325,6 +338,20 @@ async def test_when_the_one_let_through_leaves_the_next_of_its_key_follows(bench
     }
     await bench.one(ways[how])
     assert await served(bench) == ["a2"]
+
+
+async def test_within_one_claim_those_that_waited_for_their_key_are_served_in_their_order(
+    bench: Bench,
+):
+    """Room for two of a key that came bit by bit: the second stands before what arrived later."""
+    await bound(bench, key_rate=1.0, burst=2)
+    await fill(bench, *"aaaa")
+    assert await served(bench, 3, lease_seconds=900) == ["a0", "a1"]
+    await bench.create(payload="later", key="b")
+    await bench.after(1)
+    await bench.after(1)
+    assert await served(bench, 2, lease_seconds=900) == ["a2", "a3"]
+    assert await served(bench, 2, lease_seconds=900) == ["later"]
 
 
 async def test_a_bound_of_keys_holds_after_a_restart(bench: Bench):

@@ -67,7 +67,9 @@ _INT = st.sampled_from(["body.i", "body.j", "3", "-2", "0"])
 _INT = st.recursive(
     _INT,
     lambda inner: st.one_of(
-        _op(inner, "+ - * /", inner),
+        _op(inner, "+ - * / %", inner),
+        st.builds("({} > 0 ? {} : {})".format, inner, inner, inner),
+        st.builds("[{}, {}][{}]".format, inner, inner, _SMALL),
         _call("abs", inner),
         _call("max", inner, inner),
         st.just("len(body.s)"),

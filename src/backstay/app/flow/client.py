@@ -1,5 +1,6 @@
 """The workflow and job routes from outside: what `codeai workflow` and `codeai job` speak with."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,13 +25,20 @@ class FlowClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def ask(
-        self, method: str, path: str, body: bytes = b"", **query: str | int
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        /,
+        more: Mapping[str, str] | None = None,
+        **query: str | int,
     ) -> dict[str, Any]:
-        """The answer's JSON. `body` is JSON, too. Raises APP212, APP213, or CORE030 to CORE038 when
-        nobody answers."""
+        """The answer's JSON. `body` is JSON, too; `more` are headers besides. Raises APP212,
+        APP213, or CORE030 to CORE038 when nobody answers."""
         asked = urlencode({name: value for name, value in query.items() if value != ""})
         url = f"{self._base}{path}" + (f"?{asked}" if asked else "")
         headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        headers |= more or {}
         answer = await self._client.request(method, url, headers, body)
         try:
             found = msgspec.json.decode(answer.body, type=dict[str, Any])

@@ -73,10 +73,10 @@ class Flow:
         self._dice, self._load, self._sole = dice, load, sole
         self._steady = Steady(clock)
         self._catalog = Catalog(compile_program)
-        self._metrics = FlowMetrics(registry)
+        self.metrics = FlowMetrics(registry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
-        self.integrations = self.make_integrations(clock, self._metrics, breakers, env, allow)
+        self.integrations = self.make_integrations(clock, self.metrics, breakers, env, allow)
         self._webhooks = self.make_webhooks(clock, breakers, env, allow)
         self.publisher = Publisher(self._catalog, self._steady.now)
         self._ground = self._grounded(env)
@@ -101,7 +101,7 @@ class Flow:
     def _drive(self, limit: int, keep: float) -> None:
         """The loops of what happens inside and of what is called."""
         database, clock, steady, sole = self.database, self.clock, self._steady, self._sole
-        owner, metrics = self._ground.owner, self._metrics
+        owner, metrics = self._ground.owner, self.metrics
         self.runner = Runner(
             database, self._ground, self.integrations, clock, steady, metrics, limit, sole=sole
         )

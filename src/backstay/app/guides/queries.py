@@ -11,7 +11,11 @@ from backstay.core.probing import look_inside, seen
 _QUERIES = "app.queries"
 _SEVERAL = 3
 """Times that are no accident."""
-_WALKS = re.compile(r"^\s*(?:->\s*)?(?:SCAN|Seq Scan on|Parallel Seq Scan on) \"?(\w+)\"?")
+_WALKS = re.compile(
+    r"^\s*(?:->\s*)?(?:SCAN|(?:Parallel )?Seq Scan on|Index Scan using \S+ on) \"?(\w+)\"?"
+)
+_BOUNDED = "Index Cond:"
+"""What stands below an index scan of PostgreSQL that does not read all of it."""
 _SHOWN = 300
 
 
@@ -32,9 +36,10 @@ async def _look_at_queries(target: Target) -> Evidence:
 
 def _walked(slow: Mapping[str, Any]) -> str:
     """The table that its plan reads from end to end, "" for none."""
-    for line in slow.get("plan", ()):
-        walks = _WALKS.match(str(line))
-        if walks:
+    lines = [str(line) for line in slow.get("plan", ())]
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        walks = _WALKS.match(line)
+        if walks and _BOUNDED not in below:
             return walks[1]
     return ""
 

@@ -11,6 +11,7 @@ from backstay.app.plan.demands import Demands
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.reads import Reader
 from backstay.app.plan.references import References
+from backstay.app.plan.routines import calls_one_of, writing
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.statements import compile_block
 from backstay.app.plan.tables import table
@@ -20,6 +21,8 @@ from backstay.core.errors import Fault
 from backstay.lang.program import (
     Act,
     Action,
+    Ask,
+    Assign,
     Create,
     Delete,
     Fail,
@@ -30,6 +33,7 @@ from backstay.lang.program import (
     Program,
     RecordType,
     RefType,
+    Restore,
     RowType,
     Start,
     Statement,
@@ -96,7 +100,7 @@ def _name_of(statement: Statement) -> str:
     match statement:
         case Let(name=name):
             return name
-        case Create(into=name) | Start(into=name):
+        case Create(into=name) | Start(into=name) | Ask(into=name):
             return name
     return ""
 
@@ -140,7 +144,7 @@ def _named(scope: Scope, name: str) -> object:
 def _answer(program: Program, spec: Action) -> Answer:
     if spec.returns is None:
         return lambda _unit, _scope: None
-    value = Evaluator(program, Rows(program, guarded=True)).closure(spec.returns)
+    value = Evaluator(program, Rows(program, guarded=True), writes=True).closure(spec.returns)
     if isinstance(spec.returns.type, RowType):
         return _row(program, spec.returns.type.entity, value, spec)
     shape = codec(program, spec.returns.type).shape
@@ -152,7 +156,8 @@ def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
     have changed it, or if rows beside it are wanted."""
     reader = Reader(program, entity, spec.include)
     rows = table(program, entity)
-    settled = not spec.include and not _changes(spec.body, entity)
+    writers = writing(program)
+    settled = not spec.include and not _changes(spec.body, entity, writers)
 
     def answer(unit: Unit, scope: Scope) -> object:
         held = value(unit, scope)
@@ -167,17 +172,19 @@ def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:
     return answer
 
 
-def _changes(body: Sequence[Statement], entity: str) -> bool:
-    """Whether a statement updates or deletes rows of `entity`."""
+def _changes(body: Sequence[Statement], entity: str, writers: frozenset[str]) -> bool:
+    """Whether a statement updates or deletes rows of `entity`, or a function may."""
+    if calls_one_of(tuple(body), writers):
+        return True
     for statement in body:
         match statement:
-            case Create() | Let() | Fail() | Start():
+            case Create() | Let() | Ask() | Assign() | Fail() | Start():
                 continue
             case For(body=inner):
-                found = _changes(inner, entity)
+                found = _changes(inner, entity, writers)
             case If(then=then, otherwise=otherwise):
-                found = _changes(then, entity) or _changes(otherwise, entity)
-            case Update(entity=changed) | Delete(entity=changed):
+                found = _changes((*then, *otherwise), entity, writers)
+            case Update(entity=changed) | Delete(entity=changed) | Restore(entity=changed):
                 found = changed == entity
             case _:
                 found = True

@@ -1,8 +1,8 @@
 """What a request for a list asks for, checked: filters, order, page, members.
 
 `?status=paid` · `?total[gte]=10` (eq ne gt gte lt lte in contains) · `?sort=-created_at,total` ·
-`?page=2&limit=50` or `?cursor=…` from the page before · `?total=true` counts · `?fields=id,total`.
-A list without pages takes no page, cursor or total.
+`?page=2&limit=50` or `?cursor=…` from the page before · `?total=true` counts · `?fields=id,total` ·
+`?search=…` where fields are searchable. A list without pages takes no page, cursor or total.
 """
 
 import base64
@@ -16,6 +16,7 @@ from backstay.app.plan.checks import Mistake, fault_of, unknown_name
 from backstay.app.plan.chosen import FIELDS, Chosen, chosen
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
+from backstay.app.plan.searching import SEARCH, Search
 from backstay.app.plan.tables import Column, Table
 from backstay.app.plan.unit import Unit
 from backstay.app.values import SqlValue
@@ -23,7 +24,7 @@ from backstay.lang.program import DecimalType, EnumType, Field, ListOf, Program,
 
 _EQUALITY = ("eq", "ne", "in")
 _ORDER = ("gt", "gte", "lt", "lte")
-_ORDERED = ("int", "float", "timestamp", "date", "duration")
+_ORDERED = ("int", "float", "timestamp", "date", "time", "duration")
 _PAGED = ("page", "limit", "cursor", "sort", "total", FIELDS)
 _UNPAGED = ("limit", "sort", FIELDS)
 _LAST_PAGE = 1_000_000
@@ -45,7 +46,8 @@ class Sort(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What a request asked for, checked. `after` holds the sort values of the last row seen."""
+    """What a request asked for, checked. `after` holds the sort values of the last row seen,
+    `search` a pattern for LIKE."""
 
     filters: tuple[Filter, ...]
     sort: tuple[Sort, ...]
@@ -54,10 +56,11 @@ class Page(msgspec.Struct, frozen=True):
     after: tuple[SqlValue, ...] | None = None
     count: bool = False
     fields: Chosen = None
+    search: str = ""
 
 
 class Asking:
-    """Reads the queries of one list endpoint."""
+    """Reads the queries of one list endpoint; `search` is how it is looked through."""
 
     def __init__(
         self, program: Program, spec: ListOf, query_fields: Sequence[Field], rows: Table
@@ -68,7 +71,8 @@ class Asking:
         self._sorts = {name: rows.column(name) for name in spec.sort}
         self._key = rows.column(rows.key)
         self._members = (*rows.names, *spec.include)
-        self._paging = _PAGED if spec.paged else _UNPAGED
+        self.search = Search(rows)
+        self._paging = (*(_PAGED if spec.paged else _UNPAGED), *self.search.names)
 
     def parse(self, given: Query) -> tuple[Page, dict[str, object]]:
         """The page, and the declared query parameters. Raises APP012 with every mistake."""
@@ -83,9 +87,11 @@ class Asking:
             mistakes.append(Mistake("page", "cannot be used together with cursor"))
         count = _flag(paging.get("total", "false"), mistakes)
         fields = chosen(paging.get(FIELDS), self._members, mistakes)
+        search = self.search.pattern(paging.get(SEARCH, ""), mistakes)
         if mistakes:
             raise fault_of(BAD_QUERY, "the query", mistakes)
-        return Page(tuple(filters), sort, limit, number, after, count, fields), values
+        page = Page(tuple(filters), sort, limit, number, after, count, fields, search)
+        return page, values
 
     def fill(self, unit: Unit, values: dict[str, object]) -> None:
         """Defaults of the declared query parameters."""

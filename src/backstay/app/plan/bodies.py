@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from backstay.app.errors import INVALID
+from backstay.app.plan.bounds import broken_bound
 from backstay.app.plan.checks import Mistake, fault_of, member_shape, read_json
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.unit import Closure, Scope, Unit
-from backstay.app.plan.writes import broken_bound
 from backstay.app.values import INT64, codec
 from backstay.lang.program import (
     EnumType,
@@ -42,6 +42,7 @@ _DIRECT: Mapping[str, Any] = {
     "uuid": str,
     "timestamp": str,
     "date": str,
+    "time": str,
     "duration": str,
     "int": Annotated[int, msgspec.Meta(ge=-INT64, le=INT64 - 1)],
     "float": float,
@@ -160,7 +161,7 @@ def _taker(program: Program, kind: Type) -> Taker:
 
 def _member(program: Program, field: Field) -> Taker:
     take = _taker(program, field.type)
-    bounded = field.minimum is not None or field.maximum is not None
+    bounded = field.minimum is not None or field.maximum is not None or bool(field.pattern)
 
     def member(found: Any) -> object:
         if found is None and field.required:

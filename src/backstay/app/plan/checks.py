@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from backstay.app.errors import BAD_JSON
-from backstay.app.plan.writes import broken_bound
+from backstay.app.plan.bounds import broken_bound
 from backstay.app.values import codec, describe
 from backstay.core.errors import ErrorEntry, Fault, Plain
 from backstay.core.nearest import nearest

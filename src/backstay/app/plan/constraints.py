@@ -25,7 +25,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An index over `fields`."""
+    """An index over `fields`; a unique one of an entity with soft delete is among living rows."""
 
     name: str
     fields: tuple[str, ...]
@@ -53,6 +53,7 @@ def keys(rows: Table) -> list[Key]:
         ((field.name,), True) for field in entity.fields if field.unique
     ]
     wanted += [(index.fields, index.unique) for index in entity.indexes]
+    wanted += [((field.name,), False) for field in entity.fields if field.indexed]
     leading = {fields[0] for fields, _ in wanted}
     wanted += [
         ((column.name,), False)

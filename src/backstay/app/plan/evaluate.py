@@ -4,13 +4,13 @@ How rows are found comes in (`Loads`): with the access rules of the principal, o
 the rules themselves.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
 from backstay.app.errors import CANNOT_COMPUTE, NOT_SUPPORTED
 from backstay.app.plan import operators
-from backstay.app.plan.functions import FUNCTIONS, TEXT_JOINS, WRITING
+from backstay.app.plan.functions import FUNCTIONS, TEXT_JOINS, WRITING, bare
 from backstay.app.plan.unit import Closure, Row, Scope, Unit
 from backstay.app.values import as_text, codec, describe, stamp_text
 from backstay.core.errors import Fault
@@ -38,7 +38,11 @@ from backstay.lang.program import (
     Sum,
     Type,
     Unary,
+    UnknownType,
 )
+
+Routine = Callable[[Unit, Sequence[object]], object]
+"""A function of the program: its value for these arguments."""
 
 
 class Loads(Protocol):
@@ -58,11 +62,15 @@ class Loads(Protocol):
 
 
 class Evaluator:
-    """Makes closures of expressions that hold no `Column` (those are SQL's)."""
+    """Makes closures of expressions that hold no `Column` (those are SQL's). `writes`: functions
+    that change rows may be called, as in the statements of `do`."""
 
-    def __init__(self, program: Program, loads: Loads) -> None:
+    def __init__(self, program: Program, loads: Loads, *, writes: bool = False) -> None:
         self.program = program
         self.loads = loads
+        self.writes = writes
+        self.routines: dict[str, Routine] = {}
+        self._own = {function.name for function in program.functions}
 
     def closure(self, expr: Expr) -> Closure:  # noqa: C901 - one arm for each kind of node
         """Raises APP004 for a column outside a condition: a mistake of the checker."""
@@ -94,10 +102,23 @@ class Evaluator:
                 return lambda unit, _: unit.env[name]
             case Lambda(variable=variable, value=value):
                 return self._lambda(variable, value)
-            case Choose() | ItemAt() | Listed():
-                # `app.unsupported` keeps programs with these from being served.
-                what = type(expr).__name__.lower()
-                raise Fault(NOT_SUPPORTED, where="an expression", what=what)
+            case Choose():
+                return self._choose(expr)
+            case ItemAt(of=of, index=index):
+                items, place = self.closure(of), self.closure(index)
+                return lambda unit, scope: operators.item(items(unit, scope), place(unit, scope))
+            case Listed(items=listed):
+                parts = [self.closure(each) for each in listed]
+                return lambda unit, scope: [part(unit, scope) for part in parts]
+
+    def _choose(self, expr: Choose) -> Closure:
+        test, then = self.closure(expr.condition), self.closure(expr.then)
+        otherwise = self.closure(expr.otherwise)
+
+        def closure(unit: Unit, scope: Scope) -> object:
+            return (then if operators.truth(test(unit, scope)) else otherwise)(unit, scope)
+
+        return closure
 
     def _constant(self, value: object, kind: Type) -> Closure:
         if isinstance(kind, DecimalType) and isinstance(value, int) and not isinstance(value, bool):
@@ -175,6 +196,14 @@ class Evaluator:
         return base
 
     def _call(self, expr: Call) -> Closure:
+        if expr.name in self._own or expr.name == "print":
+            # Functions hold statements, and statements hold expressions.
+            from backstay.app.plan import routines
+
+            return routines.called(self, expr)
+        return self._library(expr)
+
+    def _library(self, expr: Call) -> Closure:
         name, args = expr.name, [self.closure(arg) for arg in expr.args]
         if name == "now":
             return lambda unit, _: unit.now
@@ -182,6 +211,8 @@ class Evaluator:
             return lambda unit, _: stamp_text(unit.now)[:10]
         if name == "uuid":
             return lambda unit, _: unit.ids.new()
+        if name == "random":
+            return lambda unit, _: unit.dice.uniform(0.0, 1.0)
         if name == "user.has":
             return lambda unit, scope: any(unit.has(str(arg(unit, scope))) for arg in args)
         if name in TEXT_JOINS:
@@ -191,7 +222,10 @@ class Evaluator:
             raise Fault(NOT_SUPPORTED, where=self.program.name, what=f"the function {name}()")
         if name in WRITING:
             args[0] = self._shaped(args[0], expr.args[0].type)
-        return lambda unit, scope: function(*[arg(unit, scope) for arg in args])
+        if isinstance(expr.type, UnknownType):
+            # No type says what it is, so it has to carry that with it.
+            return lambda unit, scope: function(*[arg(unit, scope) for arg in args])
+        return lambda unit, scope: bare(function(*[arg(unit, scope) for arg in args]))
 
     def _shaped(self, value: Closure, kind: Type) -> Closure:
         shape = codec(self.program, kind).shape

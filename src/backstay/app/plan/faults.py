@@ -139,7 +139,7 @@ class Refusals:
 
 def missing(conn: Session, target: Table, keys: Sequence[SqlValue]) -> list[SqlValue]:
     """Those of `keys` that no row of `target` has; one statement."""
-    text = f"SELECT {quote(target.key)} FROM {target.name} WHERE {target.among(target.key)}"
+    text = f"SELECT {quote(target.key)} FROM {target.source()} WHERE {target.among(target.key)}"
     found = conn.execute(text, (msgspec.json.encode(list(dict.fromkeys(keys))).decode(),))
     known = {row[0] for row in found}
     return [key for key in dict.fromkeys(keys) if key not in known]

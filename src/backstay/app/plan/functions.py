@@ -25,14 +25,14 @@ def _told(known: library.Function) -> Function:
 
     def function(*args: object) -> object:
         try:
-            return _bare(library.call(known, args))  # type: ignore[arg-type]
+            return library.call(known, args)  # type: ignore[arg-type]
         except Unfit as bad:
             raise Fault(CANNOT_COMPUTE, what=f"{known.name}()", reason=str(bad)) from None
 
     return function
 
 
-def _bare(value: object) -> object:
+def bare(value: object) -> object:
     """Where types are known, moments are plain numbers (values.py): JSON and SQL take no other."""
     for kind in (bool, int, float, str):
         if isinstance(value, kind):

@@ -68,7 +68,7 @@ class ListPlan:
             conditions, params = [*conditions, text], [*params, *more]
         order = ", ".join(self._ordered(sort) for sort in page.sort)
         text = (
-            f"SELECT {self._rows.select} FROM {self._rows.name}{_where(conditions)}"
+            f"SELECT {self._rows.select} FROM {self._rows.source()}{_where(conditions)}"
             f" ORDER BY {order} LIMIT ? OFFSET ?"
         )
         offset = 0 if page.after is not None else (page.page - 1) * page.limit
@@ -104,6 +104,9 @@ class ListPlan:
         for each in page.filters:
             texts.append(self._filtered(each))
             params += each.values
+        if page.search:
+            text, more = self.asked.search.condition(page.search)
+            texts, params = [*texts, text], [*params, *more]
         return texts, params
 
     def _filtered(self, each: Filter) -> str:
@@ -148,7 +151,7 @@ class ListPlan:
         return "(" + (" OR ".join(alternatives) or "FALSE") + ")", params
 
     def _count(self, unit: Unit, conditions: list[str], params: list[SqlValue]) -> SqlValue:
-        text = f"SELECT count(*) FROM {self._rows.name}{_where(conditions)}"
+        text = f"SELECT count(*) FROM {self._rows.source()}{_where(conditions)}"
         counted: SqlValue = unit.conn.execute(text, params).get
         return counted
 

@@ -5,12 +5,16 @@ is null, but in a text it is nothing. Integer division drops the fraction. Decim
 rounded where they are stored.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, DecimalException
 
 from backstay.app.errors import CANNOT_COMPUTE
+from backstay.app.plan.tags import mark
 from backstay.app.values import EXACT, describe
 from backstay.core.errors import Fault
+from backstay.lang.library import operators as untyped
+from backstay.lang.library.values import Duration, Timestamp, Unfit, Value, is_number
 from backstay.lang.program import (
     DecimalType,
     ListType,
@@ -68,7 +72,9 @@ def member(left: object, right: object) -> bool:
 
 
 def arithmetic(op: str, left: Type, right: Type, result: Type) -> Operator:
-    """`+ - * /` for the checked types of both sides."""
+    """`+ - * / %` for the checked types of both sides."""
+    if isinstance(result, UnknownType):
+        return _untyped(op, left, right)
     if is_scalar(left, "timestamp") or is_scalar(right, "timestamp"):
         return _nulls(_moments(op, left, right))
     if op == "+" and _textual(result):
@@ -91,6 +97,36 @@ def arithmetic(op: str, left: Type, right: Type, result: Type) -> Operator:
             ) from None
 
     return _nulls(closure)
+
+
+def _untyped(op: str, left: Type, right: Type) -> Operator:
+    """By what the values are, as in scripts. A bare number beside a moment counts as seconds."""
+    first, second = mark(left), mark(right)
+
+    def closure(a: object, b: object) -> object:
+        a, b = first(a) if first else a, second(b) if second else b
+        if isinstance(a, Timestamp) and is_number(b):  # type: ignore[arg-type]
+            b = Duration(b)  # type: ignore[arg-type]
+        try:
+            return untyped.binary(op, a, b)  # type: ignore[arg-type]
+        except Unfit as bad:
+            what = f"{describe(a)} {op} {describe(b)}"
+            raise Fault(CANNOT_COMPUTE, what=what, reason=str(bad)) from None
+
+    return closure
+
+
+def item(of: object, index: object) -> object:
+    """`LIST[INDEX]`, counted from 0; a place that the list has not is a mistake."""
+    try:
+        return untyped.item(_as_value(of), _as_value(index))
+    except Unfit as bad:
+        what = f"{describe(of)}[{describe(index)}]"
+        raise Fault(CANNOT_COMPUTE, what=what, reason=str(bad)) from None
+
+
+def _as_value(value: object) -> Value:
+    return list(value) if isinstance(value, tuple) else value  # type: ignore[return-value]
 
 
 def negative(value: object) -> object:
@@ -194,11 +230,23 @@ def _unfit(op: str, left: object, right: object) -> Fault:
     )
 
 
+def _rest(a: Number, b: Number) -> Number:
+    """What the division leaves; it has the sign of the left side."""
+    if b == 0:
+        raise ZeroDivisionError
+    if isinstance(a, Decimal):
+        return EXACT.remainder(a, b)  # type: ignore[arg-type]
+    if isinstance(a, int) and isinstance(b, int):
+        return a - _quotient(a, b) * b
+    return math.fmod(a, b)
+
+
 _NUMERIC: Mapping[str, Callable[[Number, Number], Number]] = {
     "+": _plus,
     "-": _minus,
     "*": _times,
     "/": _divided,
+    "%": _rest,
 }
 _INTEGER: Mapping[str, Callable[[Number, Number], Number]] = {
     "+": _plus,
@@ -207,6 +255,7 @@ _INTEGER: Mapping[str, Callable[[Number, Number], Number]] = {
     "/": lambda a, b: (
         _quotient(a, b) if isinstance(a, int) and isinstance(b, int) else _divided(a, b)
     ),
+    "%": _rest,
 }
 _COMPARE: Mapping[str, Callable[[object, object], bool]] = {
     "<": lambda a, b: a < b,  # type: ignore[operator]

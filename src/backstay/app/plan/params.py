@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from backstay.app.errors import BAD_QUERY
+from backstay.app.plan.bounds import broken_bound
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.rows import Rows
 from backstay.app.plan.unit import Closure, Unit
-from backstay.app.plan.writes import broken_bound
 from backstay.app.values import Codec, codec
 from backstay.lang.program import Field, Program
 

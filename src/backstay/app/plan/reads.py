@@ -52,7 +52,7 @@ class Reader:
         self._includes = Includes(program, self._rows, include)
         self.members = (*self._rows.names, *include)
         key = f"{self._rows.name}.{quote(self._rows.key)}"
-        self._text = f"SELECT {self._rows.select} FROM {self._rows.name} WHERE {key} = ?"
+        self._text = f"SELECT {self._rows.select} FROM {self._rows.source()} WHERE {key} = ?"
 
     def several(self, fields: Chosen = None) -> bool:
         """Whether it takes more than one statement."""
@@ -160,7 +160,7 @@ def _related(
     unit: Unit, rows: Table, by: str, keys: list[object], guard: Sql | None
 ) -> tuple[str, list[SqlValue]]:
     params: list[SqlValue] = [msgspec.json.encode(keys).decode()]
-    text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.among(by)}"
+    text = f"SELECT {rows.select} FROM {rows.source()} WHERE {rows.among(by)}"
     if guard is not None and unit.guarded:
         text += f" AND {guard.text}"
         params += guard.bind(unit, {})

@@ -86,7 +86,7 @@ class Rows:
             if not guards:
                 guards.append(self._rule(rows))
             guard = guards[0] if unit.guarded else None
-            text = f"SELECT {rows.select} FROM {rows.name} WHERE {rows.name}.{column} = ?"
+            text = f"SELECT {rows.select} FROM {rows.source()} WHERE {rows.name}.{column} = ?"
             params: list[SqlValue] = [key]  # type: ignore[list-item]
             if guard is not None:
                 text += f" AND {guard.text}"
@@ -119,7 +119,7 @@ def select(
 ) -> tuple[str, list[SqlValue]]:
     """`SELECT what FROM rows WHERE` all conditions that are not None, with their parameters."""
     held = [condition for condition in conditions if condition is not None]
-    text = f"SELECT {what} FROM {rows.name}"
+    text = f"SELECT {what} FROM {rows.source()}"
     if held:
         text += " WHERE " + " AND ".join(condition.text for condition in held)
     return text, [value for condition in held for value in condition.bind(unit, scope)]

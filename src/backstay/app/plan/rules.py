@@ -10,7 +10,8 @@ from typing import Literal
 from backstay.app.errors import FORBIDDEN
 from backstay.app.plan.evaluate import Evaluator, Loads
 from backstay.app.plan.scales import Sql
-from backstay.app.plan.sql import SqlCompiler, always
+from backstay.app.plan.speaking import always
+from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Table
 from backstay.app.plan.unit import Unit
 from backstay.core.errors import Fault

@@ -13,6 +13,7 @@ from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.operators import is_json, is_scalar, key_of
 from backstay.app.plan.scales import Sql, aligned, product, rescaled
+from backstay.app.plan.speaking import speaks_of_columns
 from backstay.app.plan.tables import Table, key_kind, quote, table
 from backstay.app.plan.unit import Closure, Param, Scope, Unit
 from backstay.app.store.aim import dialect_of
@@ -22,45 +23,29 @@ from backstay.core.errors import Fault
 from backstay.lang.program import (
     Binary,
     Call,
+    Choose,
     Column,
-    Constant,
     DecimalType,
     Expr,
     Field,
     Get,
-    Map,
-    Record,
     RefType,
     RowType,
     ScalarType,
-    Sum,
     Type,
     Unary,
     UnknownType,
 )
 
 BOOL = ScalarType("bool")
-
-
-def speaks_of_columns(expr: Expr) -> bool:
-    """Whether the row itself is needed. An aggregate speaks of its own rows, not of this one."""
-    match expr:
-        case Column():
-            return True
-        case Get(of=of):
-            return speaks_of_columns(of)
-        case Binary(left=left, right=right):
-            return speaks_of_columns(left) or speaks_of_columns(right)
-        case Unary(operand=operand):
-            return speaks_of_columns(operand)
-        case Call(args=args):
-            return any(speaks_of_columns(arg) for arg in args)
-        case Sum(items=items, value=value) | Map(items=items, value=value):
-            return speaks_of_columns(items) or speaks_of_columns(value)
-        case Record(fields=fields):
-            return any(speaks_of_columns(value) for _, value in fields)
-        case _:
-            return False
+_SPELLED = {
+    "ItemAt": "[ ] of a column",
+    "Listed": "a list with a column in it",
+    "Map": "[x in LIST: …] with a column",
+    "Sum": "sum(x in LIST: …) with a column",
+    "Record": "a record with a column in it",
+    "Lambda": "a lambda with a column in it",
+}
 
 
 class SqlCompiler:
@@ -118,8 +103,21 @@ class SqlCompiler:
                 return Sql(f"(-{inner.text})", inner.params, inner.type)
             case Call():
                 return self._call(expr)
+            case Choose():
+                return self._choose(expr)
             case _:
-                raise self._unsupported(type(expr).__name__.lower())
+                raise self._unsupported(_SPELLED.get(type(expr).__name__, "this"))
+
+    def _choose(self, expr: Choose) -> Sql:
+        test = self._truth(expr.condition)
+        if speaks_of_columns(expr.then) or speaks_of_columns(expr.otherwise):
+            then, otherwise = self._pair(expr.then, expr.otherwise)
+        elif isinstance(expr.type, UnknownType):
+            raise self._unsupported("a ? b : c of unknown type")
+        else:
+            then, otherwise = (self._param(each, expr.type) for each in (expr.then, expr.otherwise))
+        text = f"(CASE WHEN {test.text} THEN {then.text} ELSE {otherwise.text} END)"
+        return Sql(text, test.params + then.params + otherwise.params, then.type)
 
     def _through(self, expr: Get) -> Sql:
         """A field of the row that a reference column points at: a scalar subquery."""
@@ -135,7 +133,7 @@ class SqlCompiler:
         name = f"r{self._depth}"
         column = self._column(f"{name}.{quote(expr.field)}", expr.type)
         text = (
-            f"(SELECT {column} FROM {target.name} AS {name}"
+            f"(SELECT {column} FROM {target.source(name)}"
             f" WHERE {name}.{quote(target.key)} = {inner.text})"
         )
         return Sql(text, inner.params, expr.type)
@@ -268,7 +266,16 @@ class SqlCompiler:
         if op == "*":
             return Sql(f"({a.text} * {b.text})", a.params + b.params, product(a.type, b.type))
         a, b = aligned(self._dialect, a, b)
+        if op == "%":
+            return self._rest(expr, a, b)
         return Sql(f"({a.text} {op} {b.text})", a.params + b.params, a.type)
+
+    def _rest(self, expr: Binary, a: Sql, b: Sql) -> Sql:
+        """Of whole numbers and decimals: they are of one scale here. Neither database has it of
+        floats."""
+        if is_scalar(expr.type, "float"):
+            raise self._unsupported("% of floats")
+        return Sql(f"({a.text} % NULLIF({b.text}, 0))", a.params + b.params, a.type)
 
     def _division(self, expr: Binary, a: Sql, b: Sql) -> Sql:
         if is_scalar(expr.type, "int"):
@@ -321,11 +328,6 @@ class SqlCompiler:
 
     def _unsupported(self, what: str) -> Fault:
         return Fault(NOT_SUPPORTED, where=self._rows.entity.name, what=what)
-
-
-def always(expr: Expr | None) -> bool:
-    """Whether a rule is the constant `true`."""
-    return isinstance(expr, Constant) and expr.value is True
 
 
 def _textual(kind: Type) -> bool:

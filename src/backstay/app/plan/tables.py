@@ -9,6 +9,7 @@ from backstay.app.store.aim import dialect_of
 from backstay.app.store.dialect import Dialect
 from backstay.app.values import Codec, SqlValue, codec, is_many, same
 from backstay.lang.program import Entity, Field, Program, RefType, RowType, Type
+from backstay.lang.query.stored import DELETED_AT
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -49,6 +50,23 @@ class Table(msgspec.Struct, frozen=True):
     def among(self, name: str) -> str:
         """The column is one of the keys in a JSON array, the only parameter."""
         return self.dialect.among(f"{self.name}.{quote(name)}", self.column(name).kind)
+
+    @property
+    def soft(self) -> bool:
+        """Whether deleted rows stay, marked, and are not seen any more."""
+        return self.entity.soft_delete
+
+    def living(self, alias: str = "") -> str:
+        """The condition that leaves deleted rows out, "" where they are gone anyway."""
+        column = f"{quote(alias) if alias else self.name}.{quote(DELETED_AT)}"
+        return f"{column} IS NULL" if self.soft else ""
+
+    def source(self, alias: str = "") -> str:
+        """What stands after FROM to read the rows that are there; `alias` is a plain name."""
+        if not self.soft:
+            return f"{self.name} AS {alias}" if alias else self.name
+        rows = f"(SELECT * FROM {self.name} WHERE {self.living()})"  # noqa: S608 - checked names
+        return f"{rows} AS {alias or self.name}"
 
     def row(self, values: Sequence[SqlValue]) -> Row:
         """Python values of what the database gave for `select`."""

@@ -3,16 +3,38 @@
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Protocol
 
+import msgspec
+
+from backstay.app.errors import CANNOT_COMPUTE
 from backstay.app.store.session import Session
 from backstay.app.values import SqlValue
-from backstay.core.clock import Ids
+from backstay.core.clock import Dice, Ids, SystemDice
 from backstay.core.context import SYSTEM, Principal
+from backstay.core.errors import Fault
+
+MAX_DEPTH = 40
+"""Functions of the program inside each other, as in scripts."""
+MAX_CALLS = 100_000
+"""Calls of functions of the program in one transaction: nobody waits for more."""
 
 Scope = Mapping[str, object]
 """Variables by name: `body`, `path`, `query`, inputs, `let`s, loop variables, `steps`."""
 
+
+class Changed(msgspec.Struct, frozen=True):
+    """That rows of an entity were created, updated or deleted; `key` of a created one."""
+
+    do: str
+    entity: str
+    rows: int
+    key: str | int | None = None
+
+
 Row = dict[str, object]
 """A row of an entity: field → Python value (see values.py)."""
+
+
+_DICE = SystemDice()
 
 
 class Starter(Protocol):
@@ -38,7 +60,10 @@ class Unit:
     the values of `env()` by name. `principal` SYSTEM (workflows, jobs) passes every access rule.
     """
 
-    __slots__ = ("_emit", "_rows", "_start", "conn", "env", "guarded", "ids", "now", "principal")
+    __slots__ = (
+        *("_calls", "_depth", "_emit", "_rows", "_start"),
+        *("changes", "conn", "dice", "env", "guarded", "ids", "now", "principal"),
+    )
 
     def __init__(
         self,
@@ -49,6 +74,7 @@ class Unit:
         principal: Principal = SYSTEM,
         start: Starter | None = None,
         emit: Emitter | None = None,
+        dice: Dice = _DICE,
     ) -> None:
         self.conn = conn
         self.now = now
@@ -56,8 +82,11 @@ class Unit:
         self.env = env
         self.principal = principal
         self.guarded = principal.kind != "system"
+        self.dice = dice
         self._start = start
         self._emit = emit
+        self.changes: list[Changed] = []
+        self._depth = self._calls = 0
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
     def start(self, workflow: str, input: Mapping[str, object]) -> str:
@@ -79,10 +108,31 @@ class Unit:
             found = self._rows[key] = load()
         return found
 
+    def wrote(self, do: str, entity: str, rows: int, key: object = None) -> None:
+        """Rows of `entity` were written: it is noted, and they are read anew."""
+        if rows:
+            named = key if key is None or isinstance(key, int) else str(key)
+            self.changes.append(Changed(do, entity, rows, named))
+        self.forget(entity)
+
     def forget(self, entity: str) -> None:
         """Rows of `entity` were written: read them anew."""
         for key in [key for key in self._rows if key[0] == entity]:
             del self._rows[key]
+
+    def enter(self, function: str) -> None:
+        """A function of the program is called; `leave` follows. Raises APP023 where calls are too
+        deep, or too many for one transaction."""
+        self._depth += 1
+        self._calls += 1
+        if self._depth > MAX_DEPTH:
+            raise _too_much(function, f"calls are nested deeper than {MAX_DEPTH}")
+        if self._calls > MAX_CALLS:
+            raise _too_much(function, f"more than {MAX_CALLS} calls in one transaction")
+
+    def leave(self) -> None:
+        """The function is done, whatever came of it."""
+        self._depth -= 1
 
     def has(self, name: str) -> bool:
         """Whether the principal has the role (or the scope) `name`; `local` has every one."""
@@ -91,3 +141,7 @@ class Unit:
 
 Closure = Callable[[Unit, Scope], object]
 Param = Callable[[Unit, Scope], SqlValue]
+
+
+def _too_much(function: str, reason: str) -> Fault:
+    return Fault(CANNOT_COMPUTE, what=f"{function}()", reason=reason)

@@ -7,9 +7,9 @@ WHERE as its condition, so what is checked is what is changed.
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 
 from backstay.app.errors import BAD_VALUE, NO_VALUE, OUT_OF_RANGE
+from backstay.app.plan.bounds import broken_bound, fit_for_rows, pattern_checks
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.faults import Refusals
 from backstay.app.plan.rows import Rows
@@ -17,11 +17,12 @@ from backstay.app.plan.rules import Verb, forbidden, rule
 from backstay.app.plan.scales import Sql
 from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, Table, quote, table
-from backstay.app.plan.unit import Closure, Row, Scope, Unit
+from backstay.app.plan.unit import Closure, Param, Row, Scope, Unit
 from backstay.app.store.session import RowTrouble
 from backstay.app.values import SqlValue
 from backstay.core.errors import Fault
 from backstay.lang.program import (
+    Call,
     Create,
     Expr,
     Field,
@@ -29,8 +30,10 @@ from backstay.lang.program import (
     Program,
     ScalarType,
 )
+from backstay.lang.query.stored import DELETED_AT
 
 Insert = Callable[[Unit, Mapping[str, object]], Row]
+_STAMP = ScalarType("timestamp")
 
 
 class Writer:
@@ -39,6 +42,7 @@ class Writer:
     def __init__(self, program: Program, entity: str) -> None:
         self._program = program
         self._rows = table(program, entity)
+        fit_for_rows(self._rows)
         self._evaluator = Evaluator(program, Rows(program, guarded=True))
         self._raw = Rows(program, guarded=False)
         self._refusals = Refusals(program, self._rows)
@@ -81,7 +85,7 @@ class Writer:
                 raise forbidden(unit, rows, "create")
             if numbered:
                 row[rows.key] = made[0]
-            unit.forget(rows.entity.name)
+            unit.wrote("create", rows.entity.name, 1, row[rows.key])
             return row
 
         return run
@@ -95,6 +99,8 @@ class Writer:
                 return lambda unit, _: unit.ids.new()
             if field.type.name == "timestamp":
                 return lambda unit, _: unit.now
+        if field.auto_update:
+            return lambda unit, _: unit.now
         return lambda _unit, _scope: None
 
     def _fitted(self, column: Column, value: object) -> object:
@@ -118,6 +124,8 @@ class Writer:
         self, where: Expr, values: Sequence[tuple[str, Expr]]
     ) -> Callable[[Unit, Scope], int]:
         """One UPDATE; how many rows it changed."""
+        values = [*values, *self._touched({name for name, _ in values})]
+        fit = pattern_checks(self._rows, self._evaluator, values)
         compiler = SqlCompiler(self._evaluator, self._rows)
         changes = [
             (name, compiler.change(expr, self._rows.column(name).field)) for name, expr in values
@@ -128,11 +136,38 @@ class Writer:
         names = [name if made.text == "?" else "" for name, made in changes for _ in made.params]
         computed = [name for name, made in changes if made.text != "?"]
         sets_of = [made for _, made in changes]
-        return self._changing(start, sets_of, names, where, "update", computed)
+        update = self._changing(start, sets_of, names, where, "update", computed)
+        if not fit:
+            return update
+
+        def run(unit: Unit, scope: Scope) -> int:
+            for each in fit:
+                each(unit, scope)
+            return update(unit, scope)
+
+        return run
+
+    def _touched(self, given: set[str]) -> list[tuple[str, Expr]]:
+        """What changes with every change, unless it is said."""
+        now = Call("now", (), _STAMP)
+        fields = [column.field for column in self._rows.columns]
+        return [(each.name, now) for each in fields if each.auto_update and each.name not in given]
 
     def delete(self, where: Expr) -> Callable[[Unit, Scope], int]:
-        """One DELETE; how many rows went."""
+        """One DELETE, or the mark of it; how many rows went."""
+        if self._rows.soft:
+            return self._marking(lambda unit, _: unit.now, where)
         return self._changing(f"DELETE FROM {self._rows.name}", [], [], where, "delete")
+
+    def restore(self, where: Expr) -> Callable[[Unit, Scope], int]:
+        """Takes the mark off deleted rows; how many came back. Whoever may delete may do it."""
+        return self._marking(lambda _unit, _scope: None, where, gone=True)
+
+    def _marking(
+        self, mark: Param, where: Expr, *, gone: bool = False
+    ) -> Callable[[Unit, Scope], int]:
+        start = f"UPDATE {self._rows.name} SET {quote(DELETED_AT)} = ?"
+        return self._changing(start, [Sql("?", (mark,), _STAMP)], [""], where, "delete", gone=gone)
 
     def _changing(
         self,
@@ -142,10 +177,16 @@ class Writer:
         where: Expr,
         verb: Verb,
         computed: Sequence[str] = (),
+        *,
+        gone: bool = False,
     ) -> Callable[[Unit, Scope], int]:
+        """`gone`: the rows that it is about are the deleted ones."""
         rows = self._rows
         condition = SqlCompiler(self._evaluator, rows).condition(where)
         guard = rule(self._program, self._raw, rows, verb)
+        there = f"{rows.name}.{quote(DELETED_AT)} IS NOT NULL" if gone else rows.living()
+        if there:
+            condition = Sql(f"({condition.text} AND {there})", condition.params, condition.type)
         open_text = f"{start} WHERE {condition.text}"
         guarded_text = open_text if guard is None else f"{open_text} AND {guard.text}"
         refused = self._refused(condition, verb)
@@ -163,7 +204,7 @@ class Writer:
                 touched = (condition.text, condition.bind(unit, scope))
                 raise self._refusals.fault(refusal, unit.conn, stored, touched, computed) from None
             changed = unit.conn.changes()
-            unit.forget(rows.entity.name)
+            unit.wrote(verb, rows.entity.name, changed)
             if guarded and not changed:
                 refused(unit, scope)
             return changed
@@ -192,25 +233,6 @@ def _insertion(rows: Table, names: Sequence[str]) -> str:
     columns, marks = ", ".join(quote(name) for name in names), ", ".join("?" * len(names))
     values = f"({columns}) VALUES ({marks})" if names else "DEFAULT VALUES"
     return f"INSERT INTO {rows.name} {values}"
-
-
-def broken_bound(field: Field, value: object) -> str:
-    """The rule among `min` and `max` that `value` breaks, "" when none: numbers by size, texts and
-    lists by length."""
-    if value is None or (field.minimum is None and field.maximum is None):
-        return ""
-    if isinstance(value, str | list | tuple):
-        units = (" character", " characters") if isinstance(value, str) else (" entry", " entries")
-        size = Decimal(len(value))
-    elif isinstance(value, int | float | Decimal):
-        size, units = Decimal(value), ("", "")
-    else:
-        return ""
-    if field.minimum is not None and size < field.minimum:
-        return f"at least {field.minimum:f}{units[field.minimum != 1]}"
-    if field.maximum is not None and size > field.maximum:
-        return f"at most {field.maximum:f}{units[field.maximum != 1]}"
-    return ""
 
 
 def nested_of(program: Program, statement: Create) -> list[tuple[str, ManyType, Expr]]:

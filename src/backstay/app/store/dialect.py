@@ -59,6 +59,11 @@ class Dialect(Protocol):
         """Where in a text another one begins, from 1; 0 when it is not in it."""
         ...
 
+    def search(self, column: str) -> str:
+        """Whether a text fits the LIKE pattern that is the only parameter, letters of A to Z in
+        any case."""
+        ...
+
     def among(self, column: str, kind: Type) -> str:
         """`column` is one of a JSON array, the only parameter."""
         ...

@@ -17,6 +17,7 @@ from backstay.app.plan.tables import quote, table
 from backstay.app.plan.unit import Unit
 from backstay.app.store.schema import Item, Relation, relations
 from backstay.lang.program import Program
+from backstay.lang.query.stored import DELETED_AT
 
 Shape = Mapping[str, Mapping[str, str]]
 """relation → `kind name` of an item → its definition, as last accepted."""
@@ -78,14 +79,6 @@ def _items(
     for kind, _, name in gone:
         if kind != "column":
             now.append(_removed(relation, kind, name, known[f"{kind} {name}"]))
-    now += [
-        Change(
-            "loss",
-            f"the column {relation.name}.{name} is not declared any more",
-            (f"ALTER TABLE {quote(relation.name)} DROP COLUMN {quote(name)}",),
-        )
-        for name in sorted(lost)
-    ]
     for item in relation.items:
         was = known.get(label(item))
         if was == item.definition:
@@ -99,7 +92,22 @@ def _items(
             drop = _drop(relation, item.kind, item.name)
             made = Change(made.risk, made.says, (drop, *made.statements), (drop, was))
         (late if item.kind == "reference" else now).append(made)
+    # Last: an index that spoke of the column is another one by now.
+    now += [
+        Change(
+            "loss",
+            _gone(relation, name),
+            (f"ALTER TABLE {quote(relation.name)} DROP COLUMN {quote(name)}",),
+        )
+        for name in sorted(lost)
+    ]
     return now, late
+
+
+def _gone(relation: Relation, name: str) -> str:
+    if name == DELETED_AT:
+        return f"{relation.name} keeps no deleted rows any more: those it has would be there again"
+    return f"the column {relation.name}.{name} is not declared any more"
 
 
 def _column(relation: Relation, item: Item, was: str | None, defaults: Mapping[str, str]) -> Change:

@@ -13,8 +13,10 @@ from backstay.app.plan.constraints import Key, checks, keys, primary_name, refer
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.tables import Column, Table, quote, table
 from backstay.core.sqlite import Schema
+from backstay.lang.columns import SCALARS
 from backstay.lang.columns import column as column_type
 from backstay.lang.program import Field, Program, RefType
+from backstay.lang.query.stored import DELETED_AT
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -60,11 +62,13 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 def runtime_schema() -> Schema:
-    """The runtime's own tables: this room's, then those of workflows and jobs where they exist."""
+    """The runtime's own tables: this room's, those of workflows and jobs where they exist, of keys
+    and of the audit."""
     migrations = [_sql("backstay.app.store", "runtime.sql")]
     flow = resources.files("backstay.app") / "flow" / "schema.sql"
     if flow.is_file():
         migrations.append(flow.read_text(encoding="utf-8"))
+    migrations += [_sql(f"backstay.app.{room}", "schema.sql") for room in ("keys", "audit")]
     migrations.append(_sql("backstay.app.incoming", "schema.sql"))
     return Schema("backstay-app", migrations)
 
@@ -87,6 +91,7 @@ def _relation(program: Program, rows: Table) -> Relation:
         Item("column", column.name, _column(program, rows, column), _addable(column.field))
         for column in rows.columns
     ]
+    columns += _deleted(rows)
     indexes = [_index(rows, key) for key in keys(rows)]
     apart = rows.dialect.apart
     more = [*_rules(rows), *_references(program, rows)] if apart else []
@@ -166,7 +171,18 @@ def _index(rows: Table, key: Key) -> Item:
         rows.dialect.ordered(quote(name), nullable=_nullable(rows, name)) for name in key.fields
     )
     word = "UNIQUE INDEX" if key.unique else "INDEX"
-    return Item("index", key.name, f"CREATE {word} {quote(key.name)} ON {rows.name} ({columns})")
+    made = f"CREATE {word} {quote(key.name)} ON {rows.name} ({columns})"
+    if key.unique and rows.soft:
+        made += f" WHERE {quote(DELETED_AT)} IS NULL"
+    return Item("index", key.name, made)
+
+
+def _deleted(rows: Table) -> list[Item]:
+    """The column that says since when a row is deleted; an entity may declare it as a field."""
+    if not rows.soft or rows.has(DELETED_AT):
+        return []
+    kind = SCALARS["timestamp"][rows.dialect.apart]
+    return [Item("column", DELETED_AT, f"{quote(DELETED_AT)} {kind}")]
 
 
 def _nullable(rows: Table, name: str) -> bool:

@@ -28,7 +28,7 @@ class SqliteDialect:
         if isinstance(kind, ScalarType):
             if kind.name in ("int", "float"):
                 return Operand("?", lambda value: scaled(value, 0))
-            if kind.name in ("timestamp", "json"):
+            if kind.name in ("timestamp", "time", "json"):
                 return Operand("?", SCALARS[kind.name].store)
         return Operand("?", plainly)
 
@@ -41,6 +41,9 @@ class SqliteDialect:
 
     def position(self, whole: str, part: str) -> str:
         return f"instr({whole}, {part})"
+
+    def search(self, column: str) -> str:
+        return f"(COALESCE({column}, '') LIKE ? ESCAPE '\\')"
 
     def among(self, column: str, kind: Type) -> str:  # noqa: ARG002 - values have no types here
         return f"({column} IN (SELECT value FROM json_each(?)))"  # noqa: S608 - a checked name

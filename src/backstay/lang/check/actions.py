@@ -49,6 +49,8 @@ def act(k: Checker, node: s.ActionNode, scope: Scope) -> p.Act:
 def call_statement(k: Checker, node: s.DoNode, scope: Scope, *, free: bool) -> p.Act:
     """A call as a statement. `free`: any action may be meant, as in the oldest endpoints."""
     made = _called(k, node.call, scope, free=free)
+    if node.target is not None or node.where is not None or not _of_transaction(k, made.name):
+        k.note("statement.action", node.span)
     where = lower(k, node.where, scope) if node.where is not None else None
     if node.where is not None:
         # The query language is read when a program has a query.
@@ -58,6 +60,11 @@ def call_statement(k: Checker, node: s.DoNode, scope: Scope, *, free: bool) -> p
     options = tuple((each.name.name, _value(k, each.value, scope)) for each in node.options)
     into = node.target.name if node.target else ""
     return p.Act(made.name, made.args, options, where, into)
+
+
+def _of_transaction(k: Checker, name: str) -> bool:
+    """Whether the action is done in the transaction that the statement stands in."""
+    return name in ("emit", "start", *k.world.workflows) or name.startswith("log_")
 
 
 def _rows_of(k: Checker, node: s.Expr) -> str:

@@ -102,7 +102,7 @@ def entity(k: Checker, info: EntityInfo) -> p.Entity:
         table=info.table,
         fields=tuple(info.fields.values()),
         indexes=tuple(_index(k, info, each) for each in _indexes(k, members)),
-        soft_delete=_flag(members, "soft_delete"),
+        soft_delete=info.soft,
         access=_access(k, info, members.block("access")),
         description=members.text("description"),
     )

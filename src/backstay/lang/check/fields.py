@@ -1,5 +1,6 @@
 """Fields: their types, what modifiers say about them."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -40,7 +41,7 @@ _ARGUMENTS: Mapping[str, int | tuple[int, int]] = {
     "pattern": 1,
 }
 _OF_ENTITIES = ("primary", "auto", "unique", "via", "auto_update", "searchable", "index")
-_NOTED = ("auto_update", "searchable", "index", "pattern")
+NOTED = ("auto_update", "searchable", "index", "pattern")
 """Modifiers that a runtime has to know."""
 
 
@@ -102,6 +103,7 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
         auto_update="auto_update" in given,
         searchable="searchable" in given,
         pattern=_pattern(k, given.get("pattern"), kind),
+        indexed="index" in given,
     )
     optional = given.get("optional") or given.get("nullable")
     if optional is not None and "required" in given:
@@ -114,7 +116,7 @@ def field(k: Checker, node: s.FieldNode, *, of_entity: bool) -> p.Field:
 
 def _is_known(k: Checker, modifier: s.Modifier, *, of_entity: bool) -> bool:
     name = modifier.name.name
-    if name in _NOTED:
+    if name in NOTED:
         k.note(f"modifier.{name}", modifier.span)
     known = [each for each in _ARGUMENTS if of_entity or each not in _OF_ENTITIES]
     if name not in known:
@@ -160,9 +162,19 @@ def _pattern(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> str:
         k.error(e.BAD_MODIFIER, modifier.span, name="pattern", type=show(kind))
     node = modifier.args[0]
     if isinstance(node, s.Literal_) and node.literal == "string":
-        return str(node.value)
+        return _regular(k, node)
     k.error(e.NOT_CONSTANT, node.span, what="a pattern", wanted="a text")
     return ""
+
+
+def _regular(k: Checker, node: s.Literal_) -> str:
+    text = str(node.value)
+    try:
+        re.compile(text)
+    except re.error as bad:
+        fix = f"write a regular expression: {bad.msg}"
+        k.error(e.OUT_OF_RANGE, node.span, value=f'"{text}"', what="a pattern", fix=fix)
+    return text
 
 
 def _bound(k: Checker, modifier: s.Modifier | None, kind: p.Type) -> Decimal | None:

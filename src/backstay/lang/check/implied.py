@@ -14,10 +14,10 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.scope import Scope
-from backstay.lang.check.statements import Bodies
 from backstay.lang.check.types import BOOL, INT, STRING
 from backstay.lang.check.values import fit
 from backstay.lang.check.world import Checker, EntityInfo
+from backstay.lang.check.writes import Writes
 
 _MADE = "made"
 _NO_ROW = 404
@@ -28,7 +28,7 @@ def created(k: Checker, info: EntityInfo, body: s.RecordFields, scope: Scope) ->
     values = tuple(_values(k, info, body, scope, new=True))
     given = {field.name.name for field in body.fields}
     if not body.broken:
-        Bodies(k).complete(info, given, body.span)
+        Writes(k).complete(info, given, body.span)
     returns = p.Name(_MADE, p.RowType(info.name))
     return p.Action((p.Create(info.name, values, _MADE),), returns)
 

@@ -124,7 +124,7 @@ def _like(k: Checker, value: p.Expr, other: p.Expr, node: s.Expr) -> p.Expr:
         case p.DecimalType(_, scale), int() if not isinstance(value.value, bool):
             number = Decimal(value.value)
             return p.Constant(number, p.DecimalType(MAX_PRECISION, scale))
-        case p.ScalarType("uuid" | "timestamp" | "date"), str():
+        case p.ScalarType("uuid" | "timestamp" | "date" | "time"), str():
             return constant(k, value, other.type, node.span, "the comparison")
     return value
 

@@ -27,13 +27,22 @@ _OLD_PARAMETER = re.compile(r"(?<![\w:]):(?=[A-Za-z_])")
 
 def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
     """The type of what a query of a step gives. Reports its mistakes."""
+    return asked(k, node, scope)[0]
+
+
+def asked(
+    k: Checker, node: s.QueryNode, scope: Scope
+) -> tuple[p.Type, tuple[tuple[str, p.Expr], ...]]:
+    """The type of what a query gives, and the values of its parameters. Reports its mistakes."""
     quoted = Quoted(node.span, node.text)
     made = _compiled(k, quoted, "")
     if made is None:
-        return UNKNOWN
-    for name in made.parameters:
-        _parameter(k, quoted, next(each for each in made.slots if each.parameter == name), scope)
-    return result_of(made)
+        return UNKNOWN, ()
+    given = [
+        (name, _parameter(k, quoted, next(s for s in made.slots if s.parameter == name), scope))
+        for name in made.parameters
+    ]
+    return result_of(made), tuple(given)
 
 
 def where(k: Checker, node: s.Expr, entity: str) -> None:
@@ -114,7 +123,7 @@ def _report(k: Checker, quoted: Quoted, bad: QueryError) -> None:
     k.reports.put(rule, k.reports.at(span), bad.values, edit=edit)
 
 
-def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> None:
+def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> p.Expr:
     """`@order.id` is the path `order.id` of a variable."""
     line, column = slot.at.line, slot.at.column + 1
     head, *rest = slot.parameter.split(".")
@@ -128,12 +137,13 @@ def _parameter(k: Checker, quoted: Quoted, slot: Slot, scope: Scope) -> None:
     if _behind_a_reference(k, value):
         what, instead = "a field of another row as a parameter", "read it with a query before"
         k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
-        return
+        return value
     wanted: p.Type = p.ListType(slot.type) if slot.form == "list" else slot.type
     if slot.form in ("item", "fuzzy") or assignable(k, wanted, value.type):
-        return
+        return value
     what = f"the parameter '@{slot.parameter}'"
     k.error(e.MISMATCH, node.span, what=what, wanted=show(wanted), got=show(value.type))
+    return value
 
 
 def _behind_a_reference(k: Checker, value: p.Expr) -> bool:

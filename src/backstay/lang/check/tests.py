@@ -100,12 +100,12 @@ class _TestBody(Bodies):
     ) -> tuple[p.Statement | None, p.Type]:
         match node:
             case s.GivenNode(span=span, entity=entity, values=values):
-                row = self._create(s.CreateNode(span, entity, values), scope, into)
+                row = self.writes.create(s.CreateNode(span, entity, values), scope, into)
                 if row is None:
                     return None, UNKNOWN
                 return p.Given(row.entity, row.values, into), p.RowType(row.entity)
             case s.RunNode(span=span, workflow=workflow, input=input_):
-                started = self._start(s.StartNode(span, workflow, input_), scope, into)
+                started = self.writes.start(s.StartNode(span, workflow, input_), scope, into)
                 if started is None:
                     return None, EXECUTION
                 return p.RunWorkflow(started.workflow, started.input, into), EXECUTION
@@ -145,10 +145,12 @@ class _TestBody(Bodies):
         k = self._k
         info = k.entity(node.entity)
         if info is None:
-            self._loose(node.values, scope)
+            self.writes.loose(node.values, scope)
             return None
         test = condition(k, node.where, Scope(scope, row=info), "where")
-        return p.Expect(info.name, test, tuple(self._values(node.values, scope, scope, info, "")))
+        return p.Expect(
+            info.name, test, tuple(self.writes.values(node.values, scope, scope, info, ""))
+        )
 
 
 def _template(path: s.Expr) -> str:

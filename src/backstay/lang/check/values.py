@@ -1,6 +1,7 @@
 """A value where a type is wanted: constants take the wanted shape, rows become their keys."""
 
 import re
+from datetime import time
 from decimal import Decimal
 
 from backstay.lang import errors as e
@@ -12,6 +13,7 @@ from backstay.lang.names import listed, suggestion
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?")
 
 
 def fit(k: Checker, value: p.Expr, to: p.Type, span: s.Range, what: str) -> p.Expr:
@@ -44,9 +46,9 @@ def constant(k: Checker, value: p.Constant, to: p.Type, span: s.Range, what: str
             return _decimal(k, Decimal(plain), to, span, what)
         case p.ScalarType("float") if isinstance(plain, int | Decimal) and plain is not True:
             return p.Constant(float(plain), to)
-        case p.ScalarType(("uuid" | "timestamp" | "date") as name) if value.type == STRING:
+        case p.ScalarType(("uuid" | "timestamp" | "date" | "time") as name) if value.type == STRING:
             if _reads_as(name, str(plain)):
-                return p.Constant(plain, to)
+                return p.Constant(_written(name, str(plain)), to)
             k.error(e.OUT_OF_RANGE, span, value=f'"{plain}"', what=name, fix=_LIKE[name])
             return p.Constant(plain, to)
     if not assignable(k, to, value.type):
@@ -89,14 +91,20 @@ _LIKE = {
     "uuid": "write it like 01890a5d-ac96-774b-bcce-b302099a8057",
     "timestamp": "write it like 2026-03-01T12:00:00Z",
     "date": "write it like 2026-03-01",
+    "time": "write it like 09:30:00",
 }
+
+
+def _written(name: str, text: str) -> str:
+    """As a value of the type is kept: `09:30` is `09:30:00`."""
+    return time.fromisoformat(text).isoformat() if name == "time" else text
 
 
 def _reads_as(name: str, text: str) -> bool:
     if name == "uuid":
         return _UUID.fullmatch(text) is not None
-    if name == "date":
-        return _DATE.fullmatch(text) is not None
+    if name in ("date", "time"):
+        return (_DATE if name == "date" else _TIME).fullmatch(text) is not None
     # Imported here: the clock brings asyncio with it, which most programs do not need.
     from backstay.core.clock import parse_rfc3339
 

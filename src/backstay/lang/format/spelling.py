@@ -15,7 +15,7 @@ from backstay.lang.errors import FORMAT_CHANGES
 from backstay.lang.format.meaning import meaning, nodes
 from backstay.lang.format.words import Words
 from backstay.lang.lexer import PATH, lex
-from backstay.lang.parser import grammar, parse
+from backstay.lang.parser import grammar, loose, parse
 from backstay.lang.parser.grammar import Slot
 from backstay.lang.reports import Reports
 
@@ -145,7 +145,7 @@ class _Speller:
         if slot.kind in _NO_COLON:
             if after.text == ":":
                 self.words.remove(after)
-        elif name in grammar.BARE and after.text != "{":
+        elif name in loose.BARE and after.text != "{":
             self._colon(member.name)
         self._value(member.value, name, slot.kind)
 

@@ -6,7 +6,7 @@ from backstay.lang.lsp.index import DECLARED, Index, Place, Symbol, written
 from backstay.lang.lsp.shapes import Shapes
 from backstay.lang.parser.grammar import BLOCKS
 
-_Rows = s.CreateNode | s.UpdateNode | s.DeleteNode | s.GivenNode | s.ExpectNode
+_Rows = s.CreateNode | s.UpdateNode | s.DeleteNode | s.RestoreNode | s.GivenNode | s.ExpectNode
 _PARAMETERS = ("path", "query", "body", "headers", "input")
 _FIELD_LISTS = ("filter", "sort", "include")
 SCRIPT = "script"
@@ -166,7 +166,9 @@ class Walk(Shapes):
                 self.name(node)
             case s.LetNode() | s.ForNode() | s.Each() | s.Where() | s.CallExpr():
                 self.scoped(node)
-            case s.CreateNode() | s.UpdateNode() | s.DeleteNode() | s.GivenNode() | s.ExpectNode():
+            case s.CreateNode() | s.UpdateNode() | s.GivenNode() | s.ExpectNode():
+                self.write(node)
+            case s.DeleteNode() | s.RestoreNode():
                 self.write(node)
             case s.FunctionNode() | s.VarNode() | s.AssignNode():
                 self.scripted(node)
@@ -307,7 +309,7 @@ class Walk(Shapes):
         self.add(Symbol("entity", entity), node.entity)
         if not isinstance(node, s.CreateNode | s.GivenNode):
             self.of_row(entity, node.where)
-        if isinstance(node, s.DeleteNode):
+        if isinstance(node, s.DeleteNode | s.RestoreNode):
             return
         row = entity if isinstance(node, s.UpdateNode) else self.row
         for entry in node.values:

@@ -149,6 +149,8 @@ def _listing(program: Program, of: Endpoint) -> list[Plain]:
     if does.sort:
         pages["sort"] = {"type": "string", "description": _sorts(does.sort)}
     pages["fields"] = _FIELDS
+    if any(each.searchable for each in fields.values()):
+        pages["search"] = {"type": "string", "maxLength": 100}
     taken = declared | set(found)
     found |= {name: schema for name, schema in pages.items() if name not in taken}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]

@@ -112,7 +112,7 @@ def _bounds(field: Field) -> Schema:
         words = ("minItems", "maxItems")
     elif isinstance(kind, ScalarType) and kind.name in ("string", "text"):
         words = ("minLength", "maxLength")
-    made: Schema = {}
+    made: Schema = {"pattern": field.pattern} if field.pattern else {}
     for word, bound in zip(words, (low, high), strict=True):
         if bound is not None:
             made[word] = int(bound) if bound == int(bound) else float(bound)

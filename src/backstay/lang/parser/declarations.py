@@ -5,7 +5,7 @@ from backstay.lang.brackets import balance
 from backstay.lang.lexer import METHODS, Token, lex
 from backstay.lang.parser import grammar
 from backstay.lang.parser.cursor import Cursor, Snag
-from backstay.lang.parser.expressions import number
+from backstay.lang.parser.literals import number
 from backstay.lang.parser.members import block
 from backstay.lang.parser.paths import path
 from backstay.lang.parser.statements import dotted, is_script, script, statement

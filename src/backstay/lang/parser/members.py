@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Related
-from backstay.lang.parser import grammar
+from backstay.lang.parser import grammar, loose
 from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import separate
 from backstay.lang.parser.grammar import Slot
@@ -22,11 +22,11 @@ def block(c: Cursor, kind: str) -> Block:
     c.enter()
     found: list[Member] = []
     seen: dict[str, Ident] = {}
-    loose = kind in grammar.LOOSE
+    is_loose = kind in loose.LOOSE
 
     def read() -> None:
         found.append(_member(c, kind, seen))
-        if c.last.text == "}" or (loose and c.token.kind == "ident"):
+        if c.last.text == "}" or (is_loose and c.token.kind == "ident"):
             c.accept(",")
         else:
             separate(c, "}")
@@ -73,7 +73,7 @@ def _value(c: Cursor, kind: str, name: str, slot: Slot) -> Value:
         return block(c, slot.block)
     if slot.kind == "labelled":
         return _labelled(c, slot)
-    if f"{kind}.{name}" in grammar.BARE and not c.at(":", "=") and not c.token.first:
+    if f"{kind}.{name}" in loose.BARE and not c.at(":", "=") and not c.token.first:
         return READERS[slot.kind](c)
     if slot.kind in _WITHOUT_COLON:
         c.accept(":")

@@ -1,7 +1,8 @@
 """Rules of a declaration: when it runs, how often, what has to hold."""
 
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import expression, number, separate
+from backstay.lang.parser.expressions import expression, separate
+from backstay.lang.parser.literals import number
 from backstay.lang.parser.settings import setting
 from backstay.lang.parser.statements import dotted
 from backstay.lang.syntax import (

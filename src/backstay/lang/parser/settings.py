@@ -1,7 +1,8 @@
 """Settings: names that only the one who reads them knows."""
 
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.expressions import entries, expression
+from backstay.lang.parser.literals import number
 from backstay.lang.syntax import ActionNode, Block, Ident, Labelled, Member, RetryNode, Value
 
 

@@ -10,7 +10,16 @@ from backstay.lang.parser.cursor import Cursor, Snag
 from backstay.lang.parser.expressions import entries, expression
 from backstay.lang.parser.misplaced import is_declaration, misplaced
 from backstay.lang.parser.types import type_name
-from backstay.lang.parser.writes import create, delete, fail, let, not_a_statement, start, update
+from backstay.lang.parser.writes import (
+    create,
+    delete,
+    fail,
+    let,
+    not_a_statement,
+    restore,
+    start,
+    update,
+)
 from backstay.lang.syntax import (
     AssignNode,
     Body,
@@ -37,7 +46,7 @@ UNSUPPORTED = {
     "call": ("call inside do", "make the call a step of a workflow and start it here"),
     "task": ("task inside do", "make the task a step of a workflow and start it here"),
     "send": ("send", "make it a step of a workflow, or emit an event"),
-    "query": ("query", "use for over a list, or count and sum"),
+    "query": ("query as a statement", 'give what it reads a name: let rows = query "…"'),
     "parallel": ("parallel", "write the steps one after the other"),
     "assert": ("assert outside of a test", "write if and fail"),
 }
@@ -282,6 +291,7 @@ STATEMENTS: dict[str, Callable[[Cursor], StatementNode]] = {
     "create": create,
     "update": update,
     "delete": delete,
+    "restore": restore,
     "for": _for,
     "if": _if,
     "fail": fail,

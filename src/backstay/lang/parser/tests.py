@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 from backstay.lang.lexer import METHODS
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression, hole, number, record, text
+from backstay.lang.parser.expressions import entries, expression, record
+from backstay.lang.parser.literals import hole, number, text
 from backstay.lang.parser.statements import body
 from backstay.lang.syntax import (
     AdvanceNode,

@@ -1,7 +1,8 @@
 """Types and fields: `lines: list({ … }), required, min(1)`."""
 
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import expression, number, separate
+from backstay.lang.parser.expressions import expression, separate
+from backstay.lang.parser.literals import number
 from backstay.lang.syntax import FieldNode, Ident, Literal_, Modifier, RecordFields, TypeName
 
 

@@ -4,8 +4,9 @@ import re
 
 from backstay.lang.errors import UNEXPECTED_CHARACTER
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression, no_record, number, record
+from backstay.lang.parser.expressions import entries, expression, no_record, record
 from backstay.lang.parser.grammar import BLOCKS
+from backstay.lang.parser.literals import number
 from backstay.lang.parser.settings import setting
 from backstay.lang.parser.statements import body
 from backstay.lang.syntax import (

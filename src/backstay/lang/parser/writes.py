@@ -4,7 +4,8 @@ from backstay.core.nearest import nearest
 from backstay.lang import errors as e
 from backstay.lang.diagnostics import Edit
 from backstay.lang.parser.cursor import Cursor
-from backstay.lang.parser.expressions import entries, expression, number
+from backstay.lang.parser.expressions import entries, expression
+from backstay.lang.parser.literals import number
 from backstay.lang.syntax import (
     CreateNode,
     DeleteNode,
@@ -12,6 +13,8 @@ from backstay.lang.syntax import (
     FailNode,
     GivenNode,
     LetNode,
+    QueryNode,
+    RestoreNode,
     RunNode,
     StartNode,
     UpdateNode,
@@ -32,7 +35,7 @@ def let(c: Cursor) -> LetNode:
     first = c.last
     name = c.declared("a name for the value")
     c.expect("=")
-    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
+    value: Expr | CreateNode | StartNode | QueryNode | GivenNode | RunNode | VisitNode
     if c.token.text in c.extra and c.ahead().kind == "ident" and not c.ahead().first:
         value = _extra_value(c)
     elif c.at("create") and c.ahead().kind == "ident":
@@ -41,6 +44,8 @@ def let(c: Cursor) -> LetNode:
     elif c.at("start") and c.ahead().kind == "ident":
         c.take()
         value = start(c)
+    elif c.at("query") and c.ahead().kind == "string":
+        value = _query(c)
     elif _is_misspelt_write(c):
         word = c.token
         meant = nearest(word.text, ("create", "start"))
@@ -50,6 +55,14 @@ def let(c: Cursor) -> LetNode:
     else:
         value = expression(c)
     return LetNode(c.range(first), name, value)
+
+
+def _query(c: Cursor) -> QueryNode:
+    """`query "…"`: what a query reads."""
+    c.note("statement.query", c.token)
+    c.take()
+    token = c.take()
+    return QueryNode(c.range(token), str(token.value))
 
 
 def _extra_value(c: Cursor) -> GivenNode | RunNode | VisitNode:
@@ -107,6 +120,15 @@ def delete(c: Cursor) -> DeleteNode:
     c.expect("where")
     where = expression(c)
     return DeleteNode(c.range(first), entity, where)
+
+
+def restore(c: Cursor) -> RestoreNode:
+    """`ENTITY where COND`."""
+    first = c.last
+    entity = c.name("the name of an entity")
+    c.expect("where")
+    where = expression(c)
+    return RestoreNode(c.range(first), entity, where)
 
 
 def fail(c: Cursor) -> FailNode:

@@ -35,6 +35,7 @@ from backstay.lang.program.rules import (
 )
 from backstay.lang.program.statements import (
     Act,
+    Ask,
     Assign,
     Create,
     Delete,
@@ -44,6 +45,7 @@ from backstay.lang.program.statements import (
     For,
     If,
     Let,
+    Restore,
     Return,
     Start,
     Statement,
@@ -125,6 +127,7 @@ __all__ = [
     "Action",
     "Advance",
     "Aggregate",
+    "Ask",
     "Assert",
     "Assign",
     "Auth",
@@ -187,6 +190,7 @@ __all__ = [
     "Record",
     "RecordType",
     "RefType",
+    "Restore",
     "Retry",
     "Return",
     "Role",

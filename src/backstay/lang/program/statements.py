@@ -9,7 +9,7 @@ from backstay.lang.program.tests import (
     Stub,
     Visit,
 )
-from backstay.lang.program.values import Expr, Frozen
+from backstay.lang.program.values import Expr, Frozen, Type
 
 
 class Create(Frozen, frozen=True, tag="create"):
@@ -36,9 +36,26 @@ class Delete(Frozen, frozen=True, tag="delete"):
     where: Expr
 
 
+class Restore(Frozen, frozen=True, tag="restore"):
+    """`restore ENTITY where EXPR`: rows that `delete` marked come back."""
+
+    entity: str
+    where: Expr
+
+
 class Let(Frozen, frozen=True, tag="let"):
     name: str
     value: Expr
+
+
+class Ask(Frozen, frozen=True, tag="ask"):
+    """`let NAME = query "…"`: rows as records, or the one value of `count(E)` and its like.
+    `parameters` are the values of `@name`."""
+
+    into: str
+    text: str
+    type: Type
+    parameters: tuple[tuple[str, Expr], ...] = ()
 
 
 class For(Frozen, frozen=True, tag="for"):
@@ -111,6 +128,8 @@ Statement = (
     Create
     | Update
     | Delete
+    | Restore
+    | Ask
     | Let
     | For
     | If

@@ -252,7 +252,8 @@ Expr = (
 
 class Field(Frozen, frozen=True):
     """A column, an input, a body member. `minimum`/`maximum` bound numbers, or lengths.
-    `auto_update` is set at each change; `searchable` is looked through by a search."""
+    `auto_update` is set at each change; `searchable` is looked through by a search; a text has to
+    hold `pattern`, a regular expression, somewhere. `indexed` has an index of its own."""
 
     name: str
     type: Type
@@ -266,3 +267,4 @@ class Field(Frozen, frozen=True):
     auto_update: bool = False
     searchable: bool = False
     pattern: str = ""
+    indexed: bool = False

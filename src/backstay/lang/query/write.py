@@ -43,7 +43,14 @@ def _terms(scope: Scope, slots: Slots, query: Query) -> list[str]:
         if field.name in names:
             raise cannot(f"'{field.name}' is set twice", each.field, "set it once")
         names.append(field.name)
+        if field.pattern:
+            what = f"'{field.name}' has a pattern, which the database cannot look at"
+            raise cannot(what, each.field, "use the statement update in do")
         terms.append(f"{quote(field.name)} = {_assigned(scope, slots, each)}")
+    for field in scope.columns:
+        if field.auto_update and field.name not in names and query.entity is not None:
+            now = slots.now(TIMESTAMP, query.entity.at)
+            terms.append(f"{quote(field.name)} = {now}")
     if scope.joined:
         what = "a value of another row cannot be set"
         raise cannot(what, query.assigned[0].field, "read it before, and give it as a parameter")

@@ -109,7 +109,8 @@ class Script(Expressions):
             case s.VarNode(name=name, value=value):
                 scope.values[name.name] = self.value(value, scope)
             case s.LetNode(name=name, value=value) if not isinstance(
-                value, s.CreateNode | s.StartNode | s.GivenNode | s.RunNode | s.VisitNode
+                value,
+                s.CreateNode | s.StartNode | s.QueryNode | s.GivenNode | s.RunNode | s.VisitNode,
             ):
                 scope.values[name.name] = self.value(value, scope)
             case s.AssignNode(name=name, value=value):

@@ -21,7 +21,7 @@ from backstay.lang.syntax.expressions import (
     Where,
 )
 from backstay.lang.syntax.nodes import Ident, Node
-from backstay.lang.syntax.statements import Body, EmitNode
+from backstay.lang.syntax.statements import Body, EmitNode, QueryNode
 from backstay.lang.syntax.types import FieldNode, RecordFields, TypeName
 
 
@@ -96,12 +96,6 @@ class ChecksNode(Node, frozen=True):
 
     checks: tuple[CheckNode, ...]
     broken: bool = False
-
-
-class QueryNode(Node, frozen=True):
-    """A query as it was written; the query language reads it."""
-
-    text: str
 
 
 class RequestNode(Node, frozen=True):

@@ -24,9 +24,15 @@ class StartNode(Node, frozen=True):
     input: tuple[Entry, ...]
 
 
+class QueryNode(Node, frozen=True):
+    """A query as it was written; the query language reads it."""
+
+    text: str
+
+
 class LetNode(Node, frozen=True):
     name: Ident
-    value: Expr | CreateNode | StartNode | GivenNode | RunNode | VisitNode
+    value: Expr | CreateNode | StartNode | QueryNode | GivenNode | RunNode | VisitNode
 
 
 class FailNode(Node, frozen=True):
@@ -42,6 +48,13 @@ class UpdateNode(Node, frozen=True):
 
 
 class DeleteNode(Node, frozen=True):
+    entity: Ident
+    where: Expr
+
+
+class RestoreNode(Node, frozen=True):
+    """Deleted rows that come back, of an entity that keeps them."""
+
     entity: Ident
     where: Expr
 
@@ -122,6 +135,7 @@ StatementNode = (
     | FailNode
     | UpdateNode
     | DeleteNode
+    | RestoreNode
     | ForNode
     | IfNode
     | ReturnNode

@@ -122,7 +122,9 @@ class SqliteEngine:
     async def audit(self, repair: bool, command: str = "") -> list[Inconsistency]:
         now = self._clock.now()
         if repair:
-            return await self._db.write(lambda db: audit(db, now, command, repair=True))
+            found = await self._db.write(lambda db: audit(db, now, command, repair=True))
+            self._known_as_of = -1  # what was mended may have been counted
+            return found
         return await self._db.read(lambda db: audit(db, now, command, repair=False))
 
     async def close(self) -> None:

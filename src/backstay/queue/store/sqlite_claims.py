@@ -7,7 +7,7 @@ import msgspec
 from backstay.queue.model import Policy, Task
 from backstay.queue.operations import Claim
 from backstay.queue.store.sql import SQL
-from backstay.queue.store.sqlite_rows import Row
+from backstay.queue.store.sqlite_rows import Place, Row, place
 from backstay.queue.store.sqlite_step import Step
 
 
@@ -65,13 +65,17 @@ def _bounded(
         if not rows:
             break
         full: set[str] = set()
+        back: Place | None = None
         for row in rows:
             key = row.task.key
+            if back is not None and back < place(row):
+                break  # one that was set aside until now stands before this one
             if key in full or not step.key_free(queue, key, policy):
                 full.add(key)
                 continue
             taken.append(_lease(step, op, row, next(tokens)))
-            _spend(step, queue, key, policy)
+            came = _spend(step, queue, key, policy)
+            back = min(came, back) if came and back else came or back
         for key in full:
             step.db.execute(SQL["set_aside"], (key, queue))
     if taken:
@@ -80,14 +84,16 @@ def _bounded(
     return taken
 
 
-def _spend(step: Step, queue: int, key: str, policy: Policy) -> None:
+def _spend(step: Step, queue: int, key: str, policy: Policy) -> Place | None:
+    """The place of the next of its key, if that came back."""
     step.bounds.count(queue, 1)
     if policy.rate:
         step.bounds.spend((queue, ""), policy.rate, policy.burst, step.tick)
-    if key:
-        if policy.key_rate:
-            step.bounds.spend((queue, key), policy.key_rate, policy.burst, step.tick)
-        step.next_of_key(queue, key, policy)
+    if not key:
+        return None
+    if policy.key_rate:
+        step.bounds.spend((queue, key), policy.key_rate, policy.burst, step.tick)
+    return step.next_of_key(queue, key, policy)
 
 
 def _lease(step: Step, op: Claim, row: Row, token: str) -> Task:

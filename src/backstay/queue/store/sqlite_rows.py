@@ -37,6 +37,14 @@ class Row(NamedTuple):
     task: Task
 
 
+Place = tuple[int, float, int]
+
+
+def place(row: Row) -> Place:
+    """Where a waiting task stands among those of its queue; the smallest is served first."""
+    return -row.task.priority, row.task.due_at, row.seq
+
+
 class Queues:
     """The number of each (tenant, command). Numbers are never given up, so readers may look here
     while the writer adds."""

@@ -28,7 +28,7 @@ from backstay.queue.operations import Abandon, Extend, Finish, Nack
 from backstay.queue.store import Expired, Happened
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_bounds import UNBOUNDED, Bounds
-from backstay.queue.store.sqlite_rows import CODES, INLINE, Queues, Row, tags_of
+from backstay.queue.store.sqlite_rows import CODES, INLINE, Place, Queues, Row, tags_of
 from backstay.queue.store.turns import Turns
 
 # The newest deliveries of one task that are kept, beside the one its row tells.
@@ -174,17 +174,20 @@ class Step:
         rate = policy.key_rate
         return not rate or self.bounds.tokens((queue, key), rate, policy.burst, self.tick) > 0
 
-    def next_of_key(self, queue: int, key: str, policy: Policy) -> None:
-        """One of this key was served. The next that was set aside comes as soon as it may."""
+    def next_of_key(self, queue: int, key: str, policy: Policy) -> Place | None:
+        """One of this key was served. The next that was set aside comes as soon as it may, which is
+        told by its place."""
         aside = self.db.execute(SQL["any_aside"], (queue, key)).get
-        if aside is not None and self.key_free(queue, key, policy):
-            self.db.execute(SQL["bring_back"], (queue, key))
+        if aside is None or not self.key_free(queue, key, policy):
+            return None
+        found: Place | None = self.db.execute(SQL["bring_back"], (queue, key)).fetchone()
+        return found
 
     def lifted(self, queue: int, key: str) -> bool:
         """A bound of the queue or of this key has room again; whether a task came free by it."""
         tenant, command = self.queues.names[queue]
         if key:
-            self.db.execute(SQL["bring_back"], (queue, key))
+            self.db.execute(SQL["bring_back"], (queue, key)).fetchall()
         if self.db.execute(SQL["any_ready"], (queue,)).get is None:
             return False
         return self.has_work(queue, tenant, command)

@@ -20,6 +20,7 @@ _MARKS = {
     "uuid": "?::uuid",
     "timestamp": "?::timestamptz",
     "date": "?::date",
+    "time": "?::time",
 }
 _ELEMENTS = {
     "int": "value::bigint",
@@ -28,6 +29,7 @@ _ELEMENTS = {
     "bool": "value::boolean",
     "uuid": "value::uuid",
     "date": "value::date",
+    "time": "value::time",
     "timestamp": "'epoch'::timestamptz + value::bigint * interval '1 microsecond'",
 }
 _DDL = (
@@ -79,6 +81,10 @@ class PostgresDialect:
 
     def position(self, whole: str, part: str) -> str:
         return f"strpos({whole}, {part})"
+
+    def search(self, column: str) -> str:
+        text = f"COALESCE({column}, '')"
+        return f'(lower({text} COLLATE "C") LIKE lower(?::text COLLATE "C"))'
 
     def among(self, column: str, kind: Type) -> str:
         element = _ELEMENTS.get(_name(kind), "value")

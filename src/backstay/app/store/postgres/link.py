@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import time
 from typing import Any
 
 import asyncpg
@@ -88,6 +89,13 @@ async def _settle(conn: asyncpg.Connection) -> None:
         await conn.set_type_codec(
             name, schema="pg_catalog", encoder=str, decoder=str, format="text"
         )
+    await conn.set_type_codec(
+        "time",
+        schema="pg_catalog",
+        encoder=str,
+        decoder=lambda text: time.fromisoformat(text).isoformat(),
+        format="text",
+    )
     await conn.set_type_codec(
         "timestamptz",
         schema="pg_catalog",

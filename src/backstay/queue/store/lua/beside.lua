@@ -1,8 +1,7 @@
 -- What stands beside tasks: bounds, the calendar, result callbacks.
 local LIFT = 1000
 
-local function tell_lifted(tenant)
-  unpark_all(tenant, LIFT)
+local function tell_waiting(tenant)
   local waiting = call("ZLEXCOUNT", KEY_READY, "[" .. tenant .. SEP, "(" .. tenant .. "\1")
   has_work(tenant, waiting)
 end
@@ -17,17 +16,12 @@ function run.set_policy(o)
   policies_known, policy_count = {}, nil
   -- The bound may have been lifted: whoever waits looks again, with the new one in force.
   if tenant ~= "*" then
-    tell_lifted(tenant)
+    unpark_all(tenant, LIFT)
+    tell_waiting(tenant)
   else
-    local waiting = {}
-    for _, place in ipairs(call("ZRANGE", KEY_PARKED, 0, LIFT - 1)) do
-      waiting[string.sub(place, 1, string.find(place, SEP, 1, true) - 1)] = true
-    end
+    unpark_every("", LIFT)
     for _, name in ipairs(call("ZRANGE", KEY_TURNS, 0, LIFT - 1)) do
-      waiting[name] = true
-    end
-    for name in pairs(waiting) do
-      tell_lifted(name)
+      tell_waiting(name)
     end
   end
   return { COUNT, 1 }

@@ -1,9 +1,20 @@
 -- What a policy lets through now, and when it lets more through.
--- A rate is one number: the time at which the bucket is full again. How many may pass now, and
--- when the next one may.
+-- A rate is one number: the time at which the bucket is full again. One that a lower rate of a former
+-- policy would fill much later is as an empty one.
+local function full_at(name, rate, burst)
+  local full = tonumber(call("ZSCORE", KEY_RATES, name) or 0)
+  local empty = lease_now + math.max(1, burst) / rate
+  if full > empty then
+    call("ZADD", KEY_RATES, empty, name)
+    full = empty
+  end
+  return math.max(full, lease_now)
+end
+
+-- How many may pass now, and when the next one may.
 local function tokens(name, rate, burst, wanted)
   local step = 1 / rate
-  local full = math.max(tonumber(call("ZSCORE", KEY_RATES, name) or 0), lease_now)
+  local full = full_at(name, rate, burst)
   local room = math.floor((lease_now - full) / step + math.max(1, burst) + 1e-6)
   if room >= 1 then
     return math.min(room, wanted), 0

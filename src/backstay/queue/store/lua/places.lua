@@ -82,6 +82,33 @@ local function unpark_all(tenant, many)
   return #found
 end
 
+-- The same for every tenant behind `after` ("": all of them), `many` tasks at a time in all.
+local function unpark_every(after, many)
+  local done = 0
+  while done < many do
+    local from = after == "" and "-" or "(" .. after .. "\1"
+    local place = call("ZRANGEBYLEX", KEY_PARKED, from, "+", "LIMIT", 0, 1)[1]
+    if not place then
+      return done
+    end
+    after = string.match(place, "^(.-)%z")
+    done = done + unpark_all(after, many - done)
+  end
+  lift_at("a" .. SEP .. after, lease_now)
+  return done
+end
+
+-- One of this key was served: the next that was put aside comes as soon as it may. Its place among
+-- the tenant's, if it came.
+local function next_of_key(r, p)
+  local found = beginning(KEY_PARKED, r[TENANT] .. SEP .. r[KEY], 1)[1]
+  if found and not stopped_by_key(r, p) then
+    unpark(r[TENANT], r[KEY], 1)
+    return string.match(found, "^.*%z(.*)$")
+  end
+  return nil
+end
+
 -- A lease has ended: whoever it held up may go on.
 local function free(r)
   local tenant, key = r[TENANT], r[KEY]

@@ -68,7 +68,15 @@ local function pick(o, tenant, wanted, taken)
     call("ZREM", KEY_READY, unpack(places))
     local raws = call("HMGET", KEY_TASKS, unpack(ids))
     local payloads = call("HMGET", KEY_PAYLOADS, unpack(ids))
+    local back
     for at, raw in ipairs(raws) do
+      if back and back < string.sub(places[at], #tenant + 2) then
+        -- One that was put aside until now stands before what is left.
+        for rest = at, #places do
+          call("ZADD", KEY_READY, 0, places[rest])
+        end
+        break
+      end
       -- An entry without a task is dropped here; its count is the audit's.
       local r = raw and decode(raw)
       if r and p and r[KEY] ~= "" and stopped_by_key(r, p) then
@@ -77,12 +85,9 @@ local function pick(o, tenant, wanted, taken)
         lease(r, o, o[5][taken + got + 1], payloads[at] or "")
         got = got + 1
         if p and p[P_KEY_RATE] > 0 and r[KEY] ~= "" then
-          local name = tenant .. SEP .. r[KEY]
-          spend(name, p[P_KEY_RATE], 1)
-          if #beginning(KEY_PARKED, name, 1) > 0 then
-            local room, at = tokens(name, p[P_KEY_RATE], p[P_BURST], 1)
-            lift_at("k" .. SEP .. name, room > 0 and lease_now or at)
-          end
+          spend(tenant .. SEP .. r[KEY], p[P_KEY_RATE], 1)
+          local came = next_of_key(r, p)
+          back = back and came and (back < came and back or came) or back or came
         end
       end
     end

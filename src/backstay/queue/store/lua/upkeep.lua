@@ -52,6 +52,8 @@ local function lift_bounds(limit)
       has_work(name, waiting)
     elseif kind == "p" then
       unpark_all(name, limit)
+    elseif kind == "a" then
+      unpark_every(name, limit)
     else
       local cut = string.find(name, SEP, 1, true)
       local tenant = string.sub(name, 1, cut - 1)

@@ -156,6 +156,7 @@ SELECT 1 FROM task WHERE state = 7 AND queue = ? AND key = ? LIMIT 1
 UPDATE task SET state = 0 WHERE seq = (
   SELECT seq FROM task WHERE state = 7 AND queue = ? AND key = ?
   ORDER BY priority DESC, due_at, seq LIMIT 1)
+RETURNING -priority, due_at, seq
 
 -- name: bring_all_back
 UPDATE task SET state = 0 WHERE state = 7 AND queue = ?
