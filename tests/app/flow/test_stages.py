@@ -11,6 +11,7 @@ from tests.app.flow.payments import DECLINE, HANG, HANG_DONE, LOST
 from tests.app.flow.scripted import mark, program
 from tests.app.flow.stage import Stage
 
+from backstay.app.flow import views
 from backstay.app.flow.compiling import compile_program
 from backstay.app.plan.statements import compile_block
 from backstay.app.ports import OutsideCall, OutsideResult
@@ -602,3 +603,15 @@ async def test_a_text_that_reads_like_an_old_path_is_only_a_text(open_stage: Ope
     await stage.start("w")
     assert await stage.ends() == "completed"
     assert stage.payments.requests[0][2] == {"order": "event", "to": "steps.a.output"}
+
+
+async def test_a_list_that_is_under_way_can_be_looked_at(open_stage: Open) -> None:
+    """It waits for its items without an end in time, and has no moment to show."""
+    stage = await open_stage(program=program(FOR_EACH.format(tries=1, last=mark("last"))))
+    execution = await stage.start("w", basket=await basket(stage, 4))
+    await stage.flow.runner.step()
+    shown = await stage.database.read(lambda conn: views.execution(conn, execution), snapshot=True)
+    assert shown is not None
+    whole = next(each for each in shown["steps"] if each["kind"] == "each")
+    assert (whole["state"], whole["due_at"]) == ("waiting", None)
+    assert await stage.ends(execution) == "completed"

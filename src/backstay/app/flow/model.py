@@ -60,6 +60,9 @@ STEP_NEXT: Mapping[str, frozenset[str]] = {
 a for_each. It has no lease; but for the last it has an expiry. What failed is set aside as
 skipped for a later run, where it may get its turn."""
 
+NEVER = 1e15
+"""When an expiry is due that never comes: beyond any clock, and any calendar."""
+
 LIVE: tuple[ExecutionStatus, ...] = ("pending", "running", "compensating")
 
 COMPENSATION = Backoff("exp_full_jitter", base=0.5, cap=60.0)

@@ -14,7 +14,7 @@ import structlog
 from backstay.app.flow import machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.guarded import Refused, inside, scope_at
-from backstay.app.flow.model import ON_FAIL, Kind, Outcome
+from backstay.app.flow.model import NEVER, ON_FAIL, Kind, Outcome
 from backstay.app.flow.plans import MOST_ITEMS, EachPlan, StepPlan, WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Claim, Turn
@@ -30,9 +30,6 @@ BATCH = 32
 
 DEFAULT_CALL_TIMEOUT = 30.0
 _PUT_OFF = 60.0
-_NEVER = 1e15
-"""When an expiry is due that never comes: far beyond any clock."""
-
 
 _log = structlog.get_logger("app.flow")
 
@@ -43,7 +40,7 @@ def pump(turn: Turn, calls: int) -> None:
     while done < BATCH:
         found: list[Step] = []
         for kind in _HERE:
-            if times.get(kind, _NEVER) <= turn.now:
+            if times.get(kind, NEVER) <= turn.now:
                 found += rows.due(turn.conn, kind, turn.now, BATCH - done)
         if not found:
             break
@@ -51,7 +48,7 @@ def pump(turn: Turn, calls: int) -> None:
             _safely(turn, step)
         done += len(found)
         times = rows.next_times(turn.conn, _KINDS)
-    while len(turn.notes.claims) < calls and times.get("call", _NEVER) <= turn.now:
+    while len(turn.notes.claims) < calls and times.get("call", NEVER) <= turn.now:
         room = calls - len(turn.notes.claims)
         found = rows.due(turn.conn, "call", turn.now, room)
         for step in found:
@@ -130,7 +127,7 @@ def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
         scope = inside(turn, lambda: scope_at(turn, row, plan, step))
         step.input = inside(turn, lambda: _listed(each, turn, row, scope))
     step.state = model.step_move(step.state, "waiting")
-    step.due_at = _NEVER
+    step.due_at = NEVER
     rows.save_step(turn.conn, step)
     machine.first_items(turn, row, plan, step.position)
 

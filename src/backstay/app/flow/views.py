@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from backstay.app.flow import rows
+from backstay.app.flow import model, rows
 from backstay.app.store.session import Session
 from backstay.core.clock import rfc3339
 from backstay.core.errors import Plain
@@ -229,11 +229,17 @@ def _step(row: rows.Step, run: int, attempts: list[Json]) -> Json:
         "unknown": bool(row.unknown),
         "idempotency_key": row.key,
         "compensation": row.compensation,
-        "due_at": time_of(row.due_at) if row.state in ("pending", "waiting") else None,
+        "due_at": _due(row),
         "output": _json(row.output),
         "error": row.error or "",
         "attempts": attempts if told or not row.attempt else [*attempts, last],
     }
+
+
+def _due(row: rows.Step) -> str | None:
+    """When it is tried, or given up; a for_each waits for its items as long as they take."""
+    waits = row.state in ("pending", "waiting") and row.due_at < model.NEVER
+    return time_of(row.due_at) if waits else None
 
 
 def _shown(row: Json) -> Json:
