@@ -40,6 +40,8 @@ SILENT = 15.0
 """Seconds after which a server that is not heard of counts as gone."""
 UNUSED = 86_400.0
 """Seconds after which a command without anything in it is forgotten."""
+_INSIST = 0.5
+"""Seconds after which who was told to stop, and did not, is told again."""
 _NUDGE = 8
 """Waiting claims that one look wakes per queue: messages wake the rest, and so do they."""
 
@@ -93,8 +95,12 @@ class Watch:
     async def stop(self) -> None:
         """Look and listen no longer."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
+        left = set(tasks)
+        while left:
+            # A client may take a cancellation for a lost connection, and who looks goes on then.
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_INSIST)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
