@@ -144,10 +144,7 @@ class _Choices:
         line, last = self.around.line, self.around.line[-1]
         if line[-2:] in (["ref", "("], ["list", "("], ["paginated", "("]):
             yield from self.named("entity")
-        elif last in ("create", "update", "delete", "restore", "in") and line[0] not in (
-            "returns",
-            "query",
-        ):
+        elif last in _OF_ROWS and line[0] not in ("returns", "query"):
             yield from self.named("entity")
             if last == "in":
                 yield from self.values()
