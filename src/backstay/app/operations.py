@@ -6,7 +6,7 @@ from backstay.app.store.slow import TimedDatabase
 from backstay.core.errors import Fault, Plain
 from backstay.core.web import Endpoint, Request, Response, json_response
 
-_SHOWN = 5
+_SHOWN = 20
 
 
 def routes(database: TimedDatabase) -> list[Endpoint]:

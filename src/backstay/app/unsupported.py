@@ -89,7 +89,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("endpoint", "headers validate error require_role middleware")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
-    | _members("webhook", "event url method headers secret retry initial_interval backoff")
+    | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
     | _members("workflow", "description trigger input signals timeout retry steps")
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")

@@ -92,6 +92,9 @@ def test_no_request_is_lost_while_the_program_changes(served: tuple[Serving, Pat
     assert not troubles
     assert set(answers) == {201}
     assert status(serving, "v3") == 404
+    # Routes that no program changes are there as before.
+    for name in ("admin/keys", "admin/slow-queries", "workflows"):
+        assert status(serving, name) == 200, name
     assert len(answers) > 20
 
 
