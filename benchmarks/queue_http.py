@@ -1,23 +1,48 @@
 """The queue over HTTP: batches, single operations, wake-ups, depth, idle long polls.
 
-    .venv/bin/python benchmarks/queue_http.py [batch|single|wake|depth|idle …]
+    .venv/bin/python benchmarks/queue_http.py [batch|single|wake|depth|idle …] [--venvs FOLDER]
 
 Each figure is the median of RUNS runs against a fresh `codeq-server` with its defaults (SQLite,
 `synchronous=FULL`, access log on, metrics on), load and server on the same machine. `own CPU` is
 that of the load tool, in cores.
+
+No other queue of Python's speaks HTTP, so two stand beside the throughput, taken in turns: what one
+writes oneself in FastAPI and sqlite3 (peers/fastapi_queue.py says what it lacks), under the same
+load tool, installed into a virtual environment under FOLDER (a temporary one unless given); and
+beanstalkd, a queue in C with a text protocol of its own in place of HTTP and JSON, told to sync its
+log at every write, where it is installed (Debian: apt-get install beanstalkd).
 """
 
+import argparse
 import asyncio
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
-from typing import IO
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import uvloop
-from queue_load import Connection, connect, median, post, run, serving, status
+from peer_venvs import APPS, folder, installed
+from queue_beanstalkd import Beanstalk, beanstalkd, job
+from queue_load import (
+    Connection,
+    Cycle,
+    Figures,
+    Process,
+    connect,
+    median,
+    post,
+    run,
+    running,
+    serving,
+    status,
+)
 
 RUNS = int(os.environ.get("RUNS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
@@ -66,34 +91,74 @@ async def batch(connection: Connection) -> int:
     return answer.count(b'"status":"COMPLETED"')
 
 
-def throughput() -> None:
+class Side(NamedTuple):
+    """A server under load. `cycle`: create, claim, complete over one connection."""
+
+    name: str
+    serve: Callable[[], AbstractContextManager[Process]]
+    cycle: Cycle
+    connection: type[Connection] = Connection
+
+
+FASTAPI = ("fastapi==0.165.0", "uvicorn[standard]==0.54.0")
+
+
+def by_hand(python: Path) -> AbstractContextManager[Process]:
+    """The queue in FastAPI."""
+    return running(
+        lambda data, port: [str(python), str(APPS / "fastapi_queue.py"), str(data), str(port)]
+    )
+
+
+def throughput(names: list[str], place: Path) -> None:
+    python = installed(place, "fastapi-queue", FASTAPI)
     for name, cycle, connections in (
-        ("batches of 100", batch, 8),
-        ("single operations", single, 64),
+        ("batch", batch, 8),
+        ("single", single, 64),
     ):
-        if not wanted("batch" if cycle is batch else "single"):
+        if name not in names:
             continue
-        found = []
+        sides = [Side("backstay", serving, cycle)]
+        sides.append(Side("FastAPI and sqlite3", partial(by_hand, python), cycle))
+        if name == "single" and shutil.which("beanstalkd"):
+            sides.append(Side("beanstalkd, no HTTP", beanstalkd, job, Beanstalk))
+        elif name == "single":
+            print("beanstalkd is left out: it is not installed")
+        found: list[list[tuple[Figures, float]]] = [[] for _ in sides]
         for _ in range(RUNS):
-            with serving() as queue:
-                before = queue.cpu()
-                figures = uvloop.run(run(queue.port, connections, SECONDS, cycle))
-                found.append((figures, (queue.cpu() - before) / figures.took))
-        print(f"{name}, {connections} connections, median of {RUNS} runs of {SECONDS:g} s")
-        print(f"  cycles/s          {median([f.rate for f, _ in found]):10,.0f}")
-        print(f"  requests/s        {median([f.asked for f, _ in found]):10,.0f}")
+            for side, seen in zip(sides, found, strict=True):
+                seen.append(_loaded(side, connections))
+        what = f"batches of {BATCH}" if name == "batch" else "single operations"
+        print(f"{what}, {connections} connections, medians of {RUNS} runs of {SECONDS:g} s")
         print(
-            f"  request p50, p99  {median([f.percentile(0.5) for f, _ in found]):10.2f} ms,"
-            f" {median([f.percentile(0.99) for f, _ in found]):.2f} ms"
+            f"  {'':22}{'cycles/s':>10}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}"
+            f"{'CPU µs a cycle':>16}{'own CPU':>9}"
         )
-        per = [1e6 * cpu * f.took / max(1, f.done) for f, cpu in found]
-        print(
-            f"  server CPU        {median([cpu for _, cpu in found]):10.2f} cores,"
-            f" {median(per):.0f} µs per cycle"
-        )
-        print(
-            f"  own CPU           {median([f.own_cpu for f, _ in found]):10.2f} cores", flush=True
-        )
+        for side, seen in zip(sides, found, strict=True):
+            _show(side.name, seen)
+
+
+def _loaded(side: Side, connections: int) -> tuple[Figures, float]:
+    """What the load tool saw, and the server's seconds of processor time."""
+    with side.serve() as server:
+        before = server.cpu()
+        work = run(server.port, connections, SECONDS, side.cycle, side.connection)
+        return uvloop.run(work), server.cpu() - before
+
+
+def _show(name: str, seen: list[tuple[Figures, float]]) -> None:
+    columns = zip(
+        *(
+            (f.rate, f.asked, f.percentile(0.5), f.percentile(0.99), cpu / f.done, f.own_cpu)
+            for f, cpu in seen
+        ),
+        strict=True,
+    )
+    rate, asked, p50, p99, cpu, own = map(median, columns)
+    print(
+        f"  {name:22}{rate:10,.0f}{asked:12,.0f}{p50:9.2f}{p99:9.2f}{cpu * 1e6:16.0f}{own:9.2f}",
+        flush=True,
+    )
 
 
 async def wake_ups(port: int, idle: int, samples: int = 400) -> list[tuple[float, float, float]]:
@@ -191,18 +256,21 @@ def depth() -> None:
     print(f"  median ratio {median(ratios):.2f}")
 
 
-def wanted(name: str) -> bool:
-    return name in sys.argv[1:] or len(sys.argv) == 1
-
-
 def main() -> None:
+    parser = argparse.ArgumentParser(description="The queue over HTTP")
+    parser.add_argument("parts", nargs="*", help="batch, single, wake, depth, idle")
+    parser.add_argument("--venvs", type=Path, help="where the peer is installed")
+    given = parser.parse_args()
+    parts = given.parts or ["batch", "single", "wake", "idle", "depth"]
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    throughput()
-    if wanted("wake"):
+    if {"batch", "single"} & set(parts):
+        with folder(given.venvs) as place:
+            throughput(parts, place)
+    if "wake" in parts:
         wakes(0)
-    if wanted("idle"):
+    if "idle" in parts:
         wakes(10_000)
-    if wanted("depth"):
+    if "depth" in parts:
         depth()
 
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 PREFIX = "/v1/codeq"
@@ -38,14 +38,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
+    def length(self, have: bytes) -> int:
+        """Of the answer that begins here; 0 as long as that cannot be told."""
+        end = have.find(b"\r\n\r\n")
+        if end < 0:
+            return 0
+        found = _LENGTH.search(have, 0, end)
+        return end + 4 + (int(found[1]) if found else 0)
+
     def data_received(self, data: bytes) -> None:
         self._have += data
+        self._need = self._need or self.length(self._have)
         if not self._need:
-            end = self._have.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            found = _LENGTH.search(self._have, 0, end)
-            self._need = end + 4 + (int(found[1]) if found else 0)
+            return
         if len(self._have) >= self._need:
             answer, self._have, self._need = self._have, b"", 0
             if self._answer is not None and not self._answer.done():
@@ -82,9 +87,9 @@ def status(answer: bytes) -> int:
     return int(answer[9:12])
 
 
-async def connect(port: int) -> Connection:
+async def connect(port: int, kind: type[Connection] = Connection) -> Connection:
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_connection(Connection, "127.0.0.1", port)
+    _, made = await loop.create_connection(kind, "127.0.0.1", port)
     return made
 
 
@@ -105,9 +110,15 @@ class Figures:
         return self.times[min(len(self.times) - 1, int(len(self.times) * share))] * 1000
 
 
-async def run(port: int, connections: int, seconds: float, cycle: Cycle) -> Figures:
+async def run(
+    port: int,
+    connections: int,
+    seconds: float,
+    cycle: Cycle,
+    kind: type[Connection] = Connection,
+) -> Figures:
     """`cycle` over and over on each of `connections`, for `seconds`."""
-    made = [await connect(port) for _ in range(connections)]
+    made = [await connect(port, kind) for _ in range(connections)]
     until = time.perf_counter() + seconds
     before, began = _own_cpu(), time.perf_counter()
 
@@ -130,19 +141,17 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class Queue:
-    """A real `codeq-server` with its defaults, its log in a file."""
+class Process:
+    """A server in a process of its own, its log in a file. `command` is made for a free port."""
 
-    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Callable[[int], list[str]], log: Path, env: dict[str, str] | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.log = (folder / "log").open("wb")
-        command = [sys.executable, "-m", "backstay.cli.codeq_server"]
+        self.log = log.open("wb")
         self.process = subprocess.Popen(
-            [*command, "--listen", f"127.0.0.1:{self.port}", "--data", str(folder / "data")],
-            stdout=self.log,
-            stderr=self.log,
-            env=os.environ | (env or {}),
+            command(self.port), stdout=self.log, stderr=self.log, env=os.environ | (env or {})
         )
         self._wait()
 
@@ -166,23 +175,39 @@ class Queue:
         self.log.close()
 
     def _wait(self) -> None:
-        for _ in range(400):
+        for _ in range(1500):
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 1):
                     return
             except OSError:
+                if self.process.poll() is not None:
+                    break
                 time.sleep(0.02)
-        raise SystemExit("codeq-server did not start; see its log")
+        raise SystemExit(f"{self.process.args} did not start; see its log")
 
 
 @contextmanager
-def serving(env: dict[str, str] | None = None) -> Iterator[Queue]:
-    with tempfile.TemporaryDirectory(prefix="backstay-bench-") as folder:
-        queue = Queue(Path(folder), env)
+def running(
+    command: Callable[[Path, int], list[str]], env: dict[str, str] | None = None
+) -> Iterator[Process]:
+    """`command` is made for a folder and a port."""
+    with tempfile.TemporaryDirectory(prefix="backstay-bench-") as name:
+        place = Path(name)
+        data = place / "data"
+        data.mkdir(mode=0o700)
+        server = Process(lambda port: command(data, port), place / "log", env)
         try:
-            yield queue
+            yield server
         finally:
-            queue.stop()
+            server.stop()
+
+
+def serving(env: dict[str, str] | None = None) -> AbstractContextManager[Process]:
+    """A real `codeq-server` with its defaults."""
+    codeq = [sys.executable, "-m", "backstay.cli.codeq_server"]
+    return running(
+        lambda data, port: [*codeq, "--listen", f"127.0.0.1:{port}", "--data", str(data)], env
+    )
 
 
 def median(values: Sequence[float]) -> float:

@@ -4,7 +4,9 @@
                                       [--venvs FOLDER] [--only NAME …]
 
 A task that does nothing; the queue is filled before the worker starts; the clock runs from the
-first call to the last. One worker process each, on the same cores, taken in turns:
+first call to the last. p50 and p99 are how long a task takes to a worker that has nothing else to
+do: from the moment before it is sent, by another process, until its function is called; SENT of
+them, one each 5 ms. One worker process each, on the same cores, taken in turns:
 
 - Backstay: HTTP and JSON to a `codeq-server` with `synchronous=FULL`, all features on;
 - Dramatiq, taskiq (streams), SAQ, Celery (acks_late) on a redis-server with its append-only file;
@@ -17,25 +19,23 @@ one task. Without redis-server or PostgreSQL their users are left out, and that 
 
 import argparse
 import contextlib
-import json
 import os
 import platform
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-APPS = Path(__file__).parent / "peers"
+from peer_venvs import APPS, WITHIN, execute, figures, folder, installed, median
+
 TARGET = 10_000
-WITHIN = 300.0
+SENT = 400
 
 
 class Peer(NamedTuple):
@@ -54,15 +54,18 @@ PEERS: Mapping[str, Peer] = {
     "pgqueuer": Peer(("pgqueuer==1.6.0", "asyncpg==0.32.0"), "postgres", 1.3),
 }
 FAST = ("backstay", "backstay, plain function", "pgqueuer")
-OURS = {"backstay": "work", "backstay, plain function": "plain"}
+OURS = {"backstay": "", "backstay, plain function": "-plain"}
 
 
 class Run(NamedTuple):
-    """Tasks a second; CPU seconds of worker and broker for one task."""
+    """Tasks a second; CPU seconds of worker and broker for one task; milliseconds from a task's
+    sending to its call."""
 
     rate: float
     worker: float
     broker: float
+    p50: float
+    p99: float
 
 
 class Broker(NamedTuple):
@@ -156,34 +159,40 @@ def listens(port: int) -> bool:
 
 
 def one_run(name: str, python: Path, tasks: int) -> Run:
-    """Fill, then time a worker of its own process."""
+    """Fill, then time a worker of its own process; then send to an idle one."""
     peer = PEERS.get(name)
     start = BROKERS[peer.broker] if peer else codeq
-    app = APPS / f"{name if peer else 'backstay'}_app.py"
-    step = "work" if peer else OURS[name]
-    with tempfile.TemporaryDirectory(prefix="queue-worker-") as folder:
-        Path(folder).chmod(0o755)
-        with start(Path(folder)) as broker:
-            execute(python, app, "fill", broker.url, tasks)
+    app = f"{name if peer else 'backstay'}_app.py"
+    step = "" if peer else OURS[name]
+    with tempfile.TemporaryDirectory(prefix="queue-worker-") as place:
+        Path(place).chmod(0o755)
+        with start(Path(place)) as broker:
+            execute(python, app, "fill", broker.url, str(tasks))
             before = cpu_of_tree(broker.pid)
-            told = execute(python, app, step, broker.url, tasks)
+            told = figures(execute(python, app, f"work{step}", broker.url, str(tasks)))
             used = cpu_of_tree(broker.pid) - before
-    # A library may print on the same line.
-    found = json.loads(told[told.index('{"rate"') :].splitlines()[0])
-    return Run(found["rate"], found["cpu"], used / tasks)
+    with tempfile.TemporaryDirectory(prefix="queue-worker-") as place:
+        Path(place).chmod(0o755)
+        with start(Path(place)) as broker:
+            idle = picked_up(python, app, f"listen{step}", broker.url)
+    return Run(told["rate"], told["cpu"], used / tasks, idle["p50"], idle["p99"])
 
 
-def execute(python: Path, app: Path, step: str, url: str, tasks: int) -> str:
-    done = subprocess.run(
-        [str(python), str(app), step, url, str(tasks)],
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        cwd=APPS,
-    )
-    if done.returncode:
-        sys.exit(f"{app.name} {step} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
+def picked_up(python: Path, app: str, step: str, url: str) -> Mapping[str, float]:
+    """What a worker prints of tasks that are sent to it one by one."""
+    execute(python, app, "fill", url, "1")
+    command = [str(python), str(APPS / app), step, url, str(SENT + 1)]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=APPS)
+    try:
+        assert worker.stdout is not None
+        while "up" not in worker.stdout.readline():
+            if worker.poll() is not None:
+                sys.exit(f"{app} {step} ended with {worker.returncode}")
+        execute(python, app, "send", url, str(SENT))
+        told, _ = worker.communicate(timeout=WITHIN)
+    finally:
+        worker.kill()
+    return figures(told)
 
 
 def cpu_of_tree(pid: int) -> float:
@@ -199,42 +208,20 @@ def cpu_of_tree(pid: int) -> float:
     return total
 
 
-def environments(folder: Path, names: list[str]) -> dict[str, Path]:
-    """The interpreter of each peer, installed when it is not there yet."""
-    found: dict[str, Path] = {}
-    for name in names:
-        place = folder / name
-        python = place / "bin" / "python"
-        done = place / "installed"
-        wanted = " ".join(PEERS[name].packages)
-        if not done.exists() or done.read_text() != wanted:
-            print(f"installing {wanted}", file=sys.stderr)
-            venv.create(place, with_pip=True, clear=True)
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, *PEERS[name].packages], check=True)
-            done.write_text(wanted)
-        found[name] = python
-    return found
-
-
 def show(runs: Mapping[str, list[Run]]) -> None:
     """Medians, the spread, and how many times faster Backstay is."""
-    ours = statistics.median(run.rate for run in runs["backstay"])
-    head = (
-        f"{'worker':26}{'tasks/s':>9}{'from':>8}{'to':>8}{'CPU µs':>9}{'broker µs':>11}{'ratio':>8}"
+    ours = median([run.rate for run in runs["backstay"]])
+    print(
+        f"{'worker':26}{'tasks/s':>9}{'from':>8}{'to':>8}{'CPU µs':>9}{'broker µs':>11}"
+        f"{'p50 ms':>9}{'p99 ms':>9}{'ratio':>8}"
     )
-    print(head)
     for name, seen in runs.items():
         rates = sorted(run.rate for run in seen)
-        middle = statistics.median(rates)
-        worker, broker = (
-            statistics.median(column) * 1e6
-            for column in ([run.worker for run in seen], [run.broker for run in seen])
-        )
-        ratio = "" if name in OURS else f"{ours / middle:.1f}x"
+        rate, worker, broker, p50, p99 = (median(column) for column in zip(*seen, strict=True))
+        ratio = "" if name in OURS else f"{ours / rate:.1f}x"
         print(
-            f"{name:26}{middle:9,.0f}{rates[0]:8,.0f}{rates[-1]:8,.0f}{worker:9.0f}{broker:11.0f}"
-            f"{ratio:>8}"
+            f"{name:26}{rate:9,.0f}{rates[0]:8,.0f}{rates[-1]:8,.0f}{worker * 1e6:9.0f}"
+            f"{broker * 1e6:11.0f}{p50:9.2f}{p99:9.2f}{ratio:>8}"
         )
     judge(ours, runs)
 
@@ -243,7 +230,7 @@ def judge(ours: float, runs: Mapping[str, list[Run]]) -> None:
     missed = [] if ours >= TARGET else [f"{ours:,.0f} tasks/s of {TARGET:,}"]
     for name, peer in PEERS.items():
         if name in runs:
-            ratio = ours / statistics.median(run.rate for run in runs[name])
+            ratio = ours / median([run.rate for run in runs[name]])
             if ratio < peer.ratio:
                 missed.append(f"{ratio:.1f} times {name} of {peer.ratio}")
     print("reached: all" if not missed else "missed: " + "; ".join(missed))
@@ -264,9 +251,8 @@ def main() -> int:
         print(f"{name} is left out: no {PEERS[name].broker} here")
         names.remove(name)
     runs: dict[str, list[Run]] = {name: [] for name in (*OURS, *names)}
-    with contextlib.ExitStack() as stack:
-        folder = given.venvs or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        pythons = environments(folder, names)
+    with folder(given.venvs) as place:
+        pythons = {name: installed(place, name, PEERS[name].packages) for name in names}
         load = os.getloadavg()[0]
         print(
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python"

@@ -1,7 +1,7 @@
 """Celery on Redis with acks_late, the only setting under which a killed worker loses nothing."""
 
 from celery import Celery
-from counted import Counted, arguments
+from counted import Counted, arguments, sendings
 
 step, url, tasks = arguments()
 app = Celery("noop", broker=url)
@@ -15,12 +15,12 @@ counted = Counted(tasks)
 
 
 @app.task(name="noop")
-def noop(number: int) -> None:
-    counted.tick()
+def noop(sent: float) -> None:
+    counted.tick(sent)
 
 
-if step == "fill":
-    for number in range(tasks):
-        noop.delay(number)
+if step in ("fill", "send"):
+    for sent in sendings(step, tasks):
+        noop.delay(sent)
 else:
     app.worker_main(["--quiet", "worker", "--pool=solo", "--loglevel=ERROR", "--without-gossip"])

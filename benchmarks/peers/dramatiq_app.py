@@ -3,7 +3,7 @@
 import time
 
 import dramatiq
-from counted import Counted, arguments
+from counted import Counted, arguments, sendings
 from dramatiq.brokers.redis import RedisBroker
 
 step, url, tasks = arguments()
@@ -13,13 +13,13 @@ counted = Counted(tasks)
 
 
 @dramatiq.actor
-def noop(number: int) -> None:
-    counted.tick()
+def noop(sent: float) -> None:
+    counted.tick(sent)
 
 
-if step == "fill":
-    for number in range(tasks):
-        noop.send(number)
+if step in ("fill", "send"):
+    for sent in sendings(step, tasks):
+        noop.send(sent)
 else:
     dramatiq.Worker(broker, worker_threads=8).start()
     time.sleep(600)

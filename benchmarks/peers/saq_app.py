@@ -3,22 +3,22 @@
 import asyncio
 from typing import Any
 
-from counted import Counted, arguments
+from counted import Counted, arguments, sendings
 from saq import Queue, Worker
 
 step, url, tasks = arguments()
 counted = Counted(tasks)
 
 
-async def noop(_ctx: dict[str, Any], *, number: int) -> None:
-    counted.tick()
+async def noop(_ctx: dict[str, Any], *, sent: float) -> None:
+    counted.tick(sent)
 
 
 async def fill() -> None:
     queue = Queue.from_url(url)
     await queue.connect()
-    for number in range(tasks):
-        await queue.enqueue("noop", number=number, retries=3)
+    for sent in sendings(step, tasks):
+        await queue.enqueue("noop", sent=sent, retries=3)
     await queue.disconnect()
 
 
@@ -28,4 +28,4 @@ async def work() -> None:
     await Worker(queue, functions=[noop], concurrency=20).start()
 
 
-asyncio.run(fill() if step == "fill" else work())
+asyncio.run(fill() if step in ("fill", "send") else work())

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from counted import Counted, arguments
+from counted import Counted, arguments, sendings
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisStreamBroker
 
@@ -12,14 +12,14 @@ counted = Counted(tasks)
 
 
 @broker.task(task_name="noop")
-async def noop(number: int) -> None:
-    counted.tick()
+async def noop(sent: float) -> None:
+    counted.tick(sent)
 
 
 async def fill() -> None:
     await broker.startup()
-    for number in range(tasks):
-        await noop.kiq(number)
+    for sent in sendings(step, tasks):
+        await noop.kiq(sent)
     await broker.shutdown()
 
 
@@ -27,4 +27,4 @@ async def work() -> None:
     await run_receiver_task(broker, max_async_tasks=100, run_startup=True)
 
 
-asyncio.run(fill() if step == "fill" else work())
+asyncio.run(fill() if step in ("fill", "send") else work())

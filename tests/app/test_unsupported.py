@@ -32,7 +32,6 @@ def refused(text: str) -> list[str]:
     [
         ("exec { ls -la }", "declaration.exec"),
         ("var x = 1", "declaration.var"),
-        ("middleware m { type logging }", "declaration.middleware"),
         ("database mongodb { collection C { x: regex } }", "model.type"),
         ("entity B { id: uuid, primary, auto\n s: text\n index: [s] text }", "index.kind"),
         ('integration I { type: graphql\n base_url: env("U") }', "integration.type.graphql"),

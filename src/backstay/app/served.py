@@ -9,6 +9,8 @@ from backstay.app.audit.api import audited
 from backstay.app.cache.responses import Caching
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
+from backstay.app.cors import cors_of
+from backstay.app.described.api import routes as described_routes
 from backstay.app.environment import read_environment
 from backstay.app.errors import WANTS_RESTART
 from backstay.app.flow.api import routes as flow_routes
@@ -66,6 +68,8 @@ class Serving:
             changed = with_provider(changed)
             if changed.auth != served.auth:
                 raise Fault(WANTS_RESTART, what="auth")
+            if cors_of(changed, ()) != cors_of(served, ()):
+                raise Fault(WANTS_RESTART, what="cors")
             env = read_environment(changed, os.environ)
             aimed = aim(changed, self._database.dialect)
             # On another thread: requests are answered while a large program is compiled.
@@ -102,6 +106,7 @@ class Serving:
         declared = endpoints(runtime, compile_endpoints(program), settings.max_body)
         hooks = incoming_routes(program, flow, process.clock, self._env)
         routes = [*caching.over(declared), *hooks, *flow_routes(flow), *self._fixed]
+        routes += described_routes(program, routes)
         if settings.audit != "off":
             routes = audited(routes, self._database, process.clock, process.ids)
         return routes, caching

@@ -11,6 +11,7 @@ from backstay.app.cache.health import CacheHealth
 from backstay.app.cache.responses import METRICS as CACHE_METRICS
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
+from backstay.app.cors import CorsApp, cors_of
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
 from backstay.app.flow.engine import Flow
@@ -40,7 +41,6 @@ from backstay.app.store.slow import TimedDatabase
 from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
 from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
-from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
@@ -86,7 +86,8 @@ async def build(
     served = Serving(process, database, flow, store, cache, env, fixed)
     meter = RequestMeter(process.registry)
     routes = served.routes(program)
-    app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
+    app = CorsApp("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
+    app.cors = cors_of(program, settings.cors_origins)
     loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
     if isinstance(cache, Loop):
         loops.append(cache)

@@ -61,10 +61,11 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache")
+    | _members("config", "name version description auth cache cors")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
-    | _members("declaration", "auth role")
+    | _members("declaration", "auth role middleware")
+    | _members("middleware", "type config")
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
@@ -85,7 +86,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("operation", "fallback")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
-    | _members("endpoint", "headers validate error require_role")
+    | _members("endpoint", "headers validate error require_role middleware")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -157,13 +158,11 @@ NAMES: Mapping[str, str] = {
 
 INSTEAD: Mapping[str, str] = {
     "on": "declare it here, or leave the handler out",
-    "declaration.middleware": "use auth and roles of the endpoint",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
-    "middleware": "leave the middleware out",
     "model": "write it as an entity",
     "config.database": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
@@ -180,7 +179,6 @@ INSTEAD: Mapping[str, str] = {
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
     "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
-    "endpoint.middleware": "use auth and roles",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",

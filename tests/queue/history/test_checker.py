@@ -103,6 +103,25 @@ def test_a_lease_may_follow_one_that_ended_or_may_have_ended(book: Book):
     assert book.broken() == set()
 
 
+def test_of_two_heartbeats_at_once_the_shorter_may_be_the_one_that_counts(book: Book):
+    """Found by the simulation at seed 161212007038861: one of a batch, and one beside it."""
+    book.create(0)
+    claim = book.claim(1)
+    book.note("extend", 2, token=claim.token, seconds=1.0)
+    book.note("extend", 2, token=claim.token, seconds=9.0, order=1)
+    book.claim(4, attempts=2)
+    assert book.broken() == set()
+
+
+def test_of_two_heartbeats_in_one_request_the_second_counts(book: Book):
+    book.create(0)
+    claim = book.claim(1)
+    book.note("extend", 2, token=claim.token, seconds=1.0, request=9)
+    book.note("extend", 2, token=claim.token, seconds=9.0, request=9, order=1)
+    book.claim(4, attempts=2)
+    assert book.broken() == {"lease"}
+
+
 def test_a_heartbeat_that_was_answered_holds_the_lease(book: Book):
     book.create(0)
     claim = book.claim(1)

@@ -142,4 +142,5 @@ class Turn:
             ground.env,
             start=ground.starters(program),
             emit=ground.emitters(program, origin),
+            dice=ground.dice,
         )

@@ -1,4 +1,4 @@
-"""Troubleshooting guides of the app: its process, database, cache, the services it calls."""
+"""Troubleshooting guides of the app: process, database, cache, services it calls, workflows."""
 
 from backstay.app.guides.cache import APP_CACHE
 from backstay.app.guides.database import APP_DATABASE
@@ -6,6 +6,7 @@ from backstay.app.guides.integration import INTEGRATION
 from backstay.app.guides.process import APP_DEAD
 from backstay.app.guides.program import PROGRAM, QUERY
 from backstay.app.guides.queries import SLOW_QUERIES
+from backstay.app.guides.work import WORK
 from backstay.core.guide import Guide
 
 GUIDES: tuple[Guide, ...] = (
@@ -16,4 +17,5 @@ GUIDES: tuple[Guide, ...] = (
     INTEGRATION,
     PROGRAM,
     QUERY,
+    WORK,
 )

@@ -95,7 +95,7 @@ class Stage:
         start, emit = self.flow.starter(served), self.flow.emitter(served)
         grants = Grants(self.program)
         self._runtime = Runtime(
-            self.program, self.database, clock, ids, self.env, start, emit, grants
+            self.program, self.database, clock, ids, self.env, start, emit, grants, dice=dice
         )
         routes = endpoints(self._runtime, compile_endpoints(self.program))
         self.web = App("app", routes, self.judge, clock, ids, _Uncounted())
