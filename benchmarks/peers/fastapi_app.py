@@ -1,23 +1,33 @@
 """The same three endpoints in FastAPI and SQLAlchemy, as their documentation shows them."""
 
+import asyncio
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import jwt
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Numeric, String, Text, select
+from sqlalchemy import Numeric, String, Text, event, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import DateTime, Uuid
 
 SECRET = os.environ["JWT_SECRET"]
 engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=25, max_overflow=0)
+if engine.dialect.name == "sqlite":
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def durable(connection: Any, _record: Any) -> None:
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000"):
+            connection.execute(f"PRAGMA {setting}").close()
+
+
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 app = FastAPI()
 
@@ -99,5 +109,14 @@ async def create(new: NewItem, db: Db, who: User) -> Shown:
     return Shown.model_validate(made)
 
 
+async def tables() -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    await engine.dispose()
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["tables"]:
+        asyncio.run(tables())
+        sys.exit()
     uvicorn.run(app, port=int(os.environ["PORT"]), log_level="warning", access_log=False)

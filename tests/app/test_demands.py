@@ -223,3 +223,62 @@ async def test_uploads_are_refused_by_name(desk: Served) -> None:
     answer = await desk.ask("POST", "/papers", raw=b"--x--", who=ANONYMOUS, headers=headers)
     assert (answer.status, answer["code"]) == (415, "APP061")
     assert "multipart/form-data" in str(answer["detail"])
+
+
+MIDDLEWARE = """
+config { name: "m" version: "1.0.0" auth: jwt { secret: env("JWT_SECRET") } }
+entity A {
+  id: int, primary
+  access { read: true }
+}
+middleware known { type authentication config { provider: main } }
+middleware guess { type authentication config { provider: main, required: false } }
+middleware clerks { type authorization config { role: clerk } }
+middleware said { type logging }
+auth main { method: jwt, jwks_url: "https://issuer.example/keys" }
+role clerk { permissions: ["a:b"] }
+role chief { permissions: ["c:d"] }
+endpoint GET /known { auth: public middleware known middleware said returns: list(A) }
+endpoint GET /guess { auth: public middleware guess returns: list(A) }
+endpoint GET /clerks { auth: required roles: [chief, boss] middleware clerks returns: list(A) }
+"""
+
+
+async def test_middleware_is_what_an_endpoint_demands(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    clerk, both = (
+        Principal("user", sub="c", roles=frozenset(roles))
+        for roles in (("clerk",), ("clerk", "boss"))
+    )
+    async with served(program(MIDDLEWARE), tmp_path, database=new_database()) as app:
+        asked = {
+            (path, who.sub): (await app.ask("GET", path, who=who)).status
+            for path in ("/known", "/guess", "/clerks")
+            for who in (ANONYMOUS, clerk)
+        }
+        assert asked == {
+            ("/known", ""): 401,
+            ("/known", "c"): 200,
+            ("/guess", ""): 200,
+            ("/guess", "c"): 200,
+            ("/clerks", ""): 401,
+            ("/clerks", "c"): 403,
+        }
+        assert (await app.ask("GET", "/clerks", who=both)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("type compression", "the type compression is not supported in this version"),
+        ("type logging config { level: debug }", "level would be ignored"),
+        ("type authorization", "it names no role"),
+    ],
+)
+def test_middleware_that_would_be_ignored_is_refused(written: str, says: str) -> None:
+    text = MIDDLEWARE.replace("type logging", written)
+    with pytest.raises(Fault) as refused:
+        compile_endpoints(program(text))
+    assert refused.value.entry.code == "APP005"
+    assert says in refused.value.message

@@ -53,6 +53,21 @@ endpoint POST /books {
   returns: Book
   status: 201
 }
+endpoint POST /pairs {
+  auth: public
+  do {
+    let shelf = create Shelf {
+      name: "pair"
+      books: [
+        { isbn: "1-1", title: "first", author: "A" },
+        { isbn: "1-2", title: "second", author: "A", edition: 2 }
+      ]
+    }
+    return shelf
+  }
+  include: [books]
+  status: 201
+}
 endpoint GET /books {
   auth: public
   returns: paginated(Book)
@@ -113,6 +128,21 @@ async def test_auto_update_is_the_time_of_the_last_change(
         assert changed.status == 200, changed.body
         assert str(changed["changed"]) > str(made["changed"])
         assert changed["made"] == made["made"]
+
+
+async def test_rows_of_a_nested_create_may_be_written_out(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    async with served(checked(), tmp_path, database=new_database()) as app:
+        made = await app.ask("POST", "/pairs")
+        assert made.status == 201, made.body
+        books = made["books"]
+        assert isinstance(books, list)
+        assert sorted((row["title"], row["edition"]) for row in books) == [
+            ("first", 1),
+            ("second", 2),
+        ]
+        assert {row["shelf"] for row in books} == {made["id"]}
 
 
 async def test_a_search_looks_through_the_searchable_fields(
@@ -275,6 +305,7 @@ async def test_a_time_of_day_is_compared_as_one(tmp_path: Path, new_database: Ne
     [
         ("n: int, auto_update", "B.n: auto_update is for a timestamp"),
         ("n: int, searchable", "B.n: searchable is for a text"),
+        ("n: list(int)\n index: [n]", "B.n: a list or a document has no index"),
         ("deleted_at: int\n soft_delete", "B.deleted_at: soft_delete keeps the time"),
     ],
 )

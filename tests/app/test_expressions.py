@@ -235,6 +235,18 @@ async def test_calls_that_never_end_are_stopped(tmp_path: Path, new_database: Ne
         assert f"nested deeper than {MAX_DEPTH}" in answer.body.decode()
 
 
+async def test_calls_with_high_expressions_are_stopped(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    high = "high(n + 1)" + " + 1" * 80
+    source = f"function high(n: int) -> int {{ return {high} }}\n"
+    source += "endpoint POST /high { auth: public, do { return { n: high(0) } } }"
+    async with served(checked(source), tmp_path, database=new_database()) as app:
+        answer = await app.ask("POST", "/high")
+        assert (answer.status, answer["code"]) == (422, "APP023")
+        assert "nested" in answer.body.decode()
+
+
 async def test_calls_that_grow_in_numbers_are_stopped(
     tmp_path: Path, new_database: NewDatabase
 ) -> None:

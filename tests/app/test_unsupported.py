@@ -32,8 +32,7 @@ def refused(text: str) -> list[str]:
     [
         ("exec { ls -la }", "declaration.exec"),
         ("var x = 1", "declaration.var"),
-        ("middleware m { type logging }", "declaration.middleware"),
-        ("database postgres { }", "declaration.database"),
+        ("database mongodb { collection C { x: regex } }", "model.type"),
         ("entity B { id: uuid, primary, auto\n s: text\n index: [s] text }", "index.kind"),
         ('integration I { type: graphql\n base_url: env("U") }', "integration.type.graphql"),
         ('integration I { type: grpc\n base_url: env("U") }', "integration.type.grpc"),

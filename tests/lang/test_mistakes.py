@@ -9,6 +9,7 @@ from backstay.lang.lexer import lex
 from backstay.lang.reports import Reports
 
 MISTAKES = list(by_hand.mistakes())
+QUERIES = frozenset(f"LANG{number}" for number in range(140, 151))
 
 
 def applied(text: str, edit: Edit) -> str:
@@ -22,13 +23,14 @@ def applied(text: str, edit: Edit) -> str:
 
 
 def errors(text: str) -> list[Diagnostic]:
-    return [each for each in check_text("app.cai", text)[1] if each.severity == "error"]
+    """What is wrong, queries in steps among it, which are served with a warning (C13)."""
+    found = check_text("app.cai", text)[1]
+    return [each for each in found if each.severity == "error" or each.code in QUERIES]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_one_mistake_is_one_diagnostic_at_its_place(mistake: by_hand.Mistake) -> None:
-    program, found = check_text("app.cai", mistake.text)
-    assert program is None
+    found = errors(mistake.text)
     assert [(each.span.line, each.span.column, each.code) for each in found] == [
         (mistake.line, mistake.column, mistake.code)
     ]
@@ -46,8 +48,8 @@ def test_the_offered_fix_removes_the_mistake(mistake: by_hand.Mistake) -> None:
 
 
 def test_the_corpus_is_large_and_covers_most_codes() -> None:
-    assert len(MISTAKES) >= 100
-    assert len({mistake.code for mistake in MISTAKES}) >= 40
+    assert len(MISTAKES) >= 190
+    assert len({mistake.code for mistake in MISTAKES}) >= 50
 
 
 def test_any_word_with_a_letter_missing_is_found_with_a_fix(source: str) -> None:

@@ -73,3 +73,15 @@ def patchgen(*words: str, text: str = "", **options: Any) -> "subprocess.Complet
         [BIN / "patchgen", *words], input=text, capture_output=True, text=True, check=False,
         timeout=PATIENCE, **options,
     )  # fmt: skip
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

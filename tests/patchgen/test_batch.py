@@ -1,8 +1,10 @@
 """`patchgen batch`: killed anywhere and run again, its packages are all there, whole, and once."""
 
+import contextlib
 import json
 import os
 import random
+import re
 import select
 import shutil
 import signal
@@ -280,6 +282,26 @@ def test_every_kind_of_input_and_every_failure_with_its_place(tmp_path: Path) ->
     assert "in.ndjson:4: intent too large" in done.stderr
     assert "absent.json: error PATCH077" in done.stderr
     assert "8 intents: 5 written, 0 unchanged, 3 failed" in done.stdout
+
+
+def test_a_progress_bar_is_for_terminals_and_for_who_asks(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    intents(source, 300)
+    words = [str(BIN / "patchgen"), "batch", str(source), "-output", str(tmp_path), "--dry-run"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        # The terminal ends with an error when nobody has its other side any more.
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 4096):
+                shown += piece
+        os.close(ours)
+    assert process.returncode == 0
+    assert re.match(rb"\r1 intents: 0 written, 0 unchanged, 1 planned, 0 failed, \d+/s", shown)
+    assert shown.endswith(b"\r\x1b[K")
+    assert patchgen(*words[1:]).stderr == ""
+    assert "1 intents: 0 written" in patchgen(*words[1:], "--progress").stderr
 
 
 def test_a_disk_that_refuses_fails_each_of_them(tmp_path: Path) -> None:

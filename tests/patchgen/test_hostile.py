@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from tests.patchgen.support import BIN, PATIENCE, patchgen, text_of
+from tests.patchgen.support import BIN, PATIENCE, names_in, patchgen, text_of
 from tests.patchgen.test_guides import NAMESPACE
 from tests.servers.running import until
 
@@ -33,17 +33,13 @@ def lines(path: Path, count: int) -> Path:
     return path
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def log_of(folder: Path) -> bytes:
     return (folder / "log").read_bytes()
 
 
 def all_whole(out: Path, count: int) -> None:
-    assert len(names(out)) == count
-    for name in names(out):
+    assert len(names_in(out)) == count
+    for name in names_in(out):
         assert verify(out / name).name == name
 
 
@@ -85,9 +81,9 @@ def test_an_output_link_that_is_turned_all_the_time_gets_whole_packages_on_both_
         turning.join(PATIENCE)
     assert [code for _, code in told] == [0] * 3, told
     for side in sides:
-        all_whole(side, len(names(side)))
-    assert {name for side in sides for name in names(side)} >= set(names(sides[0]))
-    assert len({name for side in sides for name in names(side)}) == 150
+        all_whole(side, len(names_in(side)))
+    assert {name for side in sides for name in names_in(side)} >= set(names_in(sides[0]))
+    assert len({name for side in sides for name in names_in(side)}) == 150
 
 
 @pytest.mark.parametrize("disk", ["size=1300k", "size=2m", "size=40m,nr_inodes=300"])
@@ -129,7 +125,7 @@ def test_a_limit_on_the_size_of_files_is_said_and_nothing_remains(tmp_path: Path
     assert done.returncode == 1
     assert b"file too large" in done.stderr
     assert b"ulimit -f" in done.stderr
-    assert names(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_file_names_that_are_too_long_or_no_text_do_not_stop_a_watch(tmp_path: Path) -> None:
@@ -144,9 +140,11 @@ def test_file_names_that_are_too_long_or_no_text_do_not_stop_a_watch(tmp_path: P
     (inbox / broken).write_bytes(b"{}")
     done = patchgen("watch", str(inbox), "-output", str(out), "--once", *QUICK)
     assert done.returncode == 1, done.stderr
-    assert len(names(out)) == len(names(inbox / "processed")) == len(odd)
-    assert len(names(inbox / "status")) == len(odd) + 1
-    [log, failed] = sorted(names(inbox / "failed"), key=lambda name: name != broken, reverse=True)
+    assert len(names_in(out)) == len(names_in(inbox / "processed")) == len(odd)
+    assert len(names_in(inbox / "status")) == len(odd) + 1
+    [log, failed] = sorted(
+        names_in(inbox / "failed"), key=lambda name: name != broken, reverse=True
+    )
     assert failed == broken
     assert log.endswith(".error.log")
     files = [json.loads(path.read_text())["intent_file"] for path in (inbox / "status").iterdir()]
@@ -171,7 +169,7 @@ def test_a_watch_lives_on_when_its_folders_go_and_come_back(tmp_path: Path) -> N
         until(lambda: b"cannot be looked at" in log_of(tmp_path), "it says so", PATIENCE)
         (tmp_path / "elsewhere").rename(inbox)
         (tmp_path / "status").rename(inbox / "status")
-        until(lambda: len(names(inbox / "processed")) == 12, "all are made", PATIENCE)
+        until(lambda: len(names_in(inbox / "processed")) == 12, "all are made", PATIENCE)
         assert process.poll() is None
     finally:
         process.terminate()
@@ -203,7 +201,7 @@ def test_one_package_that_cannot_be_compared_does_not_hold_up_the_others(tmp_pat
             [BIN / "patchgen", "watch", inbox, "-output", out, *QUICK], stdout=log, stderr=log
         )
     try:
-        until(lambda: len(names(out)) == 4, "the others are made", PATIENCE)
+        until(lambda: len(names_in(out)) == 4, "the others are made", PATIENCE)
         assert (inbox / "0.json").is_file()
         assert b"file name too long" in log_of(tmp_path)
     finally:
@@ -265,4 +263,4 @@ def test_a_body_without_a_length_is_cut_at_the_cap_and_leaves_nothing(
         raw.sock.shutdown(1)
         assert raw.sock.recv(12) == b"HTTP/1.1 400"
         raw.close()
-    assert names(out) == []
+    assert names_in(out) == []

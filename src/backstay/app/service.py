@@ -23,7 +23,7 @@ from backstay.app.store.idempotency import Answer, Slot, Taken, keep, recall
 from backstay.app.store.session import Database, Session
 from backstay.app.tags import matches, tag_of
 from backstay.app.values import micros
-from backstay.core.clock import Clock, Ids
+from backstay.core.clock import Clock, Dice, Ids, SystemDice
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
 from backstay.core.faults import AUTH_MISSING
@@ -58,6 +58,7 @@ class Runtime(msgspec.Struct, frozen=True):
     emit: Emitter | None = None
     grants: Grants | None = None
     audit: bool = False
+    dice: Dice = SystemDice()
 
     def seen(self, who: Principal) -> Principal:
         """The principal with what its roles grant in this program."""
@@ -66,7 +67,7 @@ class Runtime(msgspec.Struct, frozen=True):
     def unit(self, conn: Session, principal: Principal) -> Unit:
         """A transaction's context at this moment."""
         now = micros(self.clock.now())
-        return Unit(conn, now, self.ids, self.env, principal, self.start, self.emit)
+        return Unit(conn, now, self.ids, self.env, principal, self.start, self.emit, self.dice)
 
 
 def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:

@@ -94,6 +94,14 @@ class AppSettings(ProcessSettings, frozen=True):
         Option("how long it is kept; 0s: for ever", ("AUDIT_KEEP",), "auditKeep", duration=True),
         msgspec.Meta(ge=0),
     ] = 90 * 86400.0
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Option(
+            "sites whose pages may ask, like https://shop.example; unset: the program's",
+            ("CORS_ORIGINS",),
+            "corsOrigins",
+        ),
+    ] = ()
     max_body: Annotated[
         int,
         Option("most bytes of a request's body", ("MAX_BODY",), "maxBody"),

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from backstay.app.audit.api import routes as audit_routes
-from backstay.app.cache.choose import cache_of, place_of
+from backstay.app.cache.choose import CacheService, cache_of, place_of
 from backstay.app.cache.errors import ERRORS as CACHE_ERRORS
 from backstay.app.cache.health import CacheHealth
 from backstay.app.cache.responses import METRICS as CACHE_METRICS
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
+from backstay.app.cors import CorsApp, cors_of
 from backstay.app.environment import read_environment
 from backstay.app.errors import ERRORS
 from backstay.app.flow.engine import Flow
@@ -18,6 +19,7 @@ from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
 from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
+from backstay.app.incoming.errors import ERRORS as INCOMING_ERRORS
 from backstay.app.keys.api import routes as key_routes
 from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
@@ -26,7 +28,7 @@ from backstay.app.operations import probe
 from backstay.app.operations import routes as operations
 from backstay.app.outside.target import Tools
 from backstay.app.ports import TaskQueue
-from backstay.app.reloading import Reloader, Source
+from backstay.app.reloading import Reloader, Source, Swap
 from backstay.app.served import Serving
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
@@ -39,7 +41,6 @@ from backstay.app.store.slow import TimedDatabase
 from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
 from backstay.app.trust import trust_of, with_provider
 from backstay.core.asgi import METRICS as HTTP_METRICS
-from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
@@ -85,16 +86,23 @@ async def build(
     served = Serving(process, database, flow, store, cache, env, fixed)
     meter = RequestMeter(process.registry)
     routes = served.routes(program)
-    app = App("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
+    app = CorsApp("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
+    app.cors = cors_of(program, settings.cors_origins)
     loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
     if isinstance(cache, Loop):
         loops.append(cache)
     if source is not None:
-        reloader = Reloader(source, program, served.swapping(app, program), clock, sys.stderr.write)
-        process.board_checks.append(reloader.check())
-        process.probes["app.program"] = reloader.probe
-        loops.append(reloader)
-    return [store, flow, *loops, HttpServer(app, listen)]
+        loops.append(_reloader(process, source, program, served.swapping(app, program)))
+    return [CacheService(cache), store, flow, *loops, HttpServer(app, listen)]
+
+
+def _reloader(
+    process: Process[AppSettings], source: Source, program: Program, swap: Swap
+) -> Reloader:
+    reloader = Reloader(source, program, swap, process.clock, sys.stderr.write)
+    process.board_checks.append(reloader.check())
+    process.probes["app.reload"] = reloader.probe
+    return reloader
 
 
 def _declare(
@@ -151,7 +159,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *TRIAL_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *INCOMING_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS, *CACHE_METRICS),
     build=build,
 )

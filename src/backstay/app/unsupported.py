@@ -61,13 +61,19 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache")
+    | _members("config", "name version description auth cache cors")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
-    | _members("declaration", "auth role")
+    | _members("declaration", "auth role middleware")
+    | _members("middleware", "type config")
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
+    | _members("declaration", "database")
+    | _members("database", "model collection")
+    | _members("model", "description index")
+    | _members("collection", "description index indexes")
+    | _members("config", "database_type mongodb_uri mongodb_database")
     | _members("modifier", "auto_update searchable pattern index")
     | _members("access", "read write create update delete")
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
@@ -80,10 +86,10 @@ RUNS: frozenset[str] = frozenset(
     | _members("operation", "fallback")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
-    | _members("endpoint", "headers validate error require_role")
+    | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
-    | _members("webhook", "event url method headers secret retry initial_interval backoff")
+    | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
     | _members("workflow", "description trigger input signals timeout retry steps")
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")
@@ -111,6 +117,7 @@ NAMES: Mapping[str, str] = {
     "statement.call": "a call as a statement",
     "statement.action": "this action as a statement",
     "statement.query": "a query in do",
+    "type.time": "the type 'time'",
     "expression.choice": "a ? b : c",
     "expression.modulo": "the operator %",
     "expression.index": "indexing with [ ]",
@@ -137,6 +144,11 @@ NAMES: Mapping[str, str] = {
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
     "index.kind": "an index of this kind",
+    "model.name": "a model whose name or table is taken",
+    "model.key": "a model with several keys",
+    "model.type": "a field of this type",
+    "model.modifier": "this modifier of a model's field",
+    "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
     "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
@@ -146,20 +158,19 @@ NAMES: Mapping[str, str] = {
 
 INSTEAD: Mapping[str, str] = {
     "on": "declare it here, or leave the handler out",
-    "declaration.middleware": "use auth and roles of the endpoint",
-    "declaration.database": "declare entities; the runtime makes the tables",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
-    "middleware": "leave the middleware out",
-    "database": "declare entities; the runtime makes the tables",
     "model": "write it as an entity",
-    "collection": "write it as an entity",
     "config.database": "SQLite inside is used",
-    "config.database_type": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
+    "model.name": "give it another name",
+    "model.key": "mark one field primary, and the others unique",
+    "model.type": "use json, or decimal with its digits: decimal(10, 2)",
+    "model.modifier": "leave it out, or write the model as an entity",
+    "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
     "integration.idempotency": "each call carries the step's key already",
     "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
@@ -168,7 +179,6 @@ INSTEAD: Mapping[str, str] = {
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
     "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
-    "endpoint.middleware": "use auth and roles",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",

@@ -178,8 +178,27 @@ def _composite(program: Program, kind: RowType | ManyType | RecordType | ListTyp
         emit=nullable(raw_json),
         parse=nullable(parse),
         read=lambda text: parse(free_read(text)),
-        fit=same,
+        fit=nullable(_fit(program, kind)),
     )
+
+
+def _fit(program: Program, kind: RowType | ManyType | RecordType | ListType) -> Change:
+    """What is inside of lists and records fits as well, and what is required there is there."""
+    if isinstance(kind, ListType):
+        return _each(codec(program, kind.item).fit)
+    if not isinstance(kind, RecordType):
+        return same
+    members = _members({field.name: codec(program, field.type).fit for field in kind.fields})
+    needed = [field.name for field in kind.fields if field.required]
+
+    def fit(value: object) -> object:
+        made = members(value)
+        missing = [name for name in needed if made.get(name) is None]  # type: ignore[attr-defined]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} inside it is required")
+        return made
+
+    return fit
 
 
 def _composite_changes(

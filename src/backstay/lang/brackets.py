@@ -156,7 +156,7 @@ class _Repair:
 
     def _extra(self, token: Token) -> None:
         span = token.span(self.reports.file)
-        self.reports.add(e.EXTRA_CLOSE, span, edit=Edit("remove it", span, ""))
+        self.reports.suspect(e.EXTRA_CLOSE, span, Edit("remove it", span, ""))
 
     def _at_end(self, end: Token) -> None:
         """A file that stops too early is one mistake, however many blocks it leaves open."""

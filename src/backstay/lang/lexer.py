@@ -31,7 +31,7 @@ _TOKEN = re.compile(
     | (?P<long>\"\"\"[^"\\]*(?:(?:\\[\s\S]|"(?!""))[^"\\]*)*\"\"\")
     | (?P<open_long>\"\"\"[\s\S]*)
     | (?P<string>"[^"\\\n]*(?:\\.[^"\\\n]*)*")
-    | (?P<open_string>"[^\n]*)
+    | (?P<open_string>"[^\n]*?(?=[ \t]?\{[ \t\r]*(?:\n|\Z))|"[^\n]*)
     | (?P<single>'[^'\n]*')
     | (?P<op>==|!=|<=|>=|\?\?|&&|\|\||->|=>|[-+*/%<>=?:,.()\[\]{}@!])
     | (?P<bad>[\s\S])
@@ -224,7 +224,7 @@ class _Lexer:
         self.reports.cut |= quote != '"'
         span = self._span(text if quote == '"' else quote, start)
         end = Span(span.file, span.end_line, span.end_column, span.end_line, span.end_column)
-        # What follows the last letter of the text is most likely code: `)`, `,`, `}`.
+        # A brace that ends the line opens a block; what else follows may as well be text.
         self.reports.add(e.OPEN_STRING, span, edit=Edit(f"close it with {quote}", end, quote))
         self._add("string", text, text[len(quote) :], start)
         self._newlines(start, text)

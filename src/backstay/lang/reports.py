@@ -29,6 +29,7 @@ class Reports:
         self.uses: dict[str, list[Span]] = {}
         """Which constructs the file uses, and where: see `Program.uses`."""
         self._lines: set[tuple[int, str]] = set()
+        self._suspected: list[tuple[Rule, Span, Edit]] = []
 
     def note(self, construct: str, span: Span) -> None:
         """Remember that the file uses a construct; a few places of each are enough."""
@@ -86,6 +87,17 @@ class Reports:
                 hint=fault.fix,
             )
         )
+
+    def suspect(self, rule: Rule, span: Span, edit: Edit) -> None:
+        """A mistake of form that may follow from another one of its line: it is recorded by
+        `settle`, unless something else was said of the line until then."""
+        self._suspected.append((rule, span, edit))
+
+    def settle(self) -> None:
+        """Record what was suspected and not explained."""
+        for rule, span, edit in self._suspected:
+            self.put(rule, span, {}, edit=edit)
+        self._suspected.clear()
 
     def forgive(self, rule: Rule, span: Span) -> None:
         """Take back mistakes of `rule` inside `span`: what stands there is of another language."""

@@ -214,6 +214,51 @@ async def test_a_person_runs_a_half_done_list_again_without_repeating_what_staye
     assert len([each for each in found if each]) == 4
 
 
+async def test_an_item_that_was_undone_begins_again_although_a_later_one_stands(
+    open_stage: Open,
+) -> None:
+    """Undoing leaves a hole before the item that failed; the next run has to fill it."""
+    text = FOR_EACH.format(tries=1, last=mark("last")).replace("parallel: 3", "parallel: 1")
+    text = text.replace("  steps {", "  retry: 2 times with fixed_delay(5s)\n  steps {", 1)
+    stage = await open_stage(program=program(text))
+    stage.payments.faults.extend(["", "", DECLINE])
+    execution = await stage.start("w", basket=await basket(stage, 5))
+
+    assert await stage.ends(execution) == "completed"
+    assert sorted(stage.payments.captured()) == [f"n{number}" for number in range(5)]
+    found = output(stage, execution, "each")
+    assert isinstance(found, list)
+    assert [each["charge"] for each in found] == [
+        f"{execution}/each.0/run-2",
+        f"{execution}/each.1/run-2",
+        f"{execution}/each.2",
+        f"{execution}/each.3/run-2",
+        f"{execution}/each.4/run-2",
+    ]
+
+
+async def test_a_process_that_dies_while_a_list_is_undone_goes_on_where_it_was(
+    open_stage: Open,
+) -> None:
+    """The order of undoing is remembered in memory alone."""
+    text = FOR_EACH.format(tries=1, last='fail "no"').replace("parallel: 3", "parallel: 2")
+    stage = await open_stage(program=program(text))
+    execution = await stage.start("w", basket=await basket(stage, 6))
+    died = 0
+    for _ in range(200):
+        await stage.flow.runner.step()
+        if died < 3 and stage._statuses((execution,)) == ["compensating"]:
+            await stage.restart()
+            died += 1
+        await stage.clock.advance(0.5)
+
+    assert died
+    assert await stage.ends(execution) == "compensated"
+    assert stage.payments.captured() == []
+    refunded = [body["order"] for path, _, body in stage.payments.requests if "refund" in path]
+    assert list(dict.fromkeys(refunded)) == [f"n{number}" for number in reversed(range(6))]
+
+
 async def test_a_list_with_nothing_in_it_is_done_at_once(open_stage: Open) -> None:
     stage = await open_stage(program=program(FOR_EACH.format(tries=1, last=mark("last"))))
     execution = await stage.start("w", basket=await basket(stage, 0))

@@ -243,3 +243,34 @@ def test_each_test_begins_with_an_empty_database_and_the_first_moment(tmp_path: 
     )
     assert code == 0
     assert [each["outcome"] for each in json.loads(out)["tests"]] == ["passed", "passed"]
+
+
+def test_roles_and_functions_are_those_of_the_served_program(tmp_path: Path) -> None:
+    code, out = codeai(
+        """
+        config { name: "notes", auth: jwt { secret: env("JWT_SECRET") } }
+        role editor { permissions: [notes_write] }
+        function twice(text) { return text + text }
+        entity Note {
+          id: uuid, primary, auto
+          text: string, required, min(2)
+          access { create: true, read: true }
+        }
+        endpoint POST /notes {
+          roles: [notes_write]
+          body { text: string, required }
+          do { let note = create Note { text: twice(body.text) }  return note }
+          status: 201
+        }
+        test "an editor may write" {
+          let no = call POST /notes { text: "a" } as { id: "u1" }
+          assert no.status == 403
+          let yes = call POST /notes { text: "a" } as { id: "u1", roles: ["editor"] }
+          assert yes.status == 201 and yes.body.text == "aa" and twice("b") == "bb"
+          expect Note where text == twice("a") { text: "aa" }
+        }
+        """,
+        tmp_path,
+    )
+    assert code == 0, out
+    assert "\n1 passed\n" in out

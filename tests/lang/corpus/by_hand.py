@@ -5,9 +5,20 @@ from pathlib import Path
 
 import msgspec
 
-ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[2]
 PROGRAM = ROOT / "examples" / "orders" / "app.cai"
 MARK = "⟦"
+
+
+OVER = {
+    "orders": PROGRAM,
+    "old": FOLDER / "original.cai",
+    "script": FOLDER / "script.cai",
+    "tests": FOLDER / "tests.cai",
+    "work": FOLDER / "business.cai",
+}
+"""Each list of mistakes, and the program that they are made in."""
 
 
 class Mistake(msgspec.Struct, frozen=True):
@@ -22,9 +33,12 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 def mistakes() -> Iterator[Mistake]:
-    program = PROGRAM.read_text()
-    cases = (Path(__file__).parents[1] / "mistakes" / "orders.txt").read_text().split("\n== ")[1:]
-    for case in cases:
+    for name, program in OVER.items():
+        yield from _made_in(program.read_text(), FOLDER.parent / "mistakes" / f"{name}.txt")
+
+
+def _made_in(program: str, cases: Path) -> Iterator[Mistake]:
+    for case in cases.read_text().split("\n== ")[1:]:
         head, old, new = case.rstrip("\n").split("\n")[:3]
         name, code, fix = head.split("|", 2)
         # One space belongs to the layout; more are part of the edit.

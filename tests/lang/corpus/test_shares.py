@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.lang.corpus import by_hand
+from tests.lang.test_mistakes import errors
 
-from backstay.lang.api import check_text
-from backstay.lang.diagnostics import Diagnostic, Edit
+from backstay.lang.diagnostics import Edit
 
 FOLDER = Path(__file__).parent
 
@@ -52,10 +52,6 @@ def corpus() -> list[Mistake]:
     return [*hand, *mutations()]
 
 
-def errors(text: str) -> list[Diagnostic]:
-    return [each for each in check_text("app.cai", text)[1] if each.severity == "error"]
-
-
 def mends(text: str, edit: Edit) -> bool:
     span = edit.span
     start = offset(text, span.line, span.column)
@@ -64,8 +60,8 @@ def mends(text: str, edit: Edit) -> bool:
 
 
 def test_programs_of_the_corpus_are_sound() -> None:
-    for name in ("orders.cai", "business.cai"):
-        assert errors((FOLDER / name).read_text()) == [], name
+    for path in (*FOLDER.glob("*.cai"), *by_hand.OVER.values()):
+        assert errors(path.read_text()) == [], path.name
 
 
 def test_place_fix_and_number_of_diagnostics() -> None:

@@ -53,13 +53,13 @@ def test_strict_makes_warnings_count() -> None:
 SERVED = b"""
 entity Item {
   id: uuid, primary, auto
-  n: int
+  n: text
+  index: [n] text
 }
 
 endpoint GET /items {
   auth: public
   returns: paginated(Item)
-  cache: 5m
 }
 """
 
@@ -69,9 +69,9 @@ def test_what_a_server_would_refuse_is_a_warning_at_its_place() -> None:
     assert done.returncode == 0
     said = done.stderr.decode().split("\n")
     assert said[0] == (
-        "<stdin>:10:3: warning LANG118: UnsupportedError: no server runs 'cache' in endpoint yet"
+        "<stdin>:5:10: warning LANG118: UnsupportedError: no server runs an index of this kind yet"
     )
-    assert "  hint: leave it out" in said
+    assert "  hint: mark the fields searchable to look through texts; places have no index" in said
     assert b"valid: 1 entity, 1 endpoint" in done.stdout
     assert codeai("validate", "-", "--strict", stdin=SERVED).returncode == 1
 
@@ -79,12 +79,14 @@ def test_what_a_server_would_refuse_is_a_warning_at_its_place() -> None:
 def test_each_refusal_of_a_server_is_one_warning(tmp_path: Path) -> None:
     """As many places are told as `codeai server` names when it refuses the same file."""
     file = tmp_path / "app.cai"
-    file.write_bytes(SERVED + b"function half(n: int) { return n / 2 }\nvar x = half(3)\n")
+    file.write_bytes(
+        SERVED + b"function half(n: int) { return n / 2 }\nvar x = half(3)\nif x > 1 { print(x) }\n"
+    )
     found = json.loads(codeai("validate", str(file), "-o", "json").stdout)["diagnostics"]
     warned = [each for each in found if each["code"] == "LANG118"]
     refused = codeai("server", str(file), "--data", str(tmp_path / "data")).stderr.decode()
     places = {(each["span"]["line"], each["span"]["column"]) for each in warned}
-    assert len(places) == len(warned) == 4
+    assert len(places) == len(warned) == 3
     for line, column in places:
         assert f"app.cai:{line}:{column}: " in refused
 

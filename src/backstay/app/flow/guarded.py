@@ -44,7 +44,7 @@ def inside(turn: Turn, work: Callable[[], T]) -> T:
 def scope_of(turn: Turn, row: Execution, plan: WorkflowPlan) -> dict[str, object]:
     """Inputs by name, `steps` with what finished steps gave, and the names they gave it."""
     scope: dict[str, object] = dict(plan.input.parse(row.input))
-    given = rows.outputs(turn.conn, row.id)
+    given = rows.outputs(turn.conn, row.id, len(plan.steps))
     scope["steps"] = {own.name: None for own in plan.steps} | given
     for name, step in plan.named:
         scope[name] = given.get(step)
@@ -62,8 +62,7 @@ def scope_at(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> dict
 
 def item_scope(turn: Turn, row: Execution, own: StepPlan, step: Step) -> Mapping[str, object]:
     """`item`, `index` and the name that `as` gave, from the list that the for_each keeps."""
-    whole = rows.step(turn.conn, row.id, "forward", step.position)
-    if own.each is None or whole is None or whole.input is None:
-        raise LookupError(f"{row.workflow} has no list for {own.name}")
-    item = own.each.item(whole.input, step.item)
+    if own.each is None:
+        raise LookupError(f"{own.name} walks no list")
+    item = own.each.item(turn.items_of(row, step.position), step.item)
     return {name: step.item if name == "index" else item for name in own.each.names}

@@ -6,7 +6,7 @@ those of one stage; going backward there is at most one compensation.
 
 import msgspec
 
-from backstay.app.flow import model, rows, undoing
+from backstay.app.flow import items, model, rows, undoing
 from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
@@ -65,7 +65,7 @@ def reopen(turn: Turn, step: Step, when: float) -> None:
 
 def _walked(turn: Turn, step: Step) -> bool:
     """Whether items of a list are done: then it stays the list that it is."""
-    return bool(rows.items(turn.conn, step.execution, step.position))
+    return items.last(turn.conn, step.execution, step.position) != WHOLE
 
 
 def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
@@ -107,7 +107,7 @@ def skip(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
 
 def _go_on(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     if row.status == "compensating":
-        undoing.undo_next(turn, row, plan)
+        undoing.undo_next(turn, row, plan, step)
         return
     own = plan.steps[step.position]
     if step.state == "done":
@@ -160,7 +160,7 @@ def _ended(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     """A step has ended and the workflow goes on: the next item, or the next stage."""
     own = plan.steps[step.position]
     if step.item != WHOLE:
-        next_item(turn, row, plan, step.position)
+        _more(turn, row, plan, step.position, 1, after=step.item)
         return
     first, last = plan.stages[own.stage]
     if first < last and rows.any_open(turn.conn, row.id, first, last):
@@ -168,31 +168,40 @@ def _ended(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     advance(turn, row, plan, own.stage + 1)
 
 
-def next_item(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> None:
-    """Begin as many items of a for_each as may be under way, or end it with all of theirs."""
-    whole = rows.step(turn.conn, row.id, "forward", position)
+def first_items(turn: Turn, row: Execution, plan: WorkflowPlan, position: int) -> None:
+    """Begin as many items of a for_each as may be under way, or end it if there are none."""
     own = plan.steps[position]
-    if whole is None or own.each is None or whole.input is None:
-        raise LookupError(f"{plan.name} has no list for {own.name}")
-    count = own.each.count(whole.input)
-    begun = {item.item: item for item in rows.items(turn.conn, row.id, position)}
-    under_way = sum(item.state in model.OPEN for item in begun.values())
-    for place in range(count):
-        if under_way >= own.each.width:
-            break
-        known = begun.get(place)
-        if known is None:
-            rows.add_step(turn.conn, forward(row, position, own, turn.now, place))
-        elif known.state == "skipped" and known.attempt == 0:
+    if row.run > 1:
+        for place in items.holes(turn.conn, row.id, position):
+            missing = forward(row, position, own, turn.now, place)
+            missing.state = "skipped"
+            rows.add_step(turn.conn, missing)
+    _more(turn, row, plan, position, own.each.width if own.each else 0, after=WHOLE)
+
+
+def _more(
+    turn: Turn, row: Execution, plan: WorkflowPlan, position: int, room: int, *, after: int
+) -> None:
+    """Begin up to `room` more items, or end the for_each once all of them have ended. What was
+    begun in this run lies before what was not, so the next one lies behind the item `after`."""
+    own = plan.steps[position]
+    count = own.each.count(turn.items_of(row, position)) if own.each is not None else 0
+    for _ in range(room):
+        known = items.set_aside(turn.conn, row.id, position, after) if row.run > 1 else None
+        place = items.last(turn.conn, row.id, position) + 1
+        if known is not None:
             reopen(turn, known, turn.now)
+        elif place < count:
+            rows.add_step(turn.conn, forward(row, position, own, turn.now, place))
         else:
-            continue
-        under_way += 1
+            break
         turn.notes.pending = True
-    if not under_way:
-        given = [begun[at].output if at in begun else None for at in range(count)]
-        output = b"[" + b",".join((text or "null").encode() for text in given) + b"]"
-        settle(turn, row, plan, whole, Outcome("done", output=output.decode()))
+    else:
+        return
+    whole = rows.step(turn.conn, row.id, "forward", position)
+    if whole is not None and not items.any_open(turn.conn, row.id, position):
+        output = items.given(turn.conn, row.id, position, count)
+        settle(turn, row, plan, whole, Outcome("done", output=output))
 
 
 def _tries(row: Execution, plan: WorkflowPlan, step: Step) -> model.Tries:

@@ -60,9 +60,6 @@ STEP_NEXT: Mapping[str, frozenset[str]] = {
 a for_each. It has no lease; but for the last it has an expiry. What failed is set aside as
 skipped for a later run, where it may get its turn."""
 
-OPEN: tuple[StepState, ...] = ("pending", "running", "waiting")
-"""States of a step that has not ended."""
-
 LIVE: tuple[ExecutionStatus, ...] = ("pending", "running", "compensating")
 
 COMPENSATION = Backoff("exp_full_jitter", base=0.5, cap=60.0)
@@ -106,6 +103,14 @@ class Outcome(msgspec.Struct, frozen=True):
     final: bool = False
     retry_after: float = 0.0
     refused: bool = False
+
+
+class Order(msgspec.Struct, frozen=True):
+    """In which order steps are undone: position and item, from the first one on; `index` finds one
+    of them in it."""
+
+    places: tuple[tuple[int, int], ...]
+    index: Mapping[tuple[int, int], int]
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from backstay.app.flow import troubles
 from backstay.app.flow.deliveries import waiting
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.steady import Steady
@@ -27,8 +28,20 @@ def of(database: Database, steady: Steady, integrations: Integrations) -> dict[s
     async def events() -> dict[str, object]:
         return {"deliveries": await database.read(lambda conn: waiting(conn, steady.now()))}
 
+    async def work() -> dict[str, object]:
+        now = steady.now()
+        return await database.read(
+            lambda conn: {
+                "lost": troubles.lost(conn),
+                "outside": _outside(conn, now),
+                "jobs": troubles.jobs(conn, now),
+                "workflows": troubles.workflows(conn, now),
+            }
+        )
+
     return {
         "app.events": events,
+        "app.work": work,
         "app.steps": steps,
         "app.outside": outside,
         "app.integrations": targets,

@@ -132,7 +132,7 @@ def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     step.state = model.step_move(step.state, "waiting")
     step.due_at = _NEVER
     rows.save_step(turn.conn, step)
-    machine.next_item(turn, row, plan, step.position)
+    machine.first_items(turn, row, plan, step.position)
 
 
 def _listed(each: EachPlan, turn: Turn, row: Execution, scope: Mapping[str, object]) -> str:

@@ -131,4 +131,5 @@ class Rehearsal:
 
         turn, ground = self._turn, self._turn.ground
         now = round(turn.now * 1_000_000)
-        return Unit(turn.conn, now, ground.ids, ground.env, start=start, emit=emit)
+        dice = ground.dice
+        return Unit(turn.conn, now, ground.ids, ground.env, start=start, emit=emit, dice=dice)

@@ -97,12 +97,6 @@ def step(
     return next(steps(conn, where, (execution, phase, position, item)), None)
 
 
-def items(conn: Session, execution: str, position: int) -> list[Step]:
-    """The rows of a for_each's items, in the list's order."""
-    where = "WHERE execution = ? AND phase = 'forward' AND position = ? AND item >= 0 ORDER BY item"
-    return list(steps(conn, where, (execution, position)))
-
-
 def any_open(conn: Session, execution: str, first: int, last: int) -> bool:
     """Whether a step of these positions is still to end, going forward."""
     found = conn.execute(
@@ -111,6 +105,38 @@ def any_open(conn: Session, execution: str, first: int, last: int) -> bool:
         (execution, first, last),
     ).fetchone()
     return found is not None
+
+
+def anything_open(conn: Session, execution: str) -> bool:
+    """Whether a step, or a compensation, is still to end."""
+    found = conn.execute(
+        "SELECT 1 FROM steps WHERE execution = ? AND state IN ('pending', 'running', 'waiting')"
+        " LIMIT 1",
+        (execution,),
+    ).fetchone()
+    return found is not None
+
+
+def touched(conn: Session, execution: str) -> list[tuple[int, int, float | None]]:
+    """Position, item and end of every step that has, or may have, an effect. A for_each has none of
+    its own, its items have."""
+    found = conn.execute(
+        "SELECT position, item, ended_at FROM steps WHERE execution = ? AND phase = 'forward'"
+        " AND kind <> 'each' AND (state = 'done' OR unknown = 1)",
+        (execution,),
+    )
+    return [(int(position), int(item), ended) for position, item, ended in found]
+
+
+def undone(conn: Session, execution: str) -> tuple[int, int]:
+    """How many compensations worked, and how many were given up, on_fail among these."""
+    found = conn.execute(
+        "SELECT count(CASE WHEN state = 'done' AND position >= 0 THEN 1 END),"
+        " count(CASE WHEN state <> 'done' THEN 1 END)"
+        " FROM steps WHERE execution = ? AND phase = 'compensate'",
+        (execution,),
+    ).fetchone()
+    return (int(found[0]), int(found[1])) if found else (0, 0)
 
 
 def due(conn: Session, kind: Kind, now: float, limit: int) -> list[Step]:
@@ -246,11 +272,13 @@ def refusals(conn: Session, row: Step, run: int) -> int:
     return int(found)
 
 
-def outputs(conn: Session, execution: str) -> dict[str, object]:
-    """What finished steps gave, by name."""
+def outputs(conn: Session, execution: str, count: int) -> dict[str, object]:
+    """What finished steps gave, by name; `count` is how many steps the workflow has."""
+    # Each by its key: the items of a long list lie between them.
+    places = ", ".join(map(str, range(count)))
     found = conn.execute(
-        "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"
-        " AND state = 'done' AND item = -1",
+        "SELECT name, output FROM steps WHERE execution = ? AND phase = 'forward'"  # noqa: S608
+        f" AND position IN ({places}) AND item = -1 AND state = 'done'",
         (execution,),
     )
     return {name: msgspec.json.decode(text) if text else None for name, text in found}

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from backstay.app.flow import rows
+from backstay.app.flow.model import Order
 from backstay.app.flow.plans import Catalog, WorkflowPlan
 from backstay.app.flow.rows import Execution
 from backstay.app.plan.unit import Emitter, Starter, Unit
@@ -71,6 +73,10 @@ class Notes(msgspec.Struct):
     next_due: float | None = None
 
 
+Orders = dict[tuple[str, int], Order]
+"""In which order executions, each in one of its runs, are undone (`flow.order`)."""
+
+
 class StartersOf(Protocol):
     def __call__(self, program: str) -> Starter:
         """How statements of this program begin workflows."""
@@ -96,18 +102,30 @@ class Ground(msgspec.Struct, frozen=True):
     owner: str
     call_timeouts: Mapping[str, float] = {}
     call_margin: float = 15.0
+    orders: Orders = {}
 
 
 class Turn:
     """One transaction at one moment. `now` is the engine's steady epoch time in seconds."""
 
-    __slots__ = ("conn", "ground", "notes", "now")
+    __slots__ = ("_lists", "conn", "ground", "notes", "now")
 
     def __init__(self, ground: Ground, conn: Session, now: float) -> None:
         self.ground = ground
         self.conn = conn
         self.now = now
         self.notes = Notes()
+        self._lists: dict[tuple[str, int, int], str] = {}
+
+    def items_of(self, row: Execution, position: int) -> str:
+        """The list that a for_each keeps, as JSON. It is long, and many items of one turn ask."""
+        place = (row.id, row.run, position)
+        if place not in self._lists:
+            found = rows.step(self.conn, row.id, "forward", position)
+            if found is None or found.input is None:
+                raise LookupError(f"{row.workflow} has no list at its step {position}")
+            self._lists[place] = found.input
+        return self._lists[place]
 
     def plan(self, row: Execution) -> WorkflowPlan | None:
         """The plan of the program that the execution is pinned to."""
@@ -124,4 +142,5 @@ class Turn:
             ground.env,
             start=ground.starters(program),
             emit=ground.emitters(program, origin),
+            dice=ground.dice,
         )

@@ -2,8 +2,8 @@
 is undone, the last to end first; then on_fail, then the end, or the whole once more.
 """
 
-from backstay.app.flow import job_runs, machine, model, rows
-from backstay.app.flow.model import ON_FAIL, OPEN, Reason, StepState
+from backstay.app.flow import items, job_runs, machine, model, order, rows
+from backstay.app.flow.model import ON_FAIL, Reason, StepState
 from backstay.app.flow.plans import WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Ended, Turn
@@ -23,43 +23,26 @@ def undo(turn: Turn, row: Execution, plan: WorkflowPlan, reason: Reason, error: 
     undo_next(turn, row, plan)
 
 
-def undo_next(turn: Turn, row: Execution, plan: WorkflowPlan) -> None:
-    """Make the newest compensation that is missing pending, then on_fail, then end."""
-    found = list(rows.steps(turn.conn, "WHERE execution = ?", (row.id,)))
-    if any(step.state in OPEN for step in found):
+def undo_next(turn: Turn, row: Execution, plan: WorkflowPlan, after: Step | None = None) -> None:
+    """Make the newest compensation that is missing pending, then on_fail, then end. `after` is the
+    step, or the compensation, that has just ended."""
+    undone = after is not None and after.phase == "compensate"
+    # Beside a compensation nothing is under way: the first one waited for that.
+    if not undone and rows.anything_open(turn.conn, row.id):
         return
-    begun = {(step.position, step.item) for step in found if step.phase == "compensate"}
-    for step in _newest_first(plan, found):
-        work = plan.steps[step.position].undo
-        if work is not None and (step.position, step.item) not in begun:
-            _add(turn, _compensation(row, step, work, turn.now))
-            return
-    undone = sum(s.phase == "compensate" and s.state == "done" and s.position >= 0 for s in found)
-    lost = sum(s.phase == "compensate" and s.state != "done" for s in found)
+    found = order.missing(turn, row, plan, after if undone else None)
+    if found is not None:
+        _add(turn, _compensation(row, *found, turn.now))
+        return
+    done, lost = rows.undone(turn.conn, row.id)
     if _once_more(row, plan, lost):
         again(turn, row, plan, plan.again.backoff.delay(row.run, turn.ground.dice))
         return
-    if plan.on_fail is not None and (ON_FAIL, WHOLE) not in begun:
+    on_fail = rows.step(turn.conn, row.id, "compensate", ON_FAIL)
+    if plan.on_fail is not None and on_fail is None:
         _add(turn, _on_fail(row, plan.on_fail, turn.now))
         return
-    end(turn, row, model.ending(row.reason, undone=undone, lost=lost))
-
-
-def _newest_first(plan: WorkflowPlan, found: list[Step]) -> list[Step]:
-    """What has, or may have, an effect: in the order in which it is undone. A for_each has none of
-    its own, its items have."""
-    touched = [
-        step
-        for step in found
-        if step.phase == "forward"
-        and step.kind != "each"
-        and (step.state == "done" or step.unknown)
-    ]
-
-    def age(step: Step) -> tuple[int, float, int, int]:
-        return plan.steps[step.position].stage, step.ended_at or 0.0, step.position, step.item
-
-    return sorted(touched, key=age, reverse=True)
+    end(turn, row, model.ending(row.reason, undone=done, lost=lost))
 
 
 def _once_more(row: Execution, plan: WorkflowPlan, lost: int) -> bool:
@@ -109,7 +92,7 @@ def _set_aside(turn: Turn, step: Step) -> None:
 def _drop(turn: Turn, step: Step) -> None:
     """Forget a row of an earlier run; the list of a for_each whose items were not all undone is
     what their places mean, so that row is only opened again."""
-    if step.kind == "each" and rows.items(turn.conn, step.execution, step.position):
+    if step.kind == "each" and items.last(turn.conn, step.execution, step.position) != WHOLE:
         step.state = "skipped"
         step.output = None
         rows.save_step(turn.conn, step)

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import msgspec
 
-from backstay.app.errors import NOT_SUPPORTED
+from backstay.app.errors import NOT_SUPPORTED, UNFIT
+from backstay.app.plan.operators import is_json
 from backstay.app.plan.tables import Column, Table, quote
 from backstay.core.errors import Fault
 from backstay.lang.program import DecimalType, EnumType, ListType, RefType, ScalarType
@@ -47,7 +48,8 @@ def checks(rows: Table, column: Column) -> list[Check]:
 
 
 def keys(rows: Table) -> list[Key]:
-    """Declared indexes, unique fields, and each reference that no other index begins with."""
+    """Declared indexes, unique fields, and each reference that no other index begins with. Raises
+    APP005 for an index that no database can make."""
     entity = rows.entity
     wanted: list[tuple[tuple[str, ...], bool]] = [
         ((field.name,), True) for field in entity.fields if field.unique
@@ -74,6 +76,10 @@ def reference_name(rows: Table, field: str) -> str:
 
 
 def _key(rows: Table, fields: tuple[str, ...], *, unique: bool) -> Key:
+    inside = [name for name in fields if is_json(rows.column(name).field.type)]
+    if inside:
+        where, problem = f"{rows.entity.name}.{inside[0]}", "a list or a document has no index"
+        raise Fault(UNFIT, where=where, problem=problem, instead="leave it out of the index")
     name = f"{rows.entity.table}_{'_'.join(fields)}_{'unique' if unique else 'index'}"
     return Key(rows.dialect.name_of(name), fields, unique)
 

@@ -9,6 +9,7 @@ from backstay.app.errors import UNFIT
 from backstay.app.plan.actions import ActionPlan, Success
 from backstay.app.plan.demands import Demands
 from backstay.app.plan.lists import ListPlan
+from backstay.app.plan.middleware import demanded, expect_known
 from backstay.app.plan.params import Params
 from backstay.app.plan.reads import OnePlan
 from backstay.core.errors import Fault
@@ -45,6 +46,7 @@ class EndpointPlan(msgspec.Struct, frozen=True):
 
 def compile_endpoints(program: Program) -> Sequence[EndpointPlan]:
     """All endpoints of the program. Raises APP004 for what this version cannot compile."""
+    expect_known(program)
     plans = [_plan(program, endpoint) for endpoint in program.endpoints]
     shown = {
         _place(endpoint): plan.does
@@ -71,11 +73,12 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
             does = OnePlan(program, spec, query)
         case Action() as spec:
             does = ActionPlan(program, spec, endpoint.body, _success(endpoint))
+    wanted = demanded(program, endpoint)
     return EndpointPlan(
         method=endpoint.method,
         path=PREFIX + endpoint.path,
-        auth=endpoint.auth,
-        roles=tuple(group for group in (endpoint.roles, _role(endpoint)) if group),
+        auth=wanted.auth,
+        roles=wanted.roles,
         status=endpoint.status,
         params=Params(program, endpoint.path_fields, "path"),
         query=query,
@@ -84,10 +87,6 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
         demands=Demands(program, endpoint.validate),
         words={status: _words(endpoint, status, text) for status, text in endpoint.errors},
     )
-
-
-def _role(endpoint: Endpoint) -> tuple[str, ...]:
-    return (endpoint.require_role,) if endpoint.require_role else ()
 
 
 def _place(endpoint: Endpoint) -> tuple[str, tuple[object, ...]]:

@@ -101,6 +101,8 @@ def _routine(evaluator: Evaluator, function: Function) -> Routine:
         unit.enter(name)
         try:
             return made[0](unit, args)
+        except RecursionError:
+            raise unit.too_deep(name) from None
         finally:
             unit.leave()
 

@@ -22,7 +22,7 @@ Scope = Mapping[str, object]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """That rows of an entity were created, updated or deleted; `key` of a created one."""
+    """That rows of an entity were created, updated, deleted or restored; `key` of a created one."""
 
     do: str
     entity: str
@@ -129,6 +129,10 @@ class Unit:
             raise _too_much(function, f"calls are nested deeper than {MAX_DEPTH}")
         if self._calls > MAX_CALLS:
             raise _too_much(function, f"more than {MAX_CALLS} calls in one transaction")
+
+    def too_deep(self, function: str) -> Fault:
+        """The fault for calls whose expressions are too high for the machine."""
+        return _too_much(function, "calls and what they compute are nested too deeply")
 
     def leave(self) -> None:
         """The function is done, whatever came of it."""

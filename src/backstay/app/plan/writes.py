@@ -204,7 +204,7 @@ class Writer:
                 touched = (condition.text, condition.bind(unit, scope))
                 raise self._refusals.fault(refusal, unit.conn, stored, touched, computed) from None
             changed = unit.conn.changes()
-            unit.wrote(verb, rows.entity.name, changed)
+            unit.wrote("restore" if gone else verb, rows.entity.name, changed)
             if guarded and not changed:
                 refused(unit, scope)
             return changed

@@ -10,6 +10,7 @@ from backstay.app.flow.engine import Flow
 from backstay.app.flow.recall import recalled
 from backstay.app.flow.runner import TURNS
 from backstay.app.plan.endpoints import compile_endpoints
+from backstay.app.plan.grants import Grants
 from backstay.app.plan.unit import Unit
 from backstay.app.service import Runtime
 from backstay.app.store.aim import aim
@@ -19,6 +20,7 @@ from backstay.app.store.session import Session
 from backstay.app.store.sqlite import SqliteDatabase
 from backstay.app.trial.errors import NEVER_QUIET
 from backstay.app.trial.stubs import Silent, Stubs
+from backstay.app.trust import with_provider
 from backstay.core.asgi import App
 from backstay.core.breaker import Breaker
 from backstay.core.clock import Dice, Ids
@@ -72,6 +74,7 @@ class Stage:
         self, program: Program, folder: Path, clock: VirtualClock, ids: Ids, dice: Dice
     ) -> None:
         self.clock, self.ids = clock, ids
+        program = with_provider(program)
         self.env = environment_of(program, {})
         self.database = SqliteDatabase(folder / "app.db", runtime_schema(), "process", clock=clock)
         self.program = aim(program, self.database.dialect)
@@ -90,7 +93,10 @@ class Stage:
         self.judge = Judge()
         served = self.program.hash
         start, emit = self.flow.starter(served), self.flow.emitter(served)
-        self._runtime = Runtime(self.program, self.database, clock, ids, self.env, start, emit)
+        grants = Grants(self.program)
+        self._runtime = Runtime(
+            self.program, self.database, clock, ids, self.env, start, emit, grants, dice=dice
+        )
         routes = endpoints(self._runtime, compile_endpoints(self.program))
         self.web = App("app", routes, self.judge, clock, ids, _Uncounted())
         opened: list[Callable[[], Awaitable[None]]] = [self._serve]

@@ -9,7 +9,8 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.databases import databases
-from backstay.lang.check.declared import middleware, provider, role, webhook
+from backstay.lang.check.declared import middleware, provider, role
+from backstay.lang.check.documents import collect_models, model_entity, model_fields
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
 from backstay.lang.check.events import declare_event, event, handler
@@ -21,6 +22,7 @@ from backstay.lang.check.scope import Scope
 from backstay.lang.check.scripts import declare_function, function, script
 from backstay.lang.check.tests import Tests
 from backstay.lang.check.unused import unused
+from backstay.lang.check.webhooks import webhook
 from backstay.lang.check.workflows import WorkflowCheck, declare_input
 from backstay.lang.check.world import Checker, collect
 from backstay.lang.diagnostics import Related, Span
@@ -33,12 +35,14 @@ Sources = tuple[tuple[str, str], ...]
 def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str) -> p.Program:
     """The program of these trees. It may be served only when no error was reported."""
     world = collect(files)
+    collect_models(world, files)
     k = Checker(world, files[0][1] if files else Reports(""))
     settings = config(k, list(_of_kind(files, "config")))
     for info in world.entities.values():
-        declare_fields(k, info)
+        (model_fields if info.model else declare_fields)(k, info)
     for info in world.entities.values():
-        find_ways_back(k, info)
+        if not info.model:
+            find_ways_back(k, info)
     for workflow in world.workflows.values():
         declare_input(k, workflow)
     for outside in world.integrations.values():
@@ -48,9 +52,12 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
     for function_info in world.functions.values():
         declare_function(k, function_info)
     statements, scope = script(k, _with_statements(files))
-    entities = tuple(entity(k, info) for info in world.entities.values())
+    entities = tuple(
+        (model_entity if info.model else entity)(k, info) for info in world.entities.values()
+    )
     if not any(info.broken or info.key is None for info in world.entities.values()):
         k.entities = p.Program("", "", "", (), None, entities, (), (), (), ())
+    hooks = tuple(_each(k, files, "webhook", webhook))
     made = p.Program(
         name=settings.name,
         version=settings.version,
@@ -68,7 +75,8 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         roles=tuple(_each(k, files, "role", role)),
         providers=tuple(_each(k, files, "auth", provider)),
         middleware=tuple(_each(k, files, "middleware", middleware)),
-        webhooks=tuple(_each(k, files, "webhook", webhook)),
+        webhooks=tuple(each for each in hooks if isinstance(each, p.Webhook)),
+        incoming=tuple(each for each in hooks if isinstance(each, p.Incoming)),
         models=tuple(_models(k, files)),
         script=statements,
         tests=tuple(_tests(k, files, scope)),

@@ -86,6 +86,8 @@ def _called(k: Checker, node: s.Expr, scope: Scope, *, free: bool = False) -> p.
             if name == "emit" and len(args) == 1:
                 _event_named(k, args[0])
                 return p.Act(name, (p.Constant(spelled(args[0]), STRING),))
+            if name == "start" and len(args) == 1 and _is_no_workflow(k, args[0], scope):
+                return p.Act(name)
             values = tuple(_value(k, arg, scope, free=free) for arg in args)
             return p.Act(name, values)
         case s.NameExpr() | s.Dot():
@@ -94,6 +96,16 @@ def _called(k: Checker, node: s.Expr, scope: Scope, *, free: bool = False) -> p.
             return p.Act(name)
     k.error(e.NOT_CONSTANT, node.span, what="an action", wanted="a name or a call")
     return p.Act("")
+
+
+def _is_no_workflow(k: Checker, node: s.Expr, scope: Scope) -> bool:
+    """Whether `start(NAME)` names nothing that there is; reports it."""
+    if not isinstance(node, s.NameExpr) or scope.find(node.name) is not None or scope.lenient:
+        return False
+    if node.name in k.world.workflows or k.world.incomplete:
+        return False
+    k.unknown(e.UNKNOWN_WORKFLOW, node, k.world.workflows)
+    return True
 
 
 def _event_named(k: Checker, node: s.Expr) -> None:

@@ -42,6 +42,15 @@ def _print(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     return p.Call("print", tuple(lower(k, arg, scope) for arg in node.args), UNKNOWN)
 
 
+def _unknown(k: Checker, callee: s.NameExpr, name: str, scope: Scope) -> None:
+    """Of two functions as near, the program's own is meant."""
+    if scope.find(name) is not None or (scope.row and name in scope.row.fields):
+        k.error(e.NOT_A_FUNCTION, callee.span, name=name)
+    elif not k.world.incomplete:
+        known = (*k.world.functions, *LIBRARY, *_SPECIAL)
+        k.unknown(e.UNDEFINED_FUNCTION, callee, known)
+
+
 def _of_library(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
     match node.callee:
         case s.NameExpr(name="env"):
@@ -51,10 +60,7 @@ def _of_library(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
         case s.NameExpr(name=name) if name in LIBRARY:
             return of_library(k, node, LIBRARY[name], scope)
         case s.NameExpr(name=name) as callee:
-            if scope.find(name) is not None or (scope.row and name in scope.row.fields):
-                k.error(e.NOT_A_FUNCTION, callee.span, name=name)
-            else:
-                k.unknown(e.UNDEFINED_FUNCTION, callee, (*LIBRARY, *_SPECIAL, *k.world.functions))
+            _unknown(k, callee, name, scope)
             return NOTHING
         case s.Dot(of=s.NameExpr(name="user"), field=field) if scope.find("user") is not None:
             if field.name == "has":

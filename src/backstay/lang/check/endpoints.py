@@ -18,6 +18,7 @@ from backstay.lang.check.fields import record_type
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN
 from backstay.lang.check.world import RESERVED_PATHS, Checker
+from backstay.lang.diagnostics import Edit
 from backstay.lang.names import listed, suggestion
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -64,8 +65,8 @@ class EndpointCheck:
         self.scope.variables["user"] = USER
         self.scope.lenient = self.node.block.broken
         roles = tuple(name.name for name in members.names("roles"))
-        for role in roles:
-            k.use("role", role)
+        for role in members.names("roles"):
+            self._role(role, "{}")
         self._watch(path)
         return p.Endpoint(
             method=method,
@@ -153,10 +154,20 @@ class EndpointCheck:
                 edit = suggestion(name.name, known, self.k.reports.at(name.span))
                 what = f"unknown middleware '{name.name}'"
                 self.k.error(e.UNKNOWN_NAMED, name.span, edit=edit, what=what, known=listed(known))
-        role = self.members.text("require_role")
-        if role:
-            self.k.use("role", role)
+        role = self.members.value("require_role", s.Literal_)
+        if role is not None:
+            self._role(s.Ident(role.span, str(role.value)), '"{}"')
         return tuple(name.name for name in found)
+
+    def _role(self, name: s.Ident, written: str) -> None:
+        """Roles come with the token, so any may be meant; one close to a declared one is a slip."""
+        k, known = self.k, self.k.world.named["role"]
+        k.use("role", name.name)
+        meant = None if name.name in known or k.world.incomplete else nearest(name.name, known)
+        if meant is not None:
+            edit = Edit(f"did you mean '{meant}'?", k.reports.at(name.span), written.format(meant))
+            what = f"unknown role '{name.name}'"
+            k.error(e.UNKNOWN_NAMED, name.span, edit=edit, what=what, known=listed(known))
 
     def _request(self) -> tuple[str, str] | None:
         node = self.members.value("request", s.RequestNode)

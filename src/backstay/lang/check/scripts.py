@@ -35,6 +35,7 @@ def script(
     """The statements at the top level, in the order of files and lines, and their scope."""
     scope = Scope()
     scope.script = True
+    scope.lenient = k.world.incomplete
     bodies = Bodies(k, mode="script")
     found: list[p.Statement] = []
     for reports, node in nodes:

@@ -61,6 +61,7 @@ class Bodies:
         for param, field in zip(node.params, params, strict=True):
             if field.name in inner.variables:
                 self._k.error(e.DUPLICATE_PARAMETER, param.name.span, name=field.name)
+                inner.lenient = True  # one of the two was to have a name that the body knows
             inner.variables[field.name] = field.type
             watch(self._k, inner, field.name, "parameter", param.name.span)
         return self.body(node.body, inner)

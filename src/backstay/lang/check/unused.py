@@ -49,7 +49,8 @@ def _declared(k: Checker, program: p.Program) -> Iterator[tuple[str, _Info]]:
     yield from (("event", each) for each in world.events.values())
     yield from (("integration", each) for each in world.integrations.values())
     if _does_something(program):
-        yield from (("entity", each) for each in world.entities.values())
+        # A model is a table that others may use, too.
+        yield from (("entity", each) for each in world.entities.values() if not each.model)
 
 
 def _does_something(program: p.Program) -> bool:

@@ -14,13 +14,15 @@ from backstay.lang.reports import Reports
 
 class EntityInfo:
     """An entity while it is being checked. `broken`: some fields could not be read; `refs` lists
-    its ref fields by the entity they point to; `soft`: its deleted rows are kept."""
+    its ref fields by the entity they point to; `soft`: its deleted rows are kept; `model`: it is
+    one of a `database` block."""
 
     __slots__ = (
         "broken",
         "declaration",
         "fields",
         "key",
+        "model",
         "name",
         "refs",
         "reports",
@@ -37,6 +39,7 @@ class EntityInfo:
         self.fields: dict[str, p.Field] = {}
         self.refs: dict[str, list[str]] = {}
         self.key: p.Field | None = None
+        self.model = False
         self.soft = any(
             isinstance(each.value, s.Literal_) and each.value.value is True
             for each in declaration.block.members

@@ -40,7 +40,7 @@ class Writes:
             # Most likely it is given under a wrong name, and that is reported.
             return
         for field in info.fields.values():
-            made = field.default is not None or field.auto
+            made = field.default is not None or field.auto or field.auto_update
             needed = (field.required or field.primary) and not made and field.name != besides
             if needed and field.name not in given and not isinstance(field.type, p.ManyType):
                 owner = f"create {info.name}"
@@ -76,13 +76,20 @@ class Writes:
         return list(found.items())
 
     def _rows(self, entry: s.Entry, scope: Scope, many: p.ManyType) -> p.Expr:
-        """The rows that a nested create makes: `[x in LIST: { … }]`."""
+        """The rows that a nested create makes: `[x in LIST: { … }]`, or each written out."""
         k = self._k
         other = k.world.entities[many.entity]
         node = entry.value
+        if scope.row is None and isinstance(node, s.ListExpr):
+            records = [each for each in node.items if isinstance(each, s.RecordExpr)]
+            if len(records) == len(node.items):
+                k.note("expression.list", node.span)
+                rows = tuple(self._row(each, scope, other, many) for each in records)
+                kinds = {row.type for row in rows}
+                return p.Listed(rows, p.ListType(kinds.pop() if len(kinds) == 1 else UNKNOWN))
         if scope.row is not None or not isinstance(node, s.Each):
             value = None if isinstance(node, s.ListExpr) else lower(k, node, scope)
-            got = show(value.type) if value else "a list written out"
+            got = show(value.type) if value else "a list of other than { … }"
             wanted = f"[x in LIST: {{ … }}] of {other.name}"
             what = f"field '{entry.name.name}'"
             k.error(e.MISMATCH, node.span, what=what, wanted=wanted, got=got)
@@ -93,15 +100,19 @@ class Writes:
             what, wanted = f"a row of {other.name}", "{ field: value }"
             k.error(e.MISMATCH, node.value.span, what=what, wanted=wanted, got=show(value.type))
             return p.Map(node.variable.name, items, value, p.ListType(value.type))
-        values = self.values(node.value.fields, inner, inner, other, many.via)
-        self.complete(
-            other, {each.name.name for each in node.value.fields}, node.value.span, many.via
-        )
+        row = self._row(node.value, inner, other, many)
+        return p.Map(node.variable.name, items, row, p.ListType(row.type))
+
+    def _row(
+        self, node: s.RecordExpr, scope: Scope, other: EntityInfo, many: p.ManyType
+    ) -> p.Record:
+        """One row of a nested create."""
+        values = self.values(node.fields, scope, scope, other, many.via)
+        self.complete(other, {each.name.name for each in node.fields}, node.span, many.via)
         kind = p.RecordType(
             tuple(with_type(other.fields[name], value.type) for name, value in values)
         )
-        row = p.Record(tuple(values), kind)
-        return p.Map(node.variable.name, items, row, p.ListType(kind))
+        return p.Record(tuple(values), kind)
 
     def update(self, node: s.UpdateNode, scope: Scope) -> p.Update | None:
         k = self._k

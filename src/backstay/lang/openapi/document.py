@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from backstay.core.errors import Plain
 from backstay.lang.openapi.schemas import Schema, entity, of_field, of_type, row
-from backstay.lang.program import Endpoint, Field, ListOf, OneOf, Program
+from backstay.lang.program import Action, Endpoint, Field, ListOf, OneOf, Program
 
 PREFIX = "/api/v1"
 _PAGE: Schema = {
@@ -52,7 +52,8 @@ def document(program: Program) -> Schema:
     components: Schema = {"schemas": schemas}
     if program.auth is not None:
         bearer: Schema = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        components["securitySchemes"] = {"bearer": bearer}
+        key: Schema = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        components["securitySchemes"] = {"bearer": bearer, "key": key}
     return {
         "openapi": "3.1.0",
         "info": {"title": program.name or "app", "version": program.version or "0"},
@@ -66,10 +67,7 @@ def _operation(program: Program, of: Endpoint) -> Schema:
         "operationId": _name(of),
         "parameters": _parameters(program, of),
         "responses": {
-            str(of.status): {
-                "description": "done",
-                "content": {"application/json": {"schema": _answer(program, of)}},
-            },
+            **_done(program, of),
             "default": {
                 "description": "a problem",
                 "content": {"application/problem+json": {"schema": row("Problem.Details")}},
@@ -89,11 +87,21 @@ def _operation(program: Program, of: Endpoint) -> Schema:
         made["security"] = _security(of)
     if of.roles:
         made["x-roles"] = list(of.roles)
+    if of.require_role:
+        made["x-require-role"] = of.require_role
     return made
 
 
+def _done(program: Program, of: Endpoint) -> Schema:
+    """The answer of a request that was granted; an action that returns nothing has no body."""
+    if isinstance(of.does, Action) and of.does.returns is None and of.status in (200, 204):
+        return {"204": {"description": "done"}}
+    content: Schema = {"application/json": {"schema": _answer(program, of)}}
+    return {str(of.status): {"description": "done", "content": content}}
+
+
 def _security(of: Endpoint) -> list[Plain]:
-    needed: list[Plain] = [{"bearer": []}]
+    needed: list[Plain] = [{"bearer": []}, {"key": []}]
     return {"public": [], "optional": [{}, *needed], "required": needed}[of.auth]
 
 
@@ -112,9 +120,24 @@ def _parameters(program: Program, of: Endpoint) -> list[Plain]:
             if name in known:
                 schema = of_type(program, known[name].type)
             made.append({"name": name, "in": "path", "required": True, "schema": schema})
-    for place, fields in (("query", of.query_fields), ("header", of.header_fields)):
-        made += [_parameter(program, each, place) for each in fields]
-    return made + _listing(program, of)
+    made += [_parameter(program, each, "query") for each in of.query_fields]
+    for each in of.header_fields:
+        # A name of the language has no dash, and `x_trace` is read from X-Trace.
+        made.append(_parameter(program, each, "header") | {"name": each.name.replace("_", "-")})
+    return made + _listing(program, of) + _conditions(program, of)
+
+
+def _conditions(program: Program, of: Endpoint) -> list[Plain]:
+    """The headers that make a write safe to repeat, and sure of what it changes."""
+    if not isinstance(of.does, Action):
+        return []
+    shown = any(
+        each.path == of.path and each.method == "GET" and isinstance(each.does, OneOf)
+        for each in program.endpoints
+    )
+    key: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    names = {"idempotency-key": key} | ({"if-match": {"type": "string"}} if shown else {})
+    return [{"name": name, "in": "header", "schema": schema} for name, schema in names.items()]
 
 
 def _parameter(program: Program, field: Field, place: str) -> Schema:

@@ -125,11 +125,19 @@ class Cursor:
             return False
         if nearest(token.text, (word,)) is None:
             return False
-        span = token.span(self.reports.file)
+        self._meant(word)
+        return True
+
+    def instead(self, word: str) -> None:
+        """Report the word here, which stands for `word`, and go on behind it."""
+        self._meant(word)
+        self.take()
+
+    def _meant(self, word: str) -> None:
+        span = self.token.span(self.reports.file)
         edit = Edit(f"did you mean '{word}'?", span, word)
         wanted, got = f"'{word}'", self.got()
         self.reports.add(e.EXPECTED, span, expected=(word,), edit=edit, wanted=wanted, got=got)
-        return True
 
     def name(self, what: str, also: Iterable[str] = (), *, starts: bool = False) -> Ident:
         """An identifier; `what` says of what in the message, `also` lists the likely ones.

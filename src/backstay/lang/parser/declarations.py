@@ -51,6 +51,7 @@ def declarations(cursor: Cursor) -> tuple[tuple[Declaration, ...], bool]:
             if cursor.position == before:
                 cursor.take()
             cursor.skip_declaration()
+    cursor.reports.settle()
     return tuple(found), incomplete
 
 

@@ -48,6 +48,8 @@ _POWER = {
     "%": 7,
 }
 _NOT_POWER, _MINUS_POWER = 4, 8
+_STATEMENTS = frozenset({"if", "for", "function", "var"})
+"""Reserved since the first version: at the start of a line none is a value."""
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
@@ -147,7 +149,8 @@ def _field(c: Cursor) -> Ident:
 def _primary(c: Cursor) -> Expr:
     token = c.token
     c.height = 1
-    if token.kind == "end" or (c.at_member() and token.text != "{"):
+    reserved = token.first and token.text in _STATEMENTS
+    if token.kind == "end" or reserved or (c.at_member() and token.text != "{"):
         raise c.expected("a value")
     if token.kind == "ident":
         c.take()

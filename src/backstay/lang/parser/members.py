@@ -183,13 +183,25 @@ def _entity_field(c: Cursor) -> Member:
 
 def _step(c: Cursor) -> Member:
     start = c.token
-    if start.text == "parallel" and _holds_steps(c):
+    if _is_parallel(c):
         c.note("steps.parallel", start)
         c.take()
         return Member(c.range(start), Ident(c.range(start), "parallel"), block(c, "steps"))
     name = c.name("the name of a step")
     inside = block(c, "step")
     return Member(c.range(start), name, inside)
+
+
+def _is_parallel(c: Cursor) -> bool:
+    """Whether `parallel { … }` stands here, or the word with a slip of a letter; reports that."""
+    word = c.token
+    if word.text == "parallel":
+        return _holds_steps(c)
+    slip = word.kind == "ident" and nearest(word.text, ("parallel",)) is not None
+    if not slip or not c.ahead(2).text or not _holds_steps(c) or c.ahead(2).text == "}":
+        return False
+    c.unknown(e.UNKNOWN_MEMBER, word, ("parallel",), grammar.title("steps"))
+    return True
 
 
 def _holds_steps(c: Cursor) -> bool:

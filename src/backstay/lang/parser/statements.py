@@ -152,7 +152,10 @@ def _other(c: Cursor) -> "Callable[[Cursor], StatementNode]":
 def _for(c: Cursor) -> ForNode:
     start = c.last
     variable = c.declared("a variable")
-    c.expect("in")
+    if c.at("of") and not c.token.first:
+        c.instead("in")
+    else:
+        c.expect("in")
     items = expression(c)
     inside = body(c)
     return ForNode(c.range(start), variable, items, inside)
@@ -216,6 +219,11 @@ def _var(c: Cursor) -> VarNode:
 
 def _exec(c: Cursor) -> ExecNode:
     start, command = c.last, c.token
+    if command.kind == "string":
+        span = command.span(c.reports.file)
+        edit = Edit("write it in braces", span, f"{{ {command.value} }}")
+        got = c.got()
+        raise c.snag(e.EXPECTED, span, edit=edit, wanted="'{'", got=got)
     if command.kind != "raw":
         raise c.expected("'{'", insert="{")
     c.take()

@@ -71,7 +71,7 @@ class _Parser(Conditions):
                     return self._clauses(Query("select", only))
                 raise self.expected("from")
         if not self.accept_word("from") and self.ahead().kind == "word" and not self._clause_next():
-            raise self.expected("from")
+            raise self.expected(nearest(self.token.text, ("from", *CLAUSES)) or "from")
         return self._clauses(Query("select", self.name(), columns))
 
     def _clause_next(self) -> bool:
