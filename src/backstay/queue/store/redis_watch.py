@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock
+from backstay.core.service import end_tasks
 from backstay.queue.store import Happened
 from backstay.queue.store.lua import PEEK
 from backstay.queue.store.redis_calls import Calls
@@ -40,8 +41,6 @@ SILENT = 15.0
 """Seconds after which a server that is not heard of counts as gone."""
 UNUSED = 86_400.0
 """Seconds after which a command without anything in it is forgotten."""
-_INSIST = 0.5
-"""Seconds after which who was told to stop, and did not, is told again."""
 _NUDGE = 8
 """Waiting claims that one look wakes per queue: messages wake the rest, and so do they."""
 
@@ -95,13 +94,7 @@ class Watch:
     async def stop(self) -> None:
         """Look and listen no longer."""
         tasks, self._tasks = self._tasks, []
-        left = set(tasks)
-        while left:
-            # A client may take a cancellation for a lost connection, and who looks goes on then.
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=_INSIST)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
     async def close(self) -> None:
         """Says goodbye to the other servers."""
