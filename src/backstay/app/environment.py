@@ -31,6 +31,7 @@ def read_environment(program: Program, given: Mapping[str, str]) -> dict[str, st
     secret = (
         [(each.token, each.auth) for each in program.integrations],
         [each.secret for each in program.webhooks],
+        [each.secret for each in program.incoming],
         program.auth.secret if program.auth else None,
     )
     for node in _envs(secret):

@@ -21,6 +21,10 @@ LOOK = 0.05
 """Seconds between two looks at the files."""
 
 
+Swap = Callable[[Program], Awaitable[None]]
+"""Serves another program, or raises a Fault and has changed nothing."""
+
+
 class Source(Protocol):
     """Where the program comes from; both calls may block and are made on another thread."""
 
@@ -34,7 +38,7 @@ class Source(Protocol):
 
 
 class Reloader:
-    """A Loop. `swap` serves another program, or raises a Fault and has changed nothing."""
+    """A Loop. `show` is where people read why a program was not taken."""
 
     name = "program-watch"
 
@@ -42,7 +46,7 @@ class Reloader:
         self,
         source: Source,
         program: Program,
-        swap: Callable[[Program], Awaitable[None]],
+        swap: Swap,
         clock: Clock,
         show: Callable[[str], object],
     ) -> None:
@@ -62,19 +66,23 @@ class Reloader:
         seen = await asyncio.to_thread(self._source.signature)
         if seen == self._seen and seen != self._taken:
             self._taken = seen
-            await self._take()
+            await self._take(seen)
         self._seen = seen
         return self._clock.tick() + LOOK
 
-    async def _take(self) -> None:
+    async def _take(self, seen: object) -> None:
         began = self._clock.tick()
         try:
             program = await asyncio.to_thread(self._source.read)
+            if await asyncio.to_thread(self._source.signature) != seen:
+                return  # read while it was being written: the next look takes it
             if program.hash == self._served:
                 self._refused = None
                 return
             await self._swap(program)
         except Fault as fault:
+            if await asyncio.to_thread(self._source.signature) != seen:
+                return
             self._refused = fault
             self._show(f"{for_terminal(fault)}\n")
             _log.error(

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from backstay.app.api import endpoints
 from backstay.app.audit.api import audited
+from backstay.app.bounds import Bounds
 from backstay.app.cache.responses import Caching
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
@@ -15,8 +16,10 @@ from backstay.app.environment import read_environment
 from backstay.app.errors import WANTS_RESTART
 from backstay.app.flow.api import routes as flow_routes
 from backstay.app.flow.engine import Flow
+from backstay.app.incoming.api import routes as incoming_routes
 from backstay.app.plan.endpoints import compile_endpoints
 from backstay.app.plan.grants import Grants
+from backstay.app.reloading import Swap
 from backstay.app.service import Runtime
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
@@ -57,7 +60,7 @@ class Serving:
         self._database.watch(caching.tables)
         return found
 
-    def swapping(self, app: App, program: Program) -> Callable[[Program], Awaitable[None]]:
+    def swapping(self, app: App, program: Program) -> Swap:
         """How the program is changed for another: all of it, or a Fault and nothing."""
         served = program
 
@@ -100,9 +103,11 @@ class Serving:
             Grants(program),
             settings.audit == "all",
         )
+        bounds = Bounds(program, process.clock)
         caching = Caching(program, self._cache, process.registry)
         declared = endpoints(runtime, compile_endpoints(program), settings.max_body)
-        routes = [*caching.over(declared), *flow_routes(flow), *self._fixed]
+        hooks = incoming_routes(program, flow, process.clock, self._env)
+        routes = [*bounds.over(caching.over(declared)), *hooks, *flow_routes(flow), *self._fixed]
         routes += described_routes(program, routes)
         if settings.audit != "off":
             routes = audited(routes, self._database, process.clock, process.ids)

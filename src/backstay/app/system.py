@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from backstay.app.audit.api import routes as audit_routes
-from backstay.app.cache.choose import cache_of, place_of
+from backstay.app.cache.choose import CacheService, cache_of, place_of
 from backstay.app.cache.errors import ERRORS as CACHE_ERRORS
 from backstay.app.cache.health import CacheHealth
 from backstay.app.cache.responses import METRICS as CACHE_METRICS
@@ -19,6 +19,7 @@ from backstay.app.flow.errors import ERRORS as FLOW_ERRORS
 from backstay.app.flow.metrics import METRICS as FLOW_METRICS
 from backstay.app.flow.recall import recalled
 from backstay.app.health import DatabaseHealth
+from backstay.app.incoming.errors import ERRORS as INCOMING_ERRORS
 from backstay.app.keys.api import routes as key_routes
 from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
@@ -27,7 +28,7 @@ from backstay.app.operations import probe
 from backstay.app.operations import routes as operations
 from backstay.app.outside.target import Tools
 from backstay.app.ports import TaskQueue
-from backstay.app.reloading import Reloader, Source
+from backstay.app.reloading import Reloader, Source, Swap
 from backstay.app.served import Serving
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
@@ -91,11 +92,17 @@ async def build(
     if isinstance(cache, Loop):
         loops.append(cache)
     if source is not None:
-        reloader = Reloader(source, program, served.swapping(app, program), clock, sys.stderr.write)
-        process.board_checks.append(reloader.check())
-        process.probes["app.program"] = reloader.probe
-        loops.append(reloader)
-    return [store, flow, *loops, HttpServer(app, listen)]
+        loops.append(_reloader(process, source, program, served.swapping(app, program)))
+    return [CacheService(cache), store, flow, *loops, HttpServer(app, listen)]
+
+
+def _reloader(
+    process: Process[AppSettings], source: Source, program: Program, swap: Swap
+) -> Reloader:
+    reloader = Reloader(source, program, swap, process.clock, sys.stderr.write)
+    process.board_checks.append(reloader.check())
+    process.probes["app.reload"] = reloader.probe
+    return reloader
 
 
 def _declare(
@@ -152,7 +159,7 @@ def _flow(
 SYSTEM = System(
     name="app",
     settings=AppSettings,
-    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *TRIAL_ERRORS),
+    errors=(*ERRORS, *STORE_ERRORS, *FLOW_ERRORS, *CACHE_ERRORS, *INCOMING_ERRORS, *TRIAL_ERRORS),
     metrics=(*METRICS, *FLOW_METRICS, *CACHE_METRICS),
     build=build,
 )

@@ -124,7 +124,7 @@ def _made_of(program: Program) -> str:
         ("job", "jobs", len(program.jobs)),
         ("integration", "integrations", len(program.integrations)),
         ("event", "events", len(program.events)),
-        ("webhook", "webhooks", len(program.webhooks)),
+        ("webhook", "webhooks", len(program.webhooks) + len(program.incoming)),
         ("model", "models", len(program.models)),
         ("role", "roles", len(program.roles)),
         ("function", "functions", len(program.functions)),

@@ -157,6 +157,7 @@ def webhooks(program: p.Program) -> Table:
         (each.name, each.event, each.method, "signed" if each.secret is not None else "not signed")
         for each in program.webhooks
     ]
+    rows += [(each.name, each.event, "received", each.scheme) for each in program.incoming]
     return ("WEBHOOK", "EVENT", "METHOD", "SIGNED"), rows
 
 

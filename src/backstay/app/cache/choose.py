@@ -18,6 +18,28 @@ def cache_of(settings: AppSettings, program: Program, clock: Clock, ids: Ids) ->
     return SharedCache(settings.redis_url, prefix_of(program), clock, ids)
 
 
+class CacheService:
+    """The cache as a Service: opened with the database (`place_of`), closed after everything that
+    uses it."""
+
+    name = "cache"
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def start(self) -> None:
+        """Nothing: a cache that is not there yet keeps no app from starting."""
+
+    def ready(self) -> bool:
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """Requests that end now may still use it."""
+
+    async def stop(self) -> None:
+        await self._cache.close()
+
+
 async def place_of(database: Database) -> str:
     """What tells this database from another: when it first held a program. All replicas read the
     same, under whatever address they know it."""

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from backstay.lang.program import Call, Endpoint, Entity, ListOf, Name, OneOf, Program
+from backstay.lang.program import (
+    Ask,
+    Call,
+    Endpoint,
+    Entity,
+    ListOf,
+    Name,
+    OneOf,
+    Program,
+    QueryStep,
+)
 
 
 class Reads(msgspec.Struct, frozen=True):
@@ -22,12 +32,16 @@ class Reads(msgspec.Struct, frozen=True):
 def reads_of(program: Program, endpoint: Endpoint) -> Reads:
     """Of an endpoint that lists rows or shows one."""
     known = {entity.name: entity for entity in program.entities}
+    functions = {function.name: function for function in program.functions}
     nodes: list[object] = [endpoint]
     seen: dict[str, Entity] = {}
     by_user = False
     while nodes:
         for node in _below(nodes.pop()):
             by_user = by_user or _asks_who(node)
+            if isinstance(node, Call) and node.name in functions:
+                # What a function of the program reads belongs to it, looked at once.
+                nodes.append(functions.pop(node.name))
             for entity in _entities(node, known):
                 if entity.name not in seen:
                     seen[entity.name] = entity
@@ -47,7 +61,9 @@ def _asks_who(node: object) -> bool:
 
 
 def _entities(node: object, known: dict[str, Entity]) -> Iterator[Entity]:
-    """A type, a list or an expression says of which entity it is."""
+    """A type, a list or an expression says of which entity it is; a query may be of any."""
+    if isinstance(node, Ask | QueryStep):
+        yield from known.values()
     name = getattr(node, "entity", None)
     if isinstance(name, str) and name in known:
         yield known[name]

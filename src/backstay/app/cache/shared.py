@@ -45,6 +45,7 @@ class SharedCache:
         self._clock, self._ids = clock, ids
         self._prefix = prefix
         self._away = "not reached yet"
+        self._why = "gone"
         self._opened = False
         self._untold = 0
         self._lost = 0
@@ -67,6 +68,8 @@ class SharedCache:
         self._prefix = f"{self._prefix}{place}:"
         self._opened = True
         await self._reach()
+        if self._away:
+            _log.warning("cache lost, reading the database", address=self.where, error=self._away)
         self.wake.set()
 
     async def step(self) -> float | None:
@@ -117,6 +120,7 @@ class SharedCache:
             "kind": "redis",
             "address": self.where,
             "away": self._away,
+            "why": self._why if self._away else "",
             "lost_times": self._lost,
         }
 
@@ -133,8 +137,7 @@ class SharedCache:
                 async with asyncio.timeout(PING):
                     await self._redis.set(self._stamp(EVERYTHING), self._ids.new())
             except _AWAY as failure:
-                if not self._away:
-                    self._lose(failure)
+                self._away, self._why = reason_of(failure), _why(failure)
                 return
             if untold == self._untold:
                 break
@@ -154,7 +157,7 @@ class SharedCache:
         if self._away:
             return
         self._lost += 1
-        self._away = reason_of(failure)
+        self._away, self._why = reason_of(failure), _why(failure)
         _log.warning("cache lost, reading the database", address=self.where, error=self._away)
         self.wake.set()
 
@@ -167,3 +170,12 @@ class SharedCache:
 
     def _stamp(self, table: str) -> str:
         return f"{self._prefix}t:{table}"
+
+
+def _why(failure: Exception) -> str:
+    """late, full, denied or gone."""
+    if isinstance(failure, redis_errors.OutOfMemoryError):
+        return "full"
+    if isinstance(failure, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
+        return "denied"
+    return "late" if isinstance(failure, TimeoutError | redis_errors.TimeoutError) else "gone"

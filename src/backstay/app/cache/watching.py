@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backstay.app.cache.store import EVERYTHING, Cache
 from backstay.app.store.session import Database, Result, Session, Values
@@ -47,7 +47,12 @@ class WatchedDatabase(Wrapping):
         if not self._watched:
             return await self.inner.write(work, alone=alone)
         # A caller that goes away must not part the commit from its telling.
-        return await asyncio.shield(asyncio.ensure_future(self._write(work, alone=alone)))
+        writing = asyncio.ensure_future(self._write(work, alone=alone))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(_left_alone)
+            raise
 
     async def _write(self, work: Work[T], *, alone: bool) -> T:
         seen: set[str] = set()
@@ -64,6 +69,12 @@ class WatchedDatabase(Wrapping):
             return await self.inner.alter(work)
         finally:
             await self._cache.spoil([EVERYTHING])
+
+
+def _left_alone(writing: "asyncio.Future[Any]") -> None:
+    """Nobody waits for it any more: its failure is nobody's either."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 class _Noting(WrappingSession):

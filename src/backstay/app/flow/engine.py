@@ -12,6 +12,7 @@ from backstay.app.flow.courier import Courier
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.inbox import Inbox
 from backstay.app.flow.integrations import Integrations
+from backstay.app.flow.integrations import check as check_integrations
 from backstay.app.flow.jobs import Cron, sync_jobs
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Command
@@ -160,6 +161,7 @@ class Flow:
 
     def compiled(self, program: Program) -> None:
         """Compile a program that is not served yet. Raises APP004, APP005."""
+        check_integrations(program)
         self._catalog.add(program)
 
     async def serve(self, program: Program) -> None:
@@ -278,13 +280,18 @@ class Flow:
         self.runner.wake.set()
         return to
 
-    async def publish_by_hand(self, name: str, payload: object) -> str:
-        """Publish an event of the served program as if the program had; its id. Raises APP215, and
-        APP011 for a payload that is not the event's."""
+    async def publish_by_hand(
+        self, name: str, payload: object, first: Callable[[Session], bool] | None = None
+    ) -> str:
+        """Publish an event of the served program as if the program had; its id. `first` is asked in
+        the same transaction whether it is to be, else it is not and the id is empty. Raises APP215,
+        and APP011 for a payload that is not the event's."""
         served = self._served()
         given = by_hand.payload_of(served, name, payload)
 
         def work(conn: Session) -> str:
+            if first is not None and not first(conn):
+                return ""
             unit = self._unit(conn, served.hash)
             return self.publisher.publish(unit, served.hash, name, given, "")
 

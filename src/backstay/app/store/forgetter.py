@@ -1,9 +1,10 @@
-"""The loop that removes what is kept for a time only: answers of repeated requests, and the audit
-for its `audit_keep` seconds (0: for ever)."""
+"""The loop that removes what is kept for a time only: answers of repeated requests, marks of
+received webhooks, and the audit for its `audit_keep` seconds (0: for ever)."""
 
 import asyncio
 
 from backstay.app.audit import rows as audit
+from backstay.app.incoming.received import forget as forget_received
 from backstay.app.store.idempotency import forget
 from backstay.app.store.session import Database
 from backstay.app.values import micros
@@ -27,6 +28,7 @@ class Forgetter:
     async def step(self) -> float | None:
         now = micros(self._clock.now())
         await self._database.write(lambda conn: forget(conn, now))
+        await self._database.write(lambda conn: forget_received(conn, now))
         if self._audit_keep:
             before = micros(self._clock.now() - self._audit_keep)
             await self._database.write(lambda conn: audit.forget(conn, before))

@@ -69,6 +69,7 @@ def runtime_schema() -> Schema:
     if flow.is_file():
         migrations.append(flow.read_text(encoding="utf-8"))
     migrations += [_sql(f"backstay.app.{room}", "schema.sql") for room in ("keys", "audit")]
+    migrations.append(_sql("backstay.app.incoming", "schema.sql"))
     return Schema("backstay-app", migrations)
 
 

@@ -9,7 +9,7 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.databases import databases
-from backstay.lang.check.declared import middleware, provider, role, webhook
+from backstay.lang.check.declared import middleware, provider, role
 from backstay.lang.check.documents import collect_models, model_entity, model_fields
 from backstay.lang.check.endpoints import EndpointCheck, route_of
 from backstay.lang.check.entities import declare_fields, entity, find_ways_back
@@ -22,6 +22,7 @@ from backstay.lang.check.scope import Scope
 from backstay.lang.check.scripts import declare_function, function, script
 from backstay.lang.check.tests import Tests
 from backstay.lang.check.unused import unused
+from backstay.lang.check.webhooks import webhook
 from backstay.lang.check.workflows import WorkflowCheck, declare_input
 from backstay.lang.check.world import Checker, collect
 from backstay.lang.diagnostics import Related, Span
@@ -56,6 +57,7 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
     )
     if not any(info.broken or info.key is None for info in world.entities.values()):
         k.entities = p.Program("", "", "", (), None, entities, (), (), (), ())
+    hooks = tuple(_each(k, files, "webhook", webhook))
     made = p.Program(
         name=settings.name,
         version=settings.version,
@@ -73,7 +75,8 @@ def check(files: Sequence[tuple[s.File, Reports]], sources: Sources, digest: str
         roles=tuple(_each(k, files, "role", role)),
         providers=tuple(_each(k, files, "auth", provider)),
         middleware=tuple(_each(k, files, "middleware", middleware)),
-        webhooks=tuple(_each(k, files, "webhook", webhook)),
+        webhooks=tuple(each for each in hooks if isinstance(each, p.Webhook)),
+        incoming=tuple(each for each in hooks if isinstance(each, p.Incoming)),
         models=tuple(_models(k, files)),
         script=statements,
         tests=tuple(_tests(k, files, scope)),

@@ -1,13 +1,12 @@
-"""Roles, providers, middleware, webhooks."""
+"""Roles, providers, middleware."""
 
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
-from backstay.lang.check.actions import headers, outside, secret, settings
-from backstay.lang.check.blocks import Members, duration_of
+from backstay.lang.check.actions import outside, settings
+from backstay.lang.check.blocks import Members
 from backstay.lang.check.events import named
 from backstay.lang.check.expressions import typed
-from backstay.lang.check.retries import positive_backoff, retry_of, retry_rule
 from backstay.lang.check.types import STRING
 from backstay.lang.check.world import Checker
 from backstay.lang.names import suggestion
@@ -134,74 +133,3 @@ def _word(member: s.Member | None) -> s.Ident | None:
         case s.Literal_(span=span, literal="string", value=str(text)):
             return s.Ident(span, text)
     return None
-
-
-# --- webhooks ----------------------------------------------------------------------------------
-
-
-def webhook(k: Checker, node: s.Declaration) -> p.Webhook:
-    """`webhook NAME { event, url, method, headers, retry }`."""
-    members = Members(k, node.block)
-    name = node.name or node.keyword
-    event_name, url = members.value("event", s.Literal_), members.expression("url")
-    if event_name is None or not event_name.value:
-        _requires(k, members, name, f"webhook '{name.name}' requires an event name", "event: …")
-    else:
-        k.event(s.Ident(event_name.span, str(event_name.value)))
-    value: p.Expr = p.Constant("", STRING)
-    if url is None:
-        _requires(k, members, name, f"webhook '{name.name}' requires a url", "url: …")
-    else:
-        value = typed(k, url, outside(), STRING, "'url'")
-        scheme(k, url, value, f"url in webhook '{name.name}'")
-    method = members.value("method", s.Ident)
-    if method is not None and method.name not in ("POST", "PUT"):
-        k.unknown(e.UNKNOWN_WORD, method, ("POST", "PUT"), what="the method of a webhook")
-    return p.Webhook(
-        name=name.name,
-        event=str(event_name.value) if event_name else "",
-        url=value,
-        method=method.name if method else "POST",
-        headers=headers(k, members.value("headers", s.RecordExpr)),
-        retry=_webhook_retry(k, members),
-        secret=_webhook_secret(k, members),
-    )
-
-
-def _webhook_secret(k: Checker, members: Members) -> p.Expr | None:
-    node = members.expression("secret")
-    if node is None:
-        return None
-    secret(k, "secret", node)
-    return typed(k, node, outside(), STRING, "'secret'")
-
-
-def _requires(k: Checker, members: Members, name: s.Ident, what: str, fix: str) -> None:
-    if not members.block_node.broken:
-        k.error(e.SETTING, name.span, what=what, fix=f"add {fix}")
-
-
-def scheme(k: Checker, node: s.Expr, value: p.Expr, what: str) -> None:
-    """An address that is written out starts with its scheme."""
-    if isinstance(value, p.Constant) and not str(value.value).startswith(("http://", "https://")):
-        said = f"{what} should use https:// or http:// scheme"
-        fix = "an address starts with http:// or https://"
-        k.error(e.BAD_SETTING, node.span, what=said, fix=fix)
-
-
-def _webhook_retry(k: Checker, members: Members) -> p.Retry:
-    block = members.block("retry")
-    if block is not None:
-        return retry_rule(k, block)
-    node = members.value("retry", s.RetryNode)
-    if node is None:
-        return p.WEBHOOK_RETRY
-    if node.times.value == 0:
-        what = "retry max_attempts must be positive"
-        k.error(e.BAD_SETTING, node.times.span, what=what, fix="write 1 or more")
-        return p.Retry()
-    made = retry_of(k, node)
-    backoff = members.expression("backoff")
-    positive_backoff(k, backoff)
-    initial = duration_of(members.expression("initial_interval"))
-    return p.Retry(made.times, made.backoff, initial or made.initial, made.cap)

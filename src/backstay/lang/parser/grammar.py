@@ -80,6 +80,7 @@ BLOCKS: Mapping[str, Mapping[str, Slot]] = {
     "webhook": {
         "event": _TEXT,
         "url": _EXPR,
+        "receive": _WORD,
         "method": _WORD,
         "headers": Slot("record"),
         "secret": _EXPR,

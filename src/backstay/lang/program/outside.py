@@ -77,3 +77,12 @@ class Webhook(Frozen, frozen=True):
     headers: tuple[tuple[str, Expr], ...] = ()
     retry: Retry = WEBHOOK_RETRY
     secret: Expr | None = None
+
+
+class Incoming(Frozen, frozen=True):
+    """A webhook that is received: what `scheme` signs with `secret` becomes the event `event`."""
+
+    name: str
+    event: str
+    scheme: Literal["backstay", "github", "standard", "stripe"]
+    secret: Expr

@@ -2,7 +2,7 @@
 
 from backstay.lang.program.endpoints import Endpoint
 from backstay.lang.program.entities import Entity, Model
-from backstay.lang.program.outside import Event, Handler, Integration, Webhook
+from backstay.lang.program.outside import Event, Handler, Incoming, Integration, Webhook
 from backstay.lang.program.rules import Settings
 from backstay.lang.program.statements import Statement
 from backstay.lang.program.values import Constant, Expr, Field, Frozen, ScalarType, Type
@@ -95,6 +95,7 @@ class Program(Frozen, frozen=True):
     tests: tuple[Test, ...] = ()
     settings: tuple[tuple[str, Settings], ...] = ()
     uses: tuple[tuple[str, tuple[Place, ...]], ...] = ()
+    incoming: tuple[Incoming, ...] = ()
 
     def entity(self, name: str) -> Entity:
         """Raises KeyError; a checked program has no dangling name."""

@@ -1,0 +1,1 @@
+"""Webhooks that other services send to the app: verified, and each of them one event."""
