@@ -53,8 +53,7 @@ class Integrations:
         """Take the integrations of the program being served: addresses are replaced, operations
         added to, since pinned executions may still need old ones. Raises APP005 for settings that
         could never work, before any is taken."""
-        for declared in program.integrations:
-            check(declared)
+        check(program)
         for declared in program.integrations:
             self._add(declared)
 
@@ -70,10 +69,7 @@ class Integrations:
             )
         known.configure(declared, self._env, self._allow)
         self.timeouts[declared.name] = declared.timeout
-        for operation in declared.operations:
-            place = f"{declared.name}.{operation.name}"
-            own = seconds_of(dict(operation.settings).get("timeout"), f"timeout of {place}")
-            self.timeouts[place] = own or declared.timeout
+        self.timeouts.update(_timeouts(declared))
 
     def add_missing(self, program: Program) -> None:
         """Take what only an old program declares, for the executions pinned to it."""
@@ -83,6 +79,8 @@ class Integrations:
                 self.add(msgspec.structs.replace(program, integrations=(declared,)))
             else:
                 known.learn(declared.operations)
+                for place, seconds in _timeouts(declared).items():
+                    self.timeouts.setdefault(place, seconds)
 
     async def call(self, claim: Claim) -> Outcome:
         """Make a leased call. Never raises but for cancellation."""
@@ -117,8 +115,23 @@ def breaker_of(declared: Integration) -> BreakerSettings:
     return BreakerSettings(rule.threshold, rule.open_seconds, rule.probes, rule.window)
 
 
-def check(declared: Integration) -> None:
-    """Raises APP005 for what could never work in an integration."""
+def _timeouts(declared: Integration) -> dict[str, float]:
+    """Seconds of each operation."""
+    found: dict[str, float] = {}
+    for operation in declared.operations:
+        place = f"{declared.name}.{operation.name}"
+        own = seconds_of(dict(operation.settings).get("timeout"), f"timeout of {place}")
+        found[place] = own or declared.timeout
+    return found
+
+
+def check(program: Program) -> None:
+    """Raises APP005 for what could never work in an integration of the program."""
+    for declared in program.integrations:
+        _check(declared)
+
+
+def _check(declared: Integration) -> None:
     credentials.check(declared)
     where = f"integration {declared.name}"
     seconds_of(dict(declared.settings).get("default_cache_ttl"), f"{where}: default_cache_ttl")
