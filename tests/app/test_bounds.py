@@ -99,6 +99,14 @@ def locked(postgres: PostgresServer, url: str) -> Iterator[None]:
         holder.wait()
 
 
+def test_a_body_is_taken_up_to_the_size_that_the_settings_say(tmp_path: Path) -> None:
+    with standing(tmp_path, TEXT, JWT_SECRET=SECRET, MAX_BODY="1024") as app:
+        body = {"id": 1, "text": "x" * 1024}
+        large = app.ask("POST", "/api/v1/slow", body)
+        assert (large.status, large.json["code"]) == (413, "CORE103")
+        assert app.ask("POST", "/api/v1/slow", {"id": 1}).status == 200
+
+
 def test_tokens_come_back_with_time_and_callers_are_forgotten_by_their_age() -> None:
     clock = VirtualClock()
     limiter = Limiter(Rate(2, 10.0), clock)
