@@ -1,17 +1,13 @@
 """Faults of workflows and jobs, made with a real server on real PostgreSQL; the doctor names each."""
 
-import json
 import os
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.consulting import causes, consult
-from tests.queue.support import clean_env, until
+from tests.faults.apps import Served, serving
+from tests.faults.consulting import causes
+from tests.queue.support import until
 from tests.servers.postgres import PostgresServer
 
 from backstay.up.ports import free_port
@@ -36,70 +32,6 @@ job dirty { schedule: "0 3 1 1 *", do { fail "the shelf is full" } }
 OUTSIDE = 'workflow outside { steps { print { task: PRINT { text: "x" } } } }'
 
 
-class Served:
-    """`codeai server` with its data folder, on a database of its own."""
-
-    def __init__(self, data: Path, port: int, database: str) -> None:
-        self.data = data
-        self.database = database
-        self.url = f"http://127.0.0.1:{port}"
-
-    def post(self, path: str, body: object = None) -> dict[str, object]:
-        asked = urllib.request.Request(
-            f"{self.url}/api/v1{path}",
-            json.dumps(body or {}).encode(),
-            {"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(asked, timeout=20) as answer:
-            return dict(json.loads(answer.read()))
-
-    def get(self, path: str) -> dict[str, object]:
-        with urllib.request.urlopen(f"{self.url}/api/v1{path}", timeout=20) as answer:
-            return dict(json.loads(answer.read()))
-
-    def run(self, workflow: str, **given: object) -> str:
-        """Start it and wait for its end; the execution's id."""
-        made = str(self.post(f"/workflows/{workflow}/start", given)["id"])
-        over = ("completed", "failed", "compensated")
-        until(lambda: self.get(f"/executions/{made}")["status"] in over, 30.0)
-        return made
-
-    def named(self, *words: str) -> list[dict[str, object]]:
-        _, verdict = consult(self.data, *words, "--url", self.url)
-        assert verdict["unclear"] == [], verdict
-        found: list[dict[str, object]] = verdict["findings"]
-        return found
-
-
-@contextmanager
-def serving(folder: Path, database: str, **env: str) -> Iterator[Served]:
-    # A server without a queue refuses a program with steps for its workers.
-    outside = OUTSIDE if "CODEQ_BASE_URL" in env else ""
-    (folder / "app.cai").write_text(PROGRAM + outside)
-    port = free_port()
-    words = [sys.executable, "-m", "backstay.cli.codeai", "server", str(folder / "app.cai")]
-    words += ["--port", str(port), "--data", str(folder / "data")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            words, env=clean_env() | {"DATABASE_URL": database, **env}, stdout=log, stderr=log
-        )
-    made = Served(folder / "data", port, database)
-
-    def answers() -> bool:
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            return bool(made.get("/workflows"))
-        except OSError:
-            return False
-
-    try:
-        until(answers, 40.0)
-        yield made
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 Start = Callable[..., Served]
 
 
@@ -110,7 +42,9 @@ def start(tmp_path: Path, postgres: PostgresServer) -> Iterator[Start]:
     open_ = []
 
     def begun(**env: str) -> Served:
-        open_.append(serving(tmp_path, postgres.url(name), **env))
+        # A server without a queue refuses a program with steps for its workers.
+        program = PROGRAM + (OUTSIDE if "CODEQ_BASE_URL" in env else "")
+        open_.append(serving(tmp_path, program, postgres.url(name), **env))
         return open_[-1].__enter__()
 
     yield begun

@@ -585,9 +585,9 @@ def test_runs_of_jobs_are_listed_cancelled_for_good_and_purged_by_age(
             "UPDATE job_runs SET fire_at = fire_at - 172800, ended_at = ended_at - 172800"
             " WHERE id IN (SELECT id FROM job_runs WHERE status = 'failed' ORDER BY id LIMIT 3)"
         )
-        # Nobody waits until four in the morning: both jobs are due in a few seconds.
+        # Nobody waits until four in the morning: both are due soon after the server is there again.
         store.execute(
-            "UPDATE job_runs SET fire_at = ? WHERE status = 'pending'", (time.time() + 6,)
+            "UPDATE job_runs SET fire_at = ? WHERE status = 'pending'", (time.time() + 20,)
         )
     store.close()
     free.start(TARGET_URL=target.url, LOG_FORMAT="text")

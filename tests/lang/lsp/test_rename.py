@@ -42,6 +42,11 @@ def test_every_name_of_an_example_can_have_another_one(path: Path) -> None:
         spans = edits(made.analysis.index, place, "another_name")
         after = written(text, spans, "a.cai", "another_name")
         program, found = check_text("a.cai", after)
+        if place.symbol.kind == "entity" and [each.code for each in found] == ["LANG084"]:
+            # `DELETE /letters/{id}` without `do` finds its entity by the path: refused.
+            with pytest.raises(Fault, match="LANG165"):
+                verify(made.documents, spans, "another_name")
+            continue
         assert program is not None, (place.symbol, found)
         # Nothing else of that name is left: a missed place would be unknown now.
         assert len(found) <= len(before), (place.symbol, found)

@@ -22,6 +22,8 @@ async def _look_at_database(target: Target) -> Evidence:
     found = await look_inside(_DATABASE, target, "app", "/probe/app.database", 1.2)
     if isinstance(found, Evidence):
         return found
+    if "address" in found:
+        return seen(_DATABASE, "works", "skip", found)  # a server, which has a guide of its own
     told = str(found.get("reading", ""))
     facts: dict[str, Plain] = {
         "path": str(found.get("path", "")),

@@ -11,5 +11,5 @@ APP_DEAD = process_guide(
         Symptom("text", r"codeai.*(refused|not reachable|unreachable|no answer)", "no app"),
     ),
     keeps="accepted work is in app.db; executions go on where they were once it runs again",
-    inside=("app.database", "app.breakers", "app.work"),
+    inside=("app.database", "app.breakers", "app.postgres", "app.work"),
 )

@@ -1,0 +1,77 @@
+"""A `codeai server` by itself, and the doctor asked about it."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.consulting import consult
+from tests.queue.support import clean_env, until
+
+from backstay.up.ports import free_port
+
+
+class Served:
+    """`codeai server` with its data folder, on a database of its own."""
+
+    def __init__(self, data: Path, port: int, database: str) -> None:
+        self.data = data
+        self.database = database
+        self.url = f"http://127.0.0.1:{port}"
+
+    def post(self, path: str, body: object = None) -> dict[str, object]:
+        asked = urllib.request.Request(
+            f"{self.url}/api/v1{path}",
+            json.dumps(body or {}).encode(),
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return dict(json.loads(answer.read()))
+
+    def get(self, path: str) -> dict[str, object]:
+        with urllib.request.urlopen(f"{self.url}/api/v1{path}", timeout=20) as answer:
+            return dict(json.loads(answer.read()))
+
+    def run(self, workflow: str, **given: object) -> str:
+        """Start it and wait for its end; the execution's id."""
+        made = str(self.post(f"/workflows/{workflow}/start", given)["id"])
+        over = ("completed", "failed", "compensated")
+        until(lambda: self.get(f"/executions/{made}")["status"] in over, 30.0)
+        return made
+
+    def named(self, *words: str) -> list[dict[str, object]]:
+        _, verdict = consult(self.data, *words, "--url", self.url)
+        assert verdict["unclear"] == [], verdict
+        found: list[dict[str, object]] = verdict["findings"]
+        return found
+
+
+@contextmanager
+def serving(folder: Path, program: str, database: str, **env: str) -> Iterator[Served]:
+    """Serve a program on this database until the block ends; `env` on top of an empty one."""
+    (folder / "app.cai").write_text(program)
+    port = free_port()
+    words = [sys.executable, "-m", "backstay.cli.codeai", "server", str(folder / "app.cai")]
+    words += ["--port", str(port), "--data", str(folder / "data")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            words, env=clean_env() | {"DATABASE_URL": database, **env}, stdout=log, stderr=log
+        )
+    made = Served(folder / "data", port, database)
+
+    def answers() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()
+        try:
+            return bool(made.get("/workflows"))
+        except OSError:
+            return False
+
+    try:
+        until(answers, 40.0)
+        yield made
+    finally:
+        process.terminate()
+        process.wait(20)
