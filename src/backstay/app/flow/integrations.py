@@ -11,6 +11,7 @@ from backstay.app.flow.model import Outcome
 from backstay.app.flow.turn import Claim
 from backstay.app.outside import credentials
 from backstay.app.outside.instead import instead_of
+from backstay.app.outside.returned import expectations
 from backstay.app.outside.target import Target, Tools
 from backstay.app.outside.values import Environment, headers_of, seconds_of
 from backstay.core.breaker import Breaker, BreakerSettings
@@ -55,9 +56,9 @@ class Integrations:
         could never work, before any is taken."""
         check(program)
         for declared in program.integrations:
-            self._add(declared)
+            self._add(declared).expect(expectations(program, declared))
 
-    def _add(self, declared: Integration) -> None:
+    def _add(self, declared: Integration) -> Target:
         name = f"integration:{declared.name}"
         if name not in self._breakers:
             self._breakers[name] = Breaker(name, self._clock, breaker_of(declared))
@@ -70,6 +71,7 @@ class Integrations:
         known.configure(declared, self._env, self._allow)
         self.timeouts[declared.name] = declared.timeout
         self.timeouts.update(_timeouts(declared))
+        return known
 
     def add_missing(self, program: Program) -> None:
         """Take what only an old program declares, for the executions pinned to it."""
