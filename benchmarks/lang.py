@@ -6,7 +6,8 @@
 2. the same of a typical application of 11.7 KB, in a process that has checked others before;
 3. from a key pressed to its diagnostics, over the real protocol, in 3,000 lines: p50 and p95, and
    the server's CPU for one key; half of the keys are pressed in an expression, half in the name of
-   a field, and each is deleted again;
+   a field, and each is deleted again. Then the same of the keys that change how everything behind
+   them reads: a quote, a brace, the opening of a comment;
 4. `codeai validate` of a small file as a whole process, beside `python -c pass`;
 5. beside it, in the same run: Lark (LALR, `pip install lark`) reading the same 3,000 lines with a
    grammar of words, signs and nested brackets: less than a parser of the language has to do, and
@@ -24,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -133,7 +134,13 @@ def places_of(text: str) -> list[tuple[int, int]]:
     return [place for pair in zip(*found, strict=False) for place in pair]
 
 
-async def keys(text: str, count: int, folder: Path) -> tuple[list[float], float]:
+PLAIN, HARD = ("x",), ('"', "{", "/*", "}", '"""')
+"""What is typed. After a hard key the rest of the text is something else until it is deleted."""
+
+
+async def keys(
+    text: str, count: int, folder: Path, typed: Sequence[str]
+) -> tuple[list[float], float]:
     """Seconds from each key to its diagnostics, and CPU seconds of the server for one key."""
     from lsprotocol import types as t
     from pygls.lsp.client import LanguageClient
@@ -159,10 +166,12 @@ async def keys(text: str, count: int, folder: Path) -> tuple[list[float], float]
     began = _cpu_of(server)
     for version in range(1, count + 1):
         # A key is typed and then deleted again, so the text does not grow.
-        line, column = places[(version - 1) // 2 * 7 % len(places)]
-        typed = version % 2 == 1
-        start, end = t.Position(line, column), t.Position(line, column if typed else column + 1)
-        change = t.TextDocumentContentChangePartial(t.Range(start, end), "x" if typed else "")
+        pair = (version - 1) // 2
+        line, column = places[pair * 7 % len(places)]
+        key, down = typed[pair % len(typed)], version % 2 == 1
+        start = t.Position(line, column)
+        end = start if down else t.Position(line, column + len(key))
+        change = t.TextDocumentContentChangePartial(t.Range(start, end), key if down else "")
         document = t.VersionedTextDocumentIdentifier(version, uri)
         before = time.perf_counter()
         client.text_document_did_change(t.DidChangeTextDocumentParams(document, [change]))
@@ -228,9 +237,11 @@ def main() -> None:
             warm("the same again in that process", runs, lambda: checked(large)),
             warm(f"{len(typical) / 1000:.1f} KB", runs, lambda: checked(typical), 0.020),
         ]
-        taken, cpu = asyncio.run(keys(large, count, folder))
-        lines.append(Line(f"a key in 3,000 lines, p50 of {count}", taken[len(taken) // 2], cpu))
-        lines.append(Line("a key in 3,000 lines, p95", taken[len(taken) * 95 // 100], None, 0.040))
+        for what, typed in (("a key", PLAIN), ("a quote, brace or /*", HARD)):
+            taken, cpu = asyncio.run(keys(large, count, folder, typed))
+            middle, high = taken[len(taken) // 2], taken[len(taken) * 95 // 100]
+            lines.append(Line(f"{what} in 3,000 lines, p50 of {count}", middle, cpu))
+            lines.append(Line(f"{what} in 3,000 lines, p95", high, None, 0.040))
         command = [sys.executable, "-m", "backstay.cli.codeai", "validate", str(PROGRAM)]
         lines.append(process("codeai validate, whole process", runs, command, 0.250))
         lines.append(process("python -c pass", runs, [sys.executable, "-c", "pass"]))

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis import CheckContext, GenerationMode
-from schemathesis.specs.openapi.checks import content_type_conformance
+from tests.app.sending import send
 from tests.app.standing import standing
 from tests.conformance.proofs.support import Serving
 
@@ -152,43 +149,12 @@ def test_an_endpoint_of_the_program_stands_before_the_runtimes(tmp_path: Path) -
         assert b"<html" in app.ask("GET", "/docs").body
 
 
-def no_failure(context: CheckContext, response: Any, case: Any) -> None:
-    """No 5xx, whatever is sent, and every refusal has a code."""
-    assert response.status_code < 500, response.text
-    if response.status_code >= 400:
-        assert response.json()["code"], response.text
-
-
 def test_whatever_is_sent_no_answer_is_a_failure(server: Serving) -> None:
-    _send(server, 0, 1, EXAMPLES)
+    send(server, 0, 1, EXAMPLES)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(4))
 def test_whatever_else_is_sent_no_answer_is_a_failure(server: Serving, part: int) -> None:
-    _send(server, part, 4, MANY)
-
-
-def _send(server: Serving, part: int, parts: int, examples: int) -> None:
-    served = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
-    operations = [found.ok() for found in served.get_all_operations()]
-    for operation in operations[part::parts]:
-        _try(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), examples)
-        if operation.body or operation.query:
-            _try(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), examples)
-
-
-def _try(cases: Any, examples: int) -> None:
-    @given(case=cases)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    def probe(case: Any) -> None:
-        case.call_and_validate(checks=[no_failure, content_type_conformance])
-
-    probe()
+    send(server, part, 4, MANY)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.app.serving import served
 
 from backstay.app.store.session import Database
@@ -82,6 +83,10 @@ async def test_documents_are_kept_whole_and_found(
     program, found = check_text("app.cai", SOURCE)
     assert program is not None, found
     assert [str(each) for each in problems(program)] == []
+    with capture_logs() as said:
+        async with served(program, tmp_path, database=new_database()):
+            pass
+    assert "collections are tables here, no MongoDB server is used" in [e["event"] for e in said]
     async with served(program, tmp_path, database=new_database()) as app:
         made = await app.ask("POST", "/products", MADE)
         assert made.status == 201, made.body

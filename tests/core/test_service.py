@@ -85,3 +85,35 @@ async def test_a_loop_outlives_a_failing_step() -> None:
     assert loop.steps == 2
     stopping.set()
     await running
+
+
+class Deaf:
+    """A loop whose library takes the first cancellation for a lost connection."""
+
+    name = "deaf"
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.lost = self.asked = False
+
+    async def step(self) -> float | None:
+        if self.lost:
+            return None
+        self.asked = True
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.lost = True
+            raise ConnectionError("the connection is lost") from None
+        return None
+
+
+async def test_a_loop_ends_though_its_first_cancellation_was_taken_for_something_else() -> None:
+    clock, stopping, loop = VirtualClock(), asyncio.Event(), Deaf()
+    running = asyncio.create_task(run([loop], clock, stopping))
+    while not loop.asked:
+        await asyncio.sleep(0)
+    stopping.set()
+    async with asyncio.timeout(60):
+        await running
+    assert loop.lost

@@ -9,6 +9,7 @@ import pytest
 from backstay.lang.api import check_text
 from backstay.lang.parser import grammar, loose
 from backstay.lang.parser.grammar import Slot
+from backstay.lang.query.compile import compile as compile_query
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "language-grammar.md"
@@ -108,6 +109,37 @@ def test_programs_in_the_documents_check(name: str) -> None:
     for text in found:
         program, problems = check_text(name, text)
         assert program is not None, problems
+
+
+SHOP = """
+entity Customer { id: uuid, primary, auto
+  email: string }
+entity Product { id: uuid, primary, auto
+  name: string, searchable
+  price: decimal(10, 2)
+  stock: int }
+entity Line { id: uuid, primary, auto
+  order: ref(Order)
+  sku: string }
+entity Order { id: uuid, primary, auto
+  customer: ref(Customer)
+  lines: list(Line)
+  status: enum(paid, packed)
+  total: decimal(10, 2)
+  note: text, searchable
+  created_at: timestamp }
+"""
+
+
+def test_queries_in_the_documents_compile_for_both_databases() -> None:
+    page = (ROOT / "docs" / "reference" / "query-language.md").read_text()
+    shop, problems = check_text("shop.cai", SHOP)
+    assert shop is not None, problems
+    (block,) = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    assert len(block.splitlines()) >= 6
+    for text in block.splitlines():
+        for dialect in ("sqlite", "postgres"):
+            assert compile_query(shop, text, dialect, "Order").sql
 
 
 if __name__ == "__main__":

@@ -82,9 +82,10 @@ def test_a_section_in_the_configuration_is_asking_for_it(tmp_path: Path) -> None
         assert "strict mode" in refused["error"]
 
 
-def test_without_asking_it_is_not_started_and_the_route_says_so(tmp_path: Path) -> None:
+def test_without_asking_it_is_not_started_and_the_route_cannot_reach_it(tmp_path: Path) -> None:
     with running(tmp_path / "data") as base:
         assert set(processes(tmp_path / "data")) == {"queue", "gateway"}
         status, answer = post(base, text_of())
-        assert status in (404, 502, 503)
-        assert answer["error"]
+        assert (status, answer["code"]) == (502, "GATE010")
+        assert answer["detail"] == "patchgen cannot be reached"
+        assert "backstay status" in answer["fix"]

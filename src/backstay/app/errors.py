@@ -248,6 +248,23 @@ KEY_ENDED = ErrorEntry(
     status=409,
 )
 
+TOO_FAST = ErrorEntry(
+    code="APP065",
+    message="more than {count} requests in {seconds:g} s",
+    cause="the endpoint limits how often one caller may ask",
+    fix="wait {retry_after} s, and ask less often",
+    status=429,
+    retryable=True,
+)
+TOO_SLOW = ErrorEntry(
+    code="APP066",
+    message="{path} was not done within {seconds:g} s",
+    cause="the endpoint has a timeout; a read was ended, a change may still be made",
+    fix="look whether it was done before you repeat it; with an Idempotency-Key it is done once",
+    status=504,
+    retryable=True,
+)
+
 ERRORS = (
     BAD_DATABASE,
     ENV_MISSING,
@@ -283,5 +300,7 @@ ERRORS = (
     UNKNOWN_KEY,
     KEY_WANTED,
     KEY_ENDED,
+    TOO_FAST,
+    TOO_SLOW,
 )
 """All of them; `backstay explain` and the reference are made from these."""

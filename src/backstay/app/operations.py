@@ -7,6 +7,8 @@ from backstay.core.errors import Fault, Plain
 from backstay.core.web import Endpoint, Request, Response, json_response
 
 _SHOWN = 20
+_SEVERAL = 3
+"""Times that are no accident."""
 
 
 def routes(database: TimedDatabase) -> list[Endpoint]:
@@ -31,9 +33,10 @@ def routes(database: TimedDatabase) -> list[Endpoint]:
 
 async def probe(database: TimedDatabase) -> dict[str, Plain]:
     """The slowest statements with their plans, for the doctor: asked only when somebody looks."""
+    often = [each for each in database.slow() if each.count >= _SEVERAL]
     told: list[Plain] = [
         {**_plain(each.plain()), "plan": list(await database.plan(each.id) or ())}
-        for each in database.slow()[:_SHOWN]
+        for each in often[:_SHOWN]
     ]
     return {"threshold_seconds": database.threshold, "slow": told}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from backstay.app.api import endpoints
 from backstay.app.audit.api import audited
+from backstay.app.bounds import Bounds
 from backstay.app.cache.responses import Caching
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
@@ -102,10 +103,11 @@ class Serving:
             Grants(program),
             settings.audit == "all",
         )
+        bounds = Bounds(program, process.clock)
         caching = Caching(program, self._cache, process.registry)
         declared = endpoints(runtime, compile_endpoints(program), settings.max_body)
         hooks = incoming_routes(program, flow, process.clock, self._env)
-        routes = [*caching.over(declared), *hooks, *flow_routes(flow), *self._fixed]
+        routes = [*bounds.over(caching.over(declared)), *hooks, *flow_routes(flow), *self._fixed]
         routes += described_routes(program, routes)
         if settings.audit != "off":
             routes = audited(routes, self._database, process.clock, process.ids)

@@ -83,10 +83,10 @@ RUNS: frozenset[str] = frozenset(
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
     | _members("circuit_breaker", "max_concurrent")
     | _members("operation", "description method path query body headers timeout retry cache")
-    | _members("operation", "fallback")
+    | _members("operation", "fallback returns")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
-    | _members("endpoint", "headers validate error require_role middleware")
+    | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")

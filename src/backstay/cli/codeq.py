@@ -3,8 +3,9 @@
 import click
 
 from backstay.cli import face
-from backstay.cli.codeq_admin import admin, periodic, subscription
+from backstay.cli.codeq_admin import admin
 from backstay.cli.codeq_auth import auth, init
+from backstay.cli.codeq_beside import periodic, subscription
 from backstay.cli.codeq_face import Given
 from backstay.cli.codeq_install import install
 from backstay.cli.codeq_queues import dlq, queue

@@ -5,7 +5,7 @@ once, and a simulation can schedule the same Loops on a virtual clock.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import structlog
@@ -14,6 +14,7 @@ from backstay.core.clock import Clock
 
 _log = structlog.get_logger("core.service")
 _FAILED_PAUSE = 1.0
+_INSIST = 0.5
 
 
 @runtime_checkable
@@ -73,11 +74,21 @@ async def run(
         for service in reversed(started):
             await service.drain(max(0.0, end - clock.tick()))
     finally:
-        for task in loops:
-            task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await end_tasks(loops)
         for service in reversed(started):
             await service.stop()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels them until all have ended; how they did is nobody's concern. Once is not enough: a
+    library may take a cancellation for a lost connection, and background work goes on after that.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=_INSIST)
+        await asyncio.gather(*done, return_exceptions=True)
 
 
 async def _drive(loop: Loop, clock: Clock) -> None:

@@ -45,11 +45,11 @@ class StoreHealth:
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> Finding:
-        doubts = self._engine.doubts()
         facts: dict[str, Any] = {"path": self._engine.where}
         try:
             await asyncio.wait_for(self._engine.touch(), _DEADLINE)
             found = Finding("pass", facts)
+            doubts = self._engine.doubts()
             if doubts:
                 found = Finding("warn", {**facts, "doubts": list(doubts)}, "; ".join(doubts))
         except TimeoutError:

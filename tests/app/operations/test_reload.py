@@ -1,5 +1,6 @@
 """Hot reload: a changed program is served without a request lost, a broken one changes nothing."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +149,25 @@ def test_a_change_of_tables_that_is_safe_waits_for_migrate(tmp_path: Path) -> No
         becomes(serving, "more", 200)
         (row,) = serving.ask("GET", "/api/v1/notes").json["data"]
         assert (row["text"], row["extra"]) == ("old", None)
+    finally:
+        serving.close()
+
+
+def test_what_could_never_work_is_seen_before_the_tables_are_changed(tmp_path: Path) -> None:
+    serving, program = serve(tmp_path, "--reload", "--migrate")
+    try:
+        bad = (
+            'integration S { type: rest\n base_url: "https://s.example"\n auth: oauth2 { scope: "a" }\n'
+            ' operation get { method: GET\n path: "/" } }\n'
+        )
+        program.write_text(text("more", more="\n  extra: string") + bad)
+        until(lambda: "APP005" in serving.err.read_text(), PATIENCE, serving.err.read_text)
+        serving.ask("POST", "/api/v1/notes", {"text": "kept"})
+        (row,) = serving.ask("GET", "/api/v1/notes").json["data"]
+        assert "extra" not in row
+        with sqlite3.connect(serving.folder / "app.db") as database:
+            columns = [name for _, name, *_ in database.execute("PRAGMA table_info(notes)")]
+        assert columns == ["id", "text"]
     finally:
         serving.close()
 

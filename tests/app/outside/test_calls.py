@@ -214,6 +214,35 @@ async def test_answers_of_reads_are_kept_for_their_time_and_each_by_its_argument
     assert len(service.seen) == 6
 
 
+RETURNS = """operation charge { method: POST
+  path: "/charges"
+  returns: { id: string, required, paid: bool, required, lines: list({ amount: int, required }) }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (b'{"id":"c1","paid":true,"lines":[{"amount":5,"new":1}],"more":{"a":1}}', "done", ""),
+        (b'{"id":"c1","paid":true}', "done", ""),
+        (b'{"id":"c1","paid":"yes"}', "unknown", "paid"),
+        (b'{"paid":true}', "unknown", "id"),
+        (b'{"id":"c1","paid":true,"lines":[{"amount":"5"}]}', "unknown", "amount"),
+        (b'"fine"', "unknown", "expected an object"),
+        (b"<html>", "unknown", "expected an object"),
+        (b"", "unknown", "expected an object"),
+    ],
+)
+async def test_a_service_that_lies_is_not_believed(
+    calls: Made, service: Service, answer: bytes, kind: str, says: str
+) -> None:
+    """The call was made, so its effect is unknown and will be undone."""
+    service.answers = lambda _: (200, {}, answer)
+    outcome = await calls(RETURNS)("charge")
+    assert (outcome.kind, outcome.final) == (kind, False)
+    assert says in outcome.error
+
+
 async def test_calls_over_the_rate_come_back_later_and_do_not_reach_the_service(
     calls: Made, service: Service
 ) -> None:

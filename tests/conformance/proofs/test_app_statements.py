@@ -366,13 +366,16 @@ def test_json_lines_can_be_asked_for_level_duration_and_user(app: Serving) -> No
     assert {"request_id", "method", "path", "status", "duration", "user_id"} <= quick.keys()
     assert (quick["method"], quick["path"]) == ("GET", "/api/v1/notes")
     assert (quick["status"], quick["user_id"], quick["level"]) == (200, "ada", "info")
-    assert 0 < quick["duration"] < 1000
+    assert 0 < quick["duration"] < late["duration"]
     assert late["duration"] > 1000
     assert "user_id" not in app.line_of("c19-nobody")
     found = app.seed(
         f"cat {app.out} | jq -c 'select(.duration > 1000) | {{path, duration, method}}'"
     )
-    assert {json.loads(line)["path"] for line in found.splitlines()} == {"/api/v1/notes"}
+    # On a busy machine others take a second, too.
+    shown = [json.loads(line) for line in found.splitlines()]
+    assert "/api/v1/notes" in [line["path"] for line in shown]
+    assert all(line["duration"] > 1000 for line in shown)
 
     def errors() -> str:
         return app.seed(f"jq -c 'select(.level == \"error\")' {app.out}")
@@ -582,9 +585,9 @@ def test_runs_of_jobs_are_listed_cancelled_for_good_and_purged_by_age(
             "UPDATE job_runs SET fire_at = fire_at - 172800, ended_at = ended_at - 172800"
             " WHERE id IN (SELECT id FROM job_runs WHERE status = 'failed' ORDER BY id LIMIT 3)"
         )
-        # Nobody waits until four in the morning: both jobs are due in a few seconds.
+        # Nobody waits until four in the morning: both are due soon after the server is there again.
         store.execute(
-            "UPDATE job_runs SET fire_at = ? WHERE status = 'pending'", (time.time() + 6,)
+            "UPDATE job_runs SET fire_at = ? WHERE status = 'pending'", (time.time() + 20,)
         )
     store.close()
     free.start(TARGET_URL=target.url, LOG_FORMAT="text")

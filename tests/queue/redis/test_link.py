@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.queue.redis.conftest import engine_on
 from tests.servers.valkey import RedisServer
 
 from backstay.core.settings import Secret
@@ -44,3 +45,27 @@ async def test_a_mistake_of_our_own_is_not_taken_for_a_store_that_is_away(
 
     with pytest.raises(AttributeError, match="answer"):
         await link._heed(mistaken())
+
+
+async def test_an_engine_closes_though_the_client_takes_the_cancellation_for_a_lost_connection(
+    store: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    """As that of a cluster does now and then; who looks at the store went on looking for good."""
+    engine = engine_on(store)
+    await engine.open()
+    link, looks = engine._link, asyncio.Event()
+    real = link.ask
+
+    async def deaf(*words: Any) -> Any:
+        if looks.is_set():
+            return await real(*words)
+        looks.set()
+        try:
+            return await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise ConnectionError("the connection is lost") from None
+
+    monkeypatch.setattr(link, "ask", deaf)
+    async with asyncio.timeout(60):
+        await looks.wait()
+        await engine.close()

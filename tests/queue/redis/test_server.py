@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.queue.redis.conftest import empty
+from tests.queue.redis.conftest import empty, engine_on
 from tests.queue.redis.served import complete, redis_cli
 from tests.queue.support import SERVER, Server, clean_env, serving, until
 from tests.servers.valkey import RedisNodes, RedisServer, system_binary
@@ -230,6 +230,23 @@ def test_a_store_that_may_lose_tasks_is_warned_of(tmp_path: Path):
             assert server.get("/healthz", prefix="").status == 200
     finally:
         store.stop()
+
+
+async def test_a_store_is_doubted_by_what_it_is_set_to_now(store: RedisServer):
+    engine = engine_on(store)
+    await engine.open()
+    try:
+        assert engine.doubts() == ()
+        store.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        await engine.touch()
+        [doubt] = engine.doubts()
+        assert doubt.startswith("maxmemory-policy is allkeys-lru")
+        store.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await engine.touch()
+        assert engine.doubts() == ()
+    finally:
+        store.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await engine.close()
 
 
 def test_a_safe_store_is_not_warned_of(server: Server):

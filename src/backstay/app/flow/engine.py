@@ -12,6 +12,7 @@ from backstay.app.flow.courier import Courier
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.inbox import Inbox
 from backstay.app.flow.integrations import Integrations
+from backstay.app.flow.integrations import check as check_integrations
 from backstay.app.flow.jobs import Cron, sync_jobs
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Command
@@ -160,6 +161,7 @@ class Flow:
 
     def compiled(self, program: Program) -> None:
         """Compile a program that is not served yet. Raises APP004, APP005."""
+        check_integrations(program)
         self._catalog.add(program)
 
     async def serve(self, program: Program) -> None:

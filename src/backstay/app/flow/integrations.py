@@ -11,6 +11,7 @@ from backstay.app.flow.model import Outcome
 from backstay.app.flow.turn import Claim
 from backstay.app.outside import credentials
 from backstay.app.outside.instead import instead_of
+from backstay.app.outside.returned import expectations
 from backstay.app.outside.target import Target, Tools
 from backstay.app.outside.values import Environment, headers_of, seconds_of
 from backstay.core.breaker import Breaker, BreakerSettings
@@ -53,12 +54,11 @@ class Integrations:
         """Take the integrations of the program being served: addresses are replaced, operations
         added to, since pinned executions may still need old ones. Raises APP005 for settings that
         could never work, before any is taken."""
+        check(program)
         for declared in program.integrations:
-            check(declared)
-        for declared in program.integrations:
-            self._add(declared)
+            self._add(declared).expect(expectations(program, declared))
 
-    def _add(self, declared: Integration) -> None:
+    def _add(self, declared: Integration) -> Target:
         name = f"integration:{declared.name}"
         if name not in self._breakers:
             self._breakers[name] = Breaker(name, self._clock, breaker_of(declared))
@@ -70,10 +70,8 @@ class Integrations:
             )
         known.configure(declared, self._env, self._allow)
         self.timeouts[declared.name] = declared.timeout
-        for operation in declared.operations:
-            place = f"{declared.name}.{operation.name}"
-            own = seconds_of(dict(operation.settings).get("timeout"), f"timeout of {place}")
-            self.timeouts[place] = own or declared.timeout
+        self.timeouts.update(_timeouts(declared))
+        return known
 
     def add_missing(self, program: Program) -> None:
         """Take what only an old program declares, for the executions pinned to it."""
@@ -83,6 +81,8 @@ class Integrations:
                 self.add(msgspec.structs.replace(program, integrations=(declared,)))
             else:
                 known.learn(declared.operations)
+                for place, seconds in _timeouts(declared).items():
+                    self.timeouts.setdefault(place, seconds)
 
     async def call(self, claim: Claim) -> Outcome:
         """Make a leased call. Never raises but for cancellation."""
@@ -117,8 +117,23 @@ def breaker_of(declared: Integration) -> BreakerSettings:
     return BreakerSettings(rule.threshold, rule.open_seconds, rule.probes, rule.window)
 
 
-def check(declared: Integration) -> None:
-    """Raises APP005 for what could never work in an integration."""
+def _timeouts(declared: Integration) -> dict[str, float]:
+    """Seconds of each operation."""
+    found: dict[str, float] = {}
+    for operation in declared.operations:
+        place = f"{declared.name}.{operation.name}"
+        own = seconds_of(dict(operation.settings).get("timeout"), f"timeout of {place}")
+        found[place] = own or declared.timeout
+    return found
+
+
+def check(program: Program) -> None:
+    """Raises APP005 for what could never work in an integration of the program."""
+    for declared in program.integrations:
+        _check(declared)
+
+
+def _check(declared: Integration) -> None:
     credentials.check(declared)
     where = f"integration {declared.name}"
     seconds_of(dict(declared.settings).get("default_cache_ttl"), f"{where}: default_cache_ttl")

@@ -9,8 +9,6 @@ from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Tar
 from backstay.core.probing import look_inside, seen
 
 _QUERIES = "app.queries"
-_SEVERAL = 3
-"""Times that are no accident."""
 _WALKS = re.compile(
     r"^\s*(?:->\s*)?(?:SCAN|(?:Parallel )?Seq Scan on|Index Scan using \S+ on) \"?(\w+)\"?"
 )
@@ -23,7 +21,7 @@ async def _look_at_queries(target: Target) -> Evidence:
     found = await look_inside(_QUERIES, target, "app", "/probe/app.queries", 2.0)
     if isinstance(found, Evidence):
         return found
-    often = [each for each in found.get("slow", ()) if int(each.get("count") or 0) >= _SEVERAL]
+    often = found.get("slow", ())
     facts: dict[str, Plain] = {"data": str(target.data), "url": target.base_url}
     for each in often:
         table = _walked(each)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ from backstay.app.outside.credentials import Credentials, Fixed, Refused, creden
 from backstay.app.outside.instead import Instead, instead_of
 from backstay.app.outside.limits import RateLimit
 from backstay.app.outside.requests import outgoing
+from backstay.app.outside.returned import Expect
 from backstay.app.outside.values import (
     Environment,
     egress_of,
@@ -74,6 +76,7 @@ class Target:
         self._credentials: Credentials = Fixed({})
         self._limit: RateLimit | None = None
         self._env: Environment = {}
+        self._expected: Mapping[str, Expect] = {}
         self._last_error = ""
         self._latencies: deque[float] = deque(maxlen=_READINGS)
         self._timeouts: deque[float] = deque(maxlen=_READINGS)
@@ -99,6 +102,10 @@ class Target:
         rate = declared.rate_limit
         self._limit = RateLimit(rate, self._clock) if rate is not None else None
         self._variable = declared.base_url.name if isinstance(declared.base_url, Env) else ""
+
+    def expect(self, expected: Mapping[str, Expect]) -> None:
+        """What answers of operations have to be, by their names."""
+        self._expected = expected
 
     def learn(self, operations: tuple[Operation, ...]) -> None:
         """Operations of an old program, where the served one has none of that name."""
@@ -211,7 +218,13 @@ class Target:
                 return Outcome("unknown", error=text), failure.kind
             final = isinstance(failure, EgressError)
             return Outcome("failed", error=text, final=final), failure.kind
-        return judge(name, answer, self._clock.now())
+        outcome, trouble = judge(name, answer, self._clock.now())
+        expect = self._expected.get(operation.name) if outcome.kind == "done" else None
+        wrong = expect(outcome.output) if expect is not None else ""
+        if wrong:
+            error = f"{name} answered {answer.status}, but not what it returns: {wrong}"
+            return Outcome("unknown", error=error), "unfit_answer"
+        return outcome, trouble
 
     async def _bounded(
         self, operation: Operation, payload: str, key: str, seconds: float

@@ -50,6 +50,9 @@ class Store:
         except BaseException:
             await self._database.close()
             raise
+        if any(model.database == "mongodb" for model in self._program.models):
+            where = self._database.where
+            _log.warning("collections are tables here, no MongoDB server is used", path=where)
         self._ready = True
 
     async def adopt(self, program: Program) -> None:

@@ -83,7 +83,10 @@ class TimedDatabase(Wrapping):
                 return [f"no plan: {refused}"]
             return [str(row[-1]) for row in rows]
 
-        return await self.inner.read(ask)
+        try:
+            return await self.inner.read(ask)
+        except Exception as trouble:  # noqa: BLE001 - told in place of the plan
+            return [f"no plan: {trouble}"]
 
     def tick(self) -> float:
         return self._clock.tick()

@@ -282,7 +282,11 @@ EXPIRED_TOKEN = Guide(
             "clock-wrong",
             "the gateway calls the token expired, and by this clock it is valid until {expired}",
             0.01,
-            {_SHAPE: {"in-time": 0.97}, _ANSWER: {"expired": 0.97}},
+            {
+                _SHAPE: {"in-time": 0.97},
+                _ANSWER: {"expired": 0.97},
+                "symptom.expired-token": {"named": 0.9},
+            },
             ("set-clock",),
         ),
     ),

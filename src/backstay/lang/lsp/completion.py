@@ -24,7 +24,11 @@ _TYPES = ("string", "text", "int", "float", "bool", "uuid", "timestamp", "date",
 _TYPE_FORMS = ("decimal(10, 2)", "enum(…)", "ref(…)", "list(…)")
 _MODIFIERS = ("required", "optional", "unique", "default(…)", "min(…)", "max(…)", "pattern(…)")
 _OF_ENTITY = ("primary", "auto", "auto_update", "searchable", "index", "via(…)")
-_STATEMENTS = ("let", "create", "update", "delete", "for", "if", "fail", "start", "emit", "return")
+_STATEMENTS = (
+    *("let", "var", "create", "update", "delete", "restore"),
+    *("for", "if", "fail", "start", "emit", "return"),
+)
+_OF_ROWS = ("create", "update", "delete", "restore", "in")
 _TAKEN = ("path", "query", "body", "headers")
 _BODIES = ("do", "on_fail", "on_complete", "else", "for", "if", "then")
 _USER = ("id", "sub", "tenant", "email", "name", "roles", "scopes", "has")
@@ -140,7 +144,7 @@ class _Choices:
         line, last = self.around.line, self.around.line[-1]
         if line[-2:] in (["ref", "("], ["list", "("], ["paginated", "("]):
             yield from self.named("entity")
-        elif last in ("create", "update", "delete", "in") and line[0] not in ("returns", "query"):
+        elif last in _OF_ROWS and line[0] not in ("returns", "query"):
             yield from self.named("entity")
             if last == "in":
                 yield from self.values()

@@ -32,6 +32,17 @@ def names_of(index: Index, node: s.QueryNode, bound: Mapping[str, str], owner: s
     yield from _inside(whole, index, quoted, entity, bound, owner)
 
 
+def rows_of(index: Index, node: s.QueryNode) -> str:
+    """The entity whose fields the records of a query have; nothing where one has another name."""
+    try:
+        made = parse(node.text)
+    except QueryError:
+        return ""
+    if made.entity is None or any(each.name for each in made.columns):
+        return ""
+    return next((e for e in index.fields if e.lower() == made.entity.name.lower()), "")
+
+
 def _inside(
     whole: object,
     index: Index,

@@ -42,6 +42,11 @@ class Shapes:
         match node:
             case s.CreateNode(entity=entity) | s.GivenNode(entity=entity):
                 return entity.name
+            case s.QueryNode():
+                # The query language is read when a program has a query.
+                from backstay.lang.lsp.queries import rows_of
+
+                return rows_of(self.index, node)
             case s.NameExpr(name=name):
                 entities = self.index.names["entity"]
                 return self.bound.get(name) or (name if name in entities else "")

@@ -48,8 +48,8 @@ _POWER = {
     "%": 7,
 }
 _NOT_POWER, _MINUS_POWER = 4, 8
-_STATEMENTS = frozenset({"if", "else", "for", "in", "function", "var"})
-"""Reserved since the first version, so none is a name."""
+_STATEMENTS = frozenset({"if", "for", "function", "var"})
+"""Reserved since the first version: at the start of a line none is a value."""
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
@@ -149,7 +149,7 @@ def _field(c: Cursor) -> Ident:
 def _primary(c: Cursor) -> Expr:
     token = c.token
     c.height = 1
-    reserved = token.text in _STATEMENTS and token.kind == "ident"
+    reserved = token.first and token.text in _STATEMENTS
     if token.kind == "end" or reserved or (c.at_member() and token.text != "{"):
         raise c.expected("a value")
     if token.kind == "ident":

@@ -188,9 +188,10 @@ class RedisEngine:
         await _faults(self._link.write_everywhere(TOUCHED, f"{self._leases.now():.6f}"))
         await _faults(self._leases.sync(self._link))
         await _faults(self._check_schema())
+        await _faults(self._link.doubt())
 
     def doubts(self) -> tuple[str, ...]:
-        """Settings of the store that can cost accepted tasks, as found at the start."""
+        """Settings of the store that can cost accepted tasks, as of the last `touch`."""
         return self._link.warnings
 
     def write_stats(self) -> Stats:

@@ -85,6 +85,7 @@ class Link:
         self.address = address
         self.clustered = False
         self.warnings: tuple[str, ...] = ()
+        self._hidden: set[str] = set()
         self._password = password or address.password
         self._pool = max(2, pool)
         self._free = asyncio.Semaphore(self._pool - 1)
@@ -103,9 +104,22 @@ class Link:
                 **self._options(),
             )
             await self._heed(self._client.initialize())
-        self.warnings = await self._doubts()
-        for doubt in self.warnings:
-            _log.warning("the store may lose accepted tasks", address=self.address.shown, why=doubt)
+        await self.doubt()
+
+    async def doubt(self) -> None:
+        """Reads anew what of the store's settings can cost accepted tasks (Q46), and says what was
+        not so before. KVRocks has none of them: it writes to disk always; and a store that does not
+        show its settings is not judged."""
+        found = []
+        for name, right, why in _SAFE:
+            value = await self._setting(name)
+            if value not in (None, right):
+                found.append(f"{name} is {value}, not {right}: {why}")
+        for why in found:
+            if why not in self.warnings:
+                shown = self.address.shown
+                _log.warning("the store may lose accepted tasks", address=shown, why=why)
+        self.warnings = tuple(found)
 
     async def run(self, script: Script, keys: Sequence[str], *args: bytes | str) -> Any:
         """The answer of the script. Raises LostError, or a Fault when it was refused."""
@@ -229,22 +243,14 @@ class Link:
             return Fault(STORE_REFUSES, address=shown, reason=text)
         return failure
 
-    async def _doubts(self) -> tuple[str, ...]:
-        """What of the store's settings can cost accepted tasks (Q46). KVRocks has none of them: it
-        writes to disk always; and a store that does not show its settings is not judged."""
-        found = []
-        for name, right, why in _SAFE:
-            value = await self._setting(name)
-            if value not in (None, right):
-                found.append(f"{name} is {value}, not {right}: {why}")
-        return tuple(found)
-
     async def _setting(self, name: str) -> str | None:
         try:
             node = {"target_nodes": RedisCluster.RANDOM} if self.clustered else {}
             told = await self._client.config_get(name, **node)
         except redis_errors.RedisError as hidden:
-            _log.info("the store does not show its settings", name=name, why=str(hidden))
+            if name not in self._hidden:
+                self._hidden.add(name)
+                _log.info("the store does not show its settings", name=name, why=str(hidden))
             return None
         return {str(key): str(value) for key, value in _texts(told).items()}.get(name)
 

@@ -13,8 +13,9 @@ import msgspec
 import structlog
 
 from backstay.core.clock import Clock
+from backstay.core.service import end_tasks
 from backstay.queue.store import Happened
-from backstay.queue.store.lua import PEEK
+from backstay.queue.store.lua import FORGET, PEEK, UNLIST
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
     CHANNEL,
@@ -93,9 +94,7 @@ class Watch:
     async def stop(self) -> None:
         """Look and listen no longer."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
     async def close(self) -> None:
         """Says goodbye to the other servers."""
@@ -203,10 +202,13 @@ class Watch:
     async def _forget(self, tag: str, command: str) -> None:
         """A command that has been empty for long, so that names do not gather for ever."""
         used_at = await self._link.ask("ZSCORE", COMMANDS, command)
-        if used_at is None or self._leases.now() - float(used_at) < UNUSED:
+        before = self._leases.now() - UNUSED
+        if used_at is None or float(used_at) > before:
             return
-        await self._link.ask("ZREM", COMMANDS, command)
-        await self._link.ask("DEL", *keys_of(tag))
+        # Another server may begin to use it at any moment: each step looks once more.
+        await self._link.read(FORGET, keys_of(tag))
+        if not await self._link.read(UNLIST, [COMMANDS], command, f"{before:.6f}"):
+            return
         self.seen.pop(tag, None)
         self.work.pop(command, None)
         self._registered.pop(tag, None)

@@ -1,0 +1,116 @@
+"""`rate_limit: 100 per 1m` and `timeout: 2s` of endpoints, in front of everything else they do.
+
+A rate is counted here, for each caller on his own (all who are nobody share one), so two replicas
+admit twice as much: a limit of a whole installation is the gateway's. A read that takes too long is
+ended; a write goes on, as only its database can know whether it was done.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from backstay.app.errors import TOO_FAST, TOO_SLOW
+from backstay.app.plan.endpoints import PREFIX
+from backstay.core.clock import Clock
+from backstay.core.context import Principal
+from backstay.core.errors import Fault
+from backstay.core.limits import TokenBucket
+from backstay.core.web import Endpoint as Route
+from backstay.core.web import Handler, Later, Request, Response
+from backstay.lang.program import Endpoint, Program, Rate
+
+MOST = 10_000
+"""Callers whose rate is known at once; the one who asked longest ago is forgotten for the next."""
+_log = structlog.get_logger("app.bounds")
+_Caller = tuple[str, str, str]
+
+
+class Limiter:
+    """The rate of one endpoint."""
+
+    def __init__(self, rate: Rate, clock: Clock) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._buckets: dict[_Caller, TokenBucket] = {}
+
+    def admit(self, who: Principal) -> None:
+        """Raises APP065 (429) with the seconds to wait."""
+        caller = (who.kind, who.tenant, who.sub)
+        bucket = self._buckets.pop(caller, None) or self._new()
+        self._buckets[caller] = bucket  # the latest stands last
+        wait = bucket.take()
+        if wait > 0:
+            count, seconds = self._rate.count, self._rate.seconds
+            after = math.ceil(wait)
+            raise Fault(TOO_FAST, count=count, seconds=seconds, retry_after=after)
+
+    def _new(self) -> TokenBucket:
+        if len(self._buckets) >= MOST:
+            del self._buckets[next(iter(self._buckets))]
+        count = self._rate.count
+        return TokenBucket(self._clock, count / self._rate.seconds, count)
+
+
+class Bounds:
+    """Puts the bounds of a program's endpoints in front of its routes."""
+
+    def __init__(self, program: Program, clock: Clock) -> None:
+        self._endpoints: dict[tuple[str, str], Endpoint] = {
+            (each.method, PREFIX + each.path): each for each in program.endpoints
+        }
+        self._clock = clock
+
+    def over(self, routes: Sequence[Route]) -> list[Route]:
+        """The same routes, bounded where it is said."""
+        return [self._bounded(route) for route in routes]
+
+    def _bounded(self, route: Route) -> Route:
+        endpoint = self._endpoints.get((route.method, route.path))
+        if endpoint is None:
+            return route
+        handler = route.handler
+        if endpoint.timeout > 0:
+            handler = _timed(handler, endpoint.timeout, ends=route.method == "GET")
+        if endpoint.rate_limit is not None:
+            handler = _limited(handler, Limiter(endpoint.rate_limit, self._clock))
+        return msgspec.structs.replace(route, handler=handler)
+
+
+def _limited(handler: Handler, limiter: Limiter) -> Handler:
+    async def limited(request: Request) -> Response | Later:
+        limiter.admit(request.ctx.principal)
+        return await handler(request)
+
+    return limited
+
+
+def _timed(handler: Handler, seconds: float, *, ends: bool) -> Handler:
+    under_way: set[asyncio.Future[Response | Later]] = set()
+
+    async def timed(request: Request) -> Response | Later:
+        task = asyncio.ensure_future(handler(request))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if done:
+            return task.result()
+        if ends:
+            task.cancel()
+        else:
+            task.add_done_callback(lambda late: _told(late, request))
+        raise Fault(TOO_SLOW, path=request.path, seconds=seconds)
+
+    return timed
+
+
+def _told(late: "asyncio.Future[Response | Later]", request: Request) -> None:
+    """How a write ended whose client was told that nobody knows."""
+    facts = {"request_id": request.ctx.request_id, "path": request.path}
+    failure = None if late.cancelled() else late.exception()
+    if late.cancelled() or failure is not None:
+        _log.warning("late request failed", error=str(failure or "cancelled"), **facts)
+    else:
+        _log.warning("late request done", **facts)
