@@ -65,10 +65,13 @@ class Traffic:
         return False
 
 
-@pytest.mark.timeout(300)
+# A mark of the function would be the nearer one, and bound the long run, too.
 @pytest.mark.parametrize(
     ("kills", "orders"),
-    [(20, 60), pytest.param(200, 700, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [
+        pytest.param(20, 60, marks=pytest.mark.timeout(300)),
+        pytest.param(200, 700, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
 )
 async def test_kill_9_at_random_points_leaves_nothing_half_done_and_no_event_unheard(
     tmp_path: Path, payments: Payments, receiver: Receiver, kills: int, orders: int
