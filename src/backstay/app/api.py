@@ -9,6 +9,7 @@ from backstay.app.plan.actions import ActionPlan
 from backstay.app.plan.endpoints import PREFIX, EndpointPlan
 from backstay.app.plan.lists import ListPlan
 from backstay.app.plan.reads import OnePlan
+from backstay.app.querying import routes as querying
 from backstay.app.seeding import Seeder, counts
 from backstay.app.service import Ask, Runtime, act, admit, read
 from backstay.app.tags import tagged
@@ -104,6 +105,7 @@ def _admin(runtime: Runtime) -> list[Endpoint]:
     return [
         Endpoint("POST", f"{PREFIX}/admin/seed", seed, scope="admin", max_body=_SEED_LIMIT),
         Endpoint("GET", f"{PREFIX}/admin/entities", entities, scope="admin"),
+        *querying(runtime),
     ]
 
 

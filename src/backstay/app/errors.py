@@ -264,6 +264,13 @@ TOO_SLOW = ErrorEntry(
     status=504,
     retryable=True,
 )
+BAD_QUESTION = ErrorEntry(
+    code="APP067",
+    message="the body is no question: {reason}",
+    cause="it does not say what is asked in the form that is known",
+    fix='send {{"query": "select from ENTITY", "parameters": {{}}, "entity": ""}}',
+    status=400,
+)
 
 ERRORS = (
     BAD_DATABASE,
@@ -302,5 +309,6 @@ ERRORS = (
     KEY_ENDED,
     TOO_FAST,
     TOO_SLOW,
+    BAD_QUESTION,
 )
 """All of them; `backstay explain` and the reference are made from these."""

@@ -91,9 +91,10 @@ EXECUTION = _rule(
 
 READ_ONLY = ErrorEntry(
     code="LANG151",
-    message="codeai query only reads: update and delete are for workflows, jobs and endpoints",
-    cause="a change past the server would go past its access rules and its record",
-    fix="--explain shows the SQL of the statement",
+    message="what is asked from outside only reads: this would change rows",
+    cause="a change past the endpoints would go past their rules and their record",
+    fix="change rows in an endpoint, a workflow or a job; codeai query --explain shows the SQL",
+    status=400,
     exit=Exit.USAGE,
 )
 NO_DATABASE = ErrorEntry(
