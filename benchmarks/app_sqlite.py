@@ -268,7 +268,7 @@ def resident(served: Served, key: str, token: str, count: int) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(f'{lua}\nwrk.headers["authorization"] = "Bearer {token}"\n')
         script.flush()
-        words = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d600s", "-s", script.name, served.base]
+        words = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d60s", "-s", script.name, served.base]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout:
         raise SystemExit(f"mixed requests were refused:\n{done.stdout}")

@@ -19,7 +19,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import DateTime, Uuid
 
 SECRET = os.environ["JWT_SECRET"]
-engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=25, max_overflow=0)
+URL = os.environ["DATABASE_URL"]
+# SQLite has one writer: with many connections some wait for it longer than a client does.
+engine = create_async_engine(URL, pool_size=4 if "sqlite" in URL else 25, max_overflow=0)
 if engine.dialect.name == "sqlite":
 
     @event.listens_for(engine.sync_engine, "connect")
