@@ -92,7 +92,7 @@ def peers(python: str, stack: ExitStack) -> list[Contender]:
 
 def one_run(contender: Contender, width: int, tasks: int) -> Figure:
     share = contender.share * (1.0 if width > 1 else 0.25)
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         env = {
             "FOLDER": folder,
             "DATABASE_URL": f"sqlite:///{folder}/state.sqlite",

@@ -132,6 +132,21 @@ async def test_headers_are_typed_and_wanted(desk: Served) -> None:
     ]
 
 
+async def test_body_query_path_and_headers_are_judged_together(desk: Served) -> None:
+    answer = await desk.ask(
+        "POST", "/papers?draft=1", {"id": "one"}, who=ANONYMOUS, headers={"x-rank": "high"}
+    )
+    assert (answer.status, answer["code"]) == (422, "APP011")
+    assert [field for field, _ in mistakes(answer)] == ["id", "title", "draft", "x_desk", "x_rank"]
+    said = str(answer["detail"])
+    assert all(part in said for part in ("the body is not valid", "the query is", "the header is"))
+    path = await desk.ask("PATCH", "/papers/one?loud=1", {}, who=ANONYMOUS)
+    assert [field for field, _ in mistakes(path)] == ["words", "loud", "id"]
+    # A body that cannot be read at all is told alone.
+    torn = await desk.ask("PATCH", "/papers/one", raw=b"{", who=ANONYMOUS)
+    assert (torn.status, torn["code"]) == (400, "APP010")
+
+
 async def test_a_refusal_is_said_in_the_endpoints_own_words_and_keeps_its_code(
     desk: Served,
 ) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from backstay.app.audit.rows import Deed, insert
 from backstay.app.errors import BAD_QUERY, CHANGED, MISSING_ROLE, NO_ROW
 from backstay.app.plan.actions import ActionPlan
-from backstay.app.plan.checks import Mistake, fault_of
+from backstay.app.plan.checks import Mistake, fault_of, together
 from backstay.app.plan.endpoints import EndpointPlan
 from backstay.app.plan.grants import Grants
 from backstay.app.plan.lists import ListPlan
@@ -89,14 +89,17 @@ def admit(program: Program, plan: EndpointPlan, who: Principal) -> None:
 
 async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, ask: Ask) -> bytes:
     """A list or a row as JSON."""
-    brought = _brought(plan, ask)
+    brought: dict[str, dict[str, object]] = {}
+    asking = does.asked.parse if isinstance(does, ListPlan) else does.parse
+    wanted, brought["path"], brought["headers"] = together(
+        lambda: asking(ask.query), *_beside(plan, ask)
+    )
+    part, brought["query"] = wanted
     run: Callable[..., object]
     if isinstance(does, ListPlan):
-        page, brought["query"] = does.asked.parse(ask.query)
-        run, several = partial(does.run, page=page), does.several(page)
+        run, several = partial(does.run, page=part), does.several(part)
     else:
-        fields, brought["query"] = does.parse(ask.query)
-        run, several = partial(does.run, fields=fields), does.several(fields)
+        run, several = partial(does.run, fields=part), does.several(part)
 
     def work(conn: Session) -> bytes:
         unit = runtime.unit(conn, ask.principal)
@@ -109,10 +112,11 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
 
 async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:
     """Run an action; durable on return. The same key and request again gives the first answer."""
-    brought = _brought(plan, ask)
-    brought["query"] = _query(plan, ask)
+    brought: dict[str, dict[str, object]] = {}
+    body, brought["query"], brought["path"], brought["headers"] = together(
+        lambda: does.body.decode(ask.body), lambda: _query(plan, ask), *_beside(plan, ask)
+    )
     slot = _slot(plan, ask) if ask.key else None
-    body = does.body.decode(ask.body)
 
     def work(conn: Session) -> Answer:
         unit = runtime.unit(conn, ask.principal)
@@ -166,12 +170,14 @@ def _answer(plan: EndpointPlan, value: object) -> Answer:
     return Answer(plan.status, msgspec.json.encode(value))
 
 
-def _brought(plan: EndpointPlan, ask: Ask) -> dict[str, dict[str, object]]:
-    """What the path and the headers hold. Raises APP012."""
-    return {
-        "path": plan.params.read(_single(ask.params)),
-        "headers": plan.headers.of_headers(ask.headers),
-    }
+def _beside(
+    plan: EndpointPlan, ask: Ask
+) -> tuple[Callable[[], dict[str, object]], Callable[[], dict[str, object]]]:
+    """What reads the path and what reads the headers."""
+    return (
+        lambda: plan.params.read(_single(ask.params)),
+        lambda: plan.headers.of_headers(ask.headers),
+    )
 
 
 def _scope(

@@ -4,10 +4,11 @@ with its path (`lines[1].quantity`)."""
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-from backstay.app.errors import BAD_JSON
+from backstay.app.errors import BAD_JSON, BAD_QUERY, INVALID
 from backstay.app.plan.bounds import broken_bound
 from backstay.app.values import codec, describe
 from backstay.core.errors import ErrorEntry, Fault, Plain
@@ -87,6 +88,33 @@ def fault_of(entry: ErrorEntry, what: str, mistakes: Sequence[Mistake]) -> Fault
         {"field": each.field, "message": each.message} for each in mistakes[:_MISTAKES_SHOWN]
     ]
     return Fault(entry, summary=f"{what} is not valid: {first}{more}", errors=listed)
+
+
+def together(*reads: Callable[[], Any]) -> list[Any]:
+    """What each of them gives, or one Fault with the mistakes of all of them: the kind is that of
+    the first which found some. Other faults end it at once."""
+    found: list[Any] = []
+    faults: list[Fault] = []
+    for read in reads:
+        try:
+            found.append(read())
+        except Fault as fault:
+            if fault.entry not in (BAD_QUERY, INVALID):
+                raise
+            faults.append(fault)
+    if not faults:
+        return found
+    first = faults[0]
+    if len(faults) == 1:
+        raise first
+    summary = "; ".join(str(fault.values["summary"]) for fault in faults)
+    listed = [each for fault in faults for each in _listed(fault)]
+    raise Fault(first.entry, summary=summary, errors=listed[:_MISTAKES_SHOWN])
+
+
+def _listed(fault: Fault) -> Sequence[Plain]:
+    errors = fault.values["errors"]
+    return errors if isinstance(errors, list) else []
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:

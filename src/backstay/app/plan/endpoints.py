@@ -82,7 +82,7 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
         status=endpoint.status,
         params=Params(program, endpoint.path_fields, "path"),
         query=query,
-        headers=Params(program, endpoint.header_fields, "headers"),
+        headers=Params(program, endpoint.header_fields, "header"),
         does=does,
         demands=Demands(program, endpoint.validate),
         words={status: _words(endpoint, status, text) for status, text in endpoint.errors},
