@@ -60,6 +60,18 @@ def test_only_the_changed_declaration_is_parsed_again(source: str) -> None:
     assert document.parsed < 200
 
 
+@pytest.mark.parametrize("opener", ["/*", '"""'])
+def test_what_an_open_comment_or_text_hid_is_not_parsed_again(source: str, opener: str) -> None:
+    document = Document("app.cai", source)
+    at = source.index("stock: int, required")
+    for typed in (opener, opener + "x", opener + "xy"):
+        document.change(source[:at] + typed + source[at:])
+        assert document.tree()[1].cut
+    document.change(source)
+    assert document.parsed < 500
+    assert document.tree()[0] == Document("app.cai", source).tree()[0]
+
+
 def test_a_moved_declaration_keeps_its_tree_and_gets_its_new_place(source: str) -> None:
     project = Project()
     broken = source.replace("price: decimal(10, 2)", "price: decmal(10, 2)")

@@ -9,7 +9,7 @@ each of them alone, which keeps a half-written one from spoiling the others.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -104,6 +104,7 @@ class Document:
                 last += 1
                 piece = self._piece(text[starts[first] : ends[last]])
                 if piece.reports.cut:
+                    self._keep(text[starts[at] : ends[at]] for at in range(first + 1, count))
                     last = count - 1
                     piece = self._piece(text[starts[first] :])
             yield piece
@@ -112,6 +113,10 @@ class Document:
     def _reaches_on(self, text: str) -> bool:
         """Whether this piece alone has a mistake of form."""
         return bool(self._piece(text).reports.found)
+
+    def _keep(self, hidden: Iterable[str]) -> None:
+        """Pieces behind an open comment or text are not read now, and right again once it ends."""
+        self._now.update((text, self._known[text]) for text in hidden if text in self._known)
 
     def _piece(self, text: str) -> Piece:
         piece = self._now.get(text) or self._known.get(text)
