@@ -11,10 +11,11 @@ from tests.conformance.proofs.support import PATIENCE, Serving
 from tests.e2e.stack import until
 from tests.servers.postgres import PostgresServer
 
-from backstay.app.bounds import MOST, Limiter
+from backstay.app.bounds import Limiter
 from backstay.core.clock import SystemClock
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
+from backstay.core.limits import CALLERS
 from backstay.core.settings import Secret
 from backstay.core.tokens import Issuer
 from backstay.core.virtual import VirtualClock
@@ -107,7 +108,7 @@ def test_a_body_is_taken_up_to_the_size_that_the_settings_say(tmp_path: Path) ->
         assert app.ask("POST", "/api/v1/slow", {"id": 1}).status == 200
 
 
-def test_tokens_come_back_with_time_and_callers_are_forgotten_by_their_age() -> None:
+def test_tokens_come_back_with_time_and_newcomers_reset_nobody() -> None:
     clock = VirtualClock()
     limiter = Limiter(Rate(2, 10.0), clock)
     waits: list[object] = []
@@ -124,7 +125,8 @@ def test_tokens_come_back_with_time_and_callers_are_forgotten_by_their_age() -> 
     clock.advance_now(5.0)
     assert [admitted("ada") for _ in range(2)] == [True, False]
     assert waits == [5, 5]
-    for number in range(MOST):
+    for number in range(CALLERS - 1):
         assert admitted(f"other {number}")
-    # So many came since that nobody remembers ada: she begins anew.
-    assert admitted("ada")
+    # All places are taken by callers who asked just now: newcomers share one, and ada is not reset.
+    assert [admitted(f"late {number}") for number in range(3)] == [True, True, False]
+    assert not admitted("ada")

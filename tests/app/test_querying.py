@@ -43,6 +43,11 @@ async def test_an_administrator_sees_the_rows_whatever_the_rules(
             "data": [{"name": "b", "price": "20.00"}, {"name": "a", "price": "1.50"}],
             "more": False,
         }
+        grouped = "select name, count(*) from Item group by name order by name"
+        counted = await app.ask("POST", "/admin/query", {"query": grouped})
+        assert [row["name"] for row in counted["data"]] == ["a", "b"]  # type: ignore[attr-defined]
+        one = await app.ask("POST", "/admin/query", {"query": "count(Item)"})
+        assert [list(row.values()) for row in one["data"]] == [[2]]  # type: ignore[attr-defined]
         loose = await app.ask("POST", "/admin/query", {"query": "name:b", "entity": "Item"})
         assert [row["name"] for row in loose["data"]] == ["b"]  # type: ignore[attr-defined]
 

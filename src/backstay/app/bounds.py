@@ -17,13 +17,11 @@ from backstay.app.plan.endpoints import PREFIX
 from backstay.core.clock import Clock
 from backstay.core.context import Principal
 from backstay.core.errors import Fault
-from backstay.core.limits import TokenBucket
+from backstay.core.limits import CallerBuckets
 from backstay.core.web import Endpoint as Route
 from backstay.core.web import Handler, Later, Request, Response
 from backstay.lang.program import Endpoint, Program, Rate
 
-MOST = 10_000
-"""Callers whose rate is known at once; the one who asked longest ago is forgotten for the next."""
 _log = structlog.get_logger("app.bounds")
 _Caller = tuple[str, str, str]
 
@@ -33,25 +31,17 @@ class Limiter:
 
     def __init__(self, rate: Rate, clock: Clock) -> None:
         self._rate = rate
-        self._clock = clock
-        self._buckets: dict[_Caller, TokenBucket] = {}
+        self._buckets: CallerBuckets[_Caller] = CallerBuckets(
+            clock, rate.count / rate.seconds, rate.count
+        )
 
     def admit(self, who: Principal) -> None:
         """Raises APP065 (429) with the seconds to wait."""
-        caller = (who.kind, who.tenant, who.sub)
-        bucket = self._buckets.pop(caller, None) or self._new()
-        self._buckets[caller] = bucket  # the latest stands last
-        wait = bucket.take()
+        wait = self._buckets.of((who.kind, who.tenant, who.sub)).take()
         if wait > 0:
             count, seconds = self._rate.count, self._rate.seconds
             after = math.ceil(wait)
             raise Fault(TOO_FAST, count=count, seconds=seconds, retry_after=after)
-
-    def _new(self) -> TokenBucket:
-        if len(self._buckets) >= MOST:
-            del self._buckets[next(iter(self._buckets))]
-        count = self._rate.count
-        return TokenBucket(self._clock, count / self._rate.seconds, count)
 
 
 class Bounds:

@@ -1,6 +1,15 @@
 """Token buckets on the monotonic clock: how much is still allowed, and when more will be."""
 
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
 from backstay.core.clock import Clock
+
+Caller = TypeVar("Caller", bound=Hashable)
+
+CALLERS = 10_000
+"""So many callers have a bucket of their own, unless somebody says another number."""
 
 
 class TokenBucket:
@@ -40,3 +49,37 @@ class TokenBucket:
         tick = self._clock.tick()
         self._level = min(self.burst, self._level + (tick - self._at) * self.rate)
         self._at = tick
+
+
+class CallerBuckets(Generic[Caller]):
+    """A bucket for each caller, in bounded memory. Nothing fails open: when more callers come than
+    are remembered, those whose bucket is not full keep theirs and the newcomers share one."""
+
+    def __init__(self, clock: Clock, rate: float, burst: float, callers: int = CALLERS) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._burst = burst
+        self._callers = callers
+        # The one who asked longest ago stands in front.
+        self._buckets: OrderedDict[Caller, TokenBucket] = OrderedDict()
+        self._shared = self._fresh()
+
+    def of(self, caller: Caller) -> TokenBucket:
+        """The caller's own bucket, or the one of newcomers."""
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            return self._enter(caller)
+        self._buckets.move_to_end(caller)
+        return bucket
+
+    def _enter(self, caller: Caller) -> TokenBucket:
+        if len(self._buckets) >= self._callers:
+            oldest, idle = next(iter(self._buckets.items()))
+            # A bucket that has filled up again is as good as forgotten.
+            if idle.remaining() < idle.burst:
+                return self._shared
+            del self._buckets[oldest]
+        return self._buckets.setdefault(caller, self._fresh())
+
+    def _fresh(self) -> TokenBucket:
+        return TokenBucket(self._clock, self._rate, self._burst)

@@ -3,28 +3,22 @@
 Per gateway process (G12): with several replicas each counts alone.
 """
 
-from collections import OrderedDict
-
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
-from backstay.core.limits import TokenBucket
+from backstay.core.limits import CallerBuckets, TokenBucket
 from backstay.core.metrics import Counter
 from backstay.gateway.errors import RATE_LIMITED
 from backstay.gateway.exchange import Exchange
-
-CALLERS = 10_000
-"""Buckets kept; the caller not heard of for longest loses its own and starts with a full one."""
 
 
 class RateLimit:
     """A Stage, and the `RateLimit-*` headers of what it let through (G23)."""
 
     def __init__(self, clock: Clock, rate: float, burst: int, refused: Counter) -> None:
-        self._clock = clock
         self._rate = rate
         self._burst = burst
         self._refused = refused
-        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+        self._buckets: CallerBuckets[tuple[str, str]] = CallerBuckets(clock, rate, float(burst))
 
     def __call__(self, exchange: Exchange) -> None:
         if exchange.upstream is None:
@@ -51,12 +45,4 @@ class RateLimit:
         who = exchange.principal
         known = who.kind not in ("anonymous", "local")
         caller = (who.tenant, who.sub) if known else ("", exchange.peer)
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            bucket = TokenBucket(self._clock, self._rate, float(self._burst))
-            self._buckets[caller] = bucket
-            if len(self._buckets) > CALLERS:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(caller)
-        return bucket
+        return self._buckets.of(caller)

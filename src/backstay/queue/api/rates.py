@@ -4,7 +4,6 @@ A batch counts as one request, as in codeQ. Nothing fails open: when more caller
 remembered, those whose bucket is not idle keep theirs and the newcomers share one.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,11 +11,9 @@ import msgspec
 from backstay.core.clock import Clock
 from backstay.core.context import Principal, RequestContext
 from backstay.core.errors import Fault, problem
-from backstay.core.limits import TokenBucket
+from backstay.core.limits import CALLERS, CallerBuckets
 from backstay.core.web import Response
 from backstay.queue.errors import RATE_LIMITED
-
-CALLERS = 10_000
 
 Caller = tuple[str, str, str]
 
@@ -43,14 +40,14 @@ class RateLimits:
         callers: int = CALLERS,
     ) -> None:
         self._sides = {
-            side: _Side(rate, clock, callers) for side, rate in rates.items() if rate.bounded
+            side: _buckets(rate, clock, callers) for side, rate in rates.items() if rate.bounded
         }
         self._hit = hit
 
     def refusal(self, side: str, operation: str, ctx: RequestContext) -> Response | None:
         """None when the caller may go on; else the answer: 429, with when to come back."""
         limited = self._sides.get(side)
-        seconds = limited.take(_caller(ctx.principal)) if limited else 0.0
+        seconds = limited.of(_caller(ctx.principal)).take() if limited else 0.0
         if not seconds:
             return None
         self._hit(side, operation)
@@ -67,36 +64,8 @@ class RateLimits:
         )
 
 
-class _Side:
-    """The buckets of one side, the one that was asked longest ago in front."""
-
-    def __init__(self, rate: Rate, clock: Clock, callers: int) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._callers = callers
-        self._buckets: OrderedDict[Caller, TokenBucket] = OrderedDict()
-        self._shared = self._fresh()
-
-    def take(self, caller: Caller) -> float:
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            bucket = self._enter(caller)
-        else:
-            self._buckets.move_to_end(caller)
-        return bucket.take()
-
-    def _enter(self, caller: Caller) -> TokenBucket:
-        if len(self._buckets) >= self._callers:
-            oldest, idle = next(iter(self._buckets.items()))
-            # A bucket that has filled up again is as good as forgotten.
-            if idle.remaining() < idle.burst:
-                return self._shared
-            del self._buckets[oldest]
-        return self._buckets.setdefault(caller, self._fresh())
-
-    def _fresh(self) -> TokenBucket:
-        rate, burst = self._rate.requests_per_minute / 60.0, max(1.0, self._rate.burst)
-        return TokenBucket(self._clock, rate, burst)
+def _buckets(rate: Rate, clock: Clock, callers: int) -> CallerBuckets[Caller]:
+    return CallerBuckets(clock, rate.requests_per_minute / 60.0, max(1.0, rate.burst), callers)
 
 
 def _caller(principal: Principal) -> Caller:
