@@ -27,6 +27,20 @@ def standing(folder: Path, text: str, url: str = "", **env: str) -> Iterator[Ser
         serving.close()
 
 
+@contextmanager
+def standing_on(
+    kind: str, request: pytest.FixtureRequest, folder: Path, text: str
+) -> Iterator[Serving]:
+    """As `standing`, for a module: on a SQLite file or on a PostgreSQL database of its own."""
+    url = "" if kind == "sqlite" else request.getfixturevalue("urls").take()
+    try:
+        with standing(folder, text, url, LOG_LEVEL="error") as serving:
+            yield serving
+    finally:
+        if url:
+            request.getfixturevalue("urls").give(url)
+
+
 def database_url(kind: str, request: pytest.FixtureRequest) -> str:
     """ "" for SQLite, an empty database of its own for PostgreSQL."""
     if kind == "sqlite":

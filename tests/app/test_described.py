@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.app.sending import send
-from tests.app.standing import standing
+from tests.app.standing import standing, standing_on
 from tests.conformance.proofs.support import Serving
+from tests.sending import send
 
 EXAMPLES = 3
 MANY = 100
@@ -101,11 +101,8 @@ endpoint GET /days/{day}/{at} { path { day: date, at: timestamp } query { long: 
 def server(
     kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    url = "" if kind == "sqlite" else request.getfixturevalue("urls").take()
-    with standing(tmp_path_factory.mktemp("described"), TEXT, url, LOG_LEVEL="error") as serving:
+    with standing_on(kind, request, tmp_path_factory.mktemp("described"), TEXT) as serving:
         yield serving
-    if url:
-        request.getfixturevalue("urls").give(url)
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +147,11 @@ def test_an_endpoint_of_the_program_stands_before_the_runtimes(tmp_path: Path) -
 
 
 def test_whatever_is_sent_no_answer_is_a_failure(server: Serving) -> None:
-    send(server, 0, 1, EXAMPLES)
+    send(f"http://127.0.0.1:{server.port}", (0, 1), EXAMPLES)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(4))
 def test_whatever_else_is_sent_no_answer_is_a_failure(server: Serving, part: int) -> None:
-    send(server, part, 4, MANY)
+    send(f"http://127.0.0.1:{server.port}", (part, 4), MANY)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.app.sending import send
-from tests.app.standing import standing
+from tests.app.standing import standing_on
 from tests.conformance.proofs.support import Serving
+from tests.sending import send
 
 EXAMPLES = 6
 MANY = 100
@@ -85,19 +85,16 @@ endpoint POST /compute {
 def server(
     kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    url = "" if kind == "sqlite" else request.getfixturevalue("urls").take()
-    with standing(tmp_path_factory.mktemp("sent"), TEXT, url, LOG_LEVEL="error") as serving:
+    with standing_on(kind, request, tmp_path_factory.mktemp("sent"), TEXT) as serving:
         yield serving
-    if url:
-        request.getfixturevalue("urls").give(url)
 
 
 def test_no_answer_is_a_failure(server: Serving) -> None:
-    send(server, 0, 1, EXAMPLES)
+    send(f"http://127.0.0.1:{server.port}", (0, 1), EXAMPLES)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(3))
 def test_no_answer_of_many_is_a_failure(server: Serving, part: int) -> None:
-    send(server, part, 3, MANY)
+    send(f"http://127.0.0.1:{server.port}", (part, 3), MANY)

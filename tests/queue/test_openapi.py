@@ -3,16 +3,15 @@
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis import CheckContext, GenerationMode
+from schemathesis import CheckContext
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
 from tests.queue.support import Server
+from tests.sending import send
 
 EXAMPLES = 12
 """Good ones, and as many bad ones, of each operation in `make test`; the same each time."""
@@ -34,17 +33,20 @@ def hurry(case: Any) -> None:
             place["waitSeconds"] = 0.01
 
 
-@pytest.fixture(scope="session")
-def served(server: Server) -> Any:
-    return schemathesis.openapi.from_url(f"{server.base_url}/openapi.json")
-
-
 def no_failure(context: CheckContext, response: Any, case: Any) -> None:
     """No 500, whatever is sent; 501 only with the name of what is not served."""
     if response.status_code == 501:
         assert response.json()["code"] == "QUEUE017"
     else:
         assert response.status_code < 500, response.text
+
+
+CHECKS = (
+    no_failure,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
 
 
 def test_the_document_is_valid_by_an_independent_validator(document: Any):
@@ -74,43 +76,12 @@ def test_each_operation_says_what_it_needs_and_gives(document: Any):
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_is_sent_is_answered_as_the_document_says(served: Any, part: int):
-    _send(served, part, EXAMPLES)
+def test_whatever_is_sent_is_answered_as_the_document_says(server: Server, part: int):
+    send(server.base_url, (part, PARTS), EXAMPLES, CHECKS, hurry)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_else_is_sent_is_answered_as_the_document_says(served: Any, part: int):
-    _send(served, part, MANY)
-
-
-def _send(served: Any, part: int, examples: int) -> None:
-    operations = [found.ok() for found in served.get_all_operations()]
-    for operation in operations[part::PARTS]:
-        _try(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), examples)
-        if operation.body or operation.query:
-            _try(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), examples)
-
-
-def _try(cases: Any, examples: int) -> None:
-    @given(case=cases)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    def probe(case: Any) -> None:
-        hurry(case)
-        case.call_and_validate(
-            checks=[
-                no_failure,
-                status_code_conformance,
-                content_type_conformance,
-                response_schema_conformance,
-            ]
-        )
-
-    probe()
+def test_whatever_else_is_sent_is_answered_as_the_document_says(server: Server, part: int):
+    send(server.base_url, (part, PARTS), MANY, CHECKS, hurry)
