@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,22 +133,25 @@ def main() -> None:
         server.sql("CREATE DATABASE bench")
         with app(server) as own:
             server.sql(FILL.format(users=USERS, rows=ROWS), "bench")
-            if not options.peer:
-                show([own], measured([own], server, options.runs, options.seconds))
-                return
-            with peer(options.peer, server) as other:
-                found = measured([own, other], server, options.runs, options.seconds)
-                show([own, other], found)
+            key = server.sql("SELECT id FROM items WHERE owner = 'user 7' LIMIT 1", "bench").strip()
+            with ExitStack() as stack:
+                served = [own]
+                if options.peer:
+                    served.append(stack.enter_context(peer(options.peer, server)))
+                show(served, measured(served, key, token(), options.runs, options.seconds))
     finally:
         server.stop()
 
 
-def measured(
-    served: list[Served], server: PostgresServer, runs: int, seconds: int
-) -> dict[tuple[str, str], Figure]:
+def token() -> str:
+    """What a user sends who may see a hundredth of the rows."""
     issuer = Issuer(Secret(SECRET), "backstay", "backstay", SystemClock())
-    token = issuer.mint(sub="user 7", ttl=3600.0)
-    key = server.sql("SELECT id FROM items WHERE owner = 'user 7' LIMIT 1", "bench").strip()
+    return issuer.mint(sub="user 7", ttl=3600.0)
+
+
+def measured(
+    served: list[Served], key: str, token: str, runs: int, seconds: int
+) -> dict[tuple[str, str], Figure]:
     paths = {
         "one row": f"/items/{key}",
         "filtered list of 20": "/items?state=open&sort=-made&limit=20",

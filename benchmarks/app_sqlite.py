@@ -33,7 +33,6 @@ from typing import NamedTuple
 
 from app_postgres import (
     CONNECTIONS,
-    LUA,
     PROGRAM,
     ROOT,
     ROWS,
@@ -42,14 +41,12 @@ from app_postgres import (
     Figure,
     Served,
     cpu,
-    load,
+    measured,
     running,
     show,
+    token,
 )
 
-from backstay.core.clock import SystemClock
-from backstay.core.settings import Secret
-from backstay.core.tokens import Issuer
 from backstay.up.ports import free_port
 
 TARGETS = {"one row": 7_000, "filtered list of 20": 3_500, "create": 4_000}
@@ -65,44 +62,21 @@ def main() -> None:
     options = asked.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the run")
     key = str(uuid.uuid4())
-    issuer = Issuer(Secret(SECRET), "backstay", "backstay", SystemClock())
-    token = issuer.mint(sub="user 7", ttl=3600.0)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         own = stack.enter_context(app(folder, key))
         served = [own]
         if options.peer:
             served.append(stack.enter_context(peer(options.peer, folder, key)))
-        figures = measured(served, key, token, options.runs, options.seconds)
+        figures = measured(served, key, token(), options.runs, options.seconds)
         show(served, figures)
-        memory = [resident(own, key, token, count) for count in (20_000, 100_000)]
+        memory = [resident(own, key, count) for count in (20_000, 100_000)]
     starts = [cold_start() for _ in range(2 * options.runs + 1)]
     started, used = (statistics.median(column) for column in zip(*starts, strict=True))
     print(f"\n44 declarations from cold to the first answer: {started:.2f} s, {used:.2f} s of CPU")
     for held in memory:
         print(f"resident after {held.requests:,} mixed requests more: {held.megabytes:.0f} MB")
     judge(own, figures, started, memory)
-
-
-def measured(
-    served: list[Served], key: str, token: str, runs: int, seconds: int
-) -> dict[tuple[str, str], Figure]:
-    paths = {
-        "one row": f"/items/{key}",
-        "filtered list of 20": "/items?state=open&sort=-made&limit=20",
-        "create": "/items",
-    }
-    figures: dict[tuple[str, str], list[Figure]] = {}
-    for what, path in paths.items():
-        for run in range(runs + 1):
-            for each in served:
-                found = load(each, each.base + path, token, LUA[what], seconds if run else 1)
-                if run:  # the first only warms up
-                    figures.setdefault((what, each.name), []).append(found)
-    return {
-        which: Figure(*(statistics.median(column) for column in zip(*many, strict=True)))
-        for which, many in figures.items()
-    }
 
 
 # --- the two servers -----------------------------------------------------------------------------
@@ -271,12 +245,12 @@ class Held(NamedTuple):
     megabytes: float
 
 
-def resident(served: Served, key: str, token: str, count: int) -> Held:
+def resident(served: Served, key: str, count: int) -> Held:
     """After at least so many mixed requests more."""
     lua = _MIXED.replace("KEY", key)
     done = 0
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(f'{lua}\nwrk.headers["authorization"] = "Bearer {token}"\n')
+        script.write(f'{lua}\nwrk.headers["authorization"] = "Bearer {token()}"\n')
         script.flush()
         words = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d3s", "-s", script.name, served.base]
         while done < count:
