@@ -120,7 +120,12 @@ APP_POSTGRES = Guide(
             "export DATABASE_MAX_CONNECTIONS=50",
             "restart",
         ),
-        Fix("url", "Compare user, password and database name", "echo $DATABASE_URL", "none"),
+        Fix(
+            "url",
+            "See what it says to user, password and database name of DATABASE_URL",
+            "psql $DATABASE_URL -c 'SELECT 1'",
+            "none",
+        ),
         Fix("create", "Create the database, if it is gone", "createdb NAME", "none"),
     ),
     escalation="what was answered is in PostgreSQL; requests are refused with 503 meanwhile, and"
