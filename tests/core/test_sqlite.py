@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import apsw
 import pytest
 
 from backstay.core.errors import Fault
-from backstay.core.sqlite import Database, Schema
+from backstay.core.sqlite import Database, LongerError, Schema
 
 SCHEMA = Schema("backstay.test", ("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",))
 
@@ -119,6 +120,8 @@ async def test_close_answers_what_was_given_and_refuses_what_comes_after(databas
         with pytest.raises(Fault) as caught:
             await refused
         assert caught.value.entry.code == "CORE044"
+    with pytest.raises(LongerError):
+        database.brief(texts)
 
 
 async def test_the_log_is_checkpointed_by_the_writer_and_empty_after_close(database: Database):
@@ -253,3 +256,46 @@ async def test_no_statement_is_prepared_again_because_other_values_are_bound(dat
 
     await database.write(insert("text"))
     assert await database.write(looks) == await database.read(looks) == 0
+
+
+async def test_a_brief_read_sees_every_answered_write_and_uses_no_other_thread(database: Database):
+    await database.write(insert("kept"))
+    assert database.brief(lambda db: (texts(db), threading.get_ident())) == (
+        ["kept"],
+        threading.get_ident(),
+    )
+
+
+async def test_brief_work_that_takes_long_is_broken_off_and_a_reader_does_it(database: Database):
+    forever = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT 1"
+
+    def last(rows: int):
+        return lambda db: len(list(db.execute(f"{forever} FROM n", (rows,))))
+
+    with pytest.raises(LongerError):
+        database.brief(last(100_000))
+    assert await database.read(last(100_000)) == 100_000
+    # What was broken off left no snapshot and no count of steps behind.
+    for number in range(100):
+        assert database.brief(last(100)) == 100
+        await database.write(insert(str(number)))
+        assert len(database.brief(texts)) == number + 1
+
+
+async def test_brief_work_many_times_over_is_still_brief(database: Database):
+    # SQLite counts the steps of a prepared statement over all its runs.
+    await database.write(lambda db: db.executemany(*_many(500)))
+    assert {len(database.brief(texts)) for _ in range(300)} == {500}
+
+
+async def test_brief_work_inside_of_brief_work_is_for_a_reader(database: Database):
+    def nested(db: apsw.Connection) -> list[str]:
+        with pytest.raises(LongerError):
+            database.brief(texts)
+        return texts(db)
+
+    assert database.brief(nested) == []
+
+
+def _many(count: int) -> tuple[str, list[tuple[str]]]:
+    return "INSERT INTO note (text) VALUES (?)", [(str(number),) for number in range(count)]
