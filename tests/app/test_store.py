@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import threading
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tests.app import programs as p
 
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
+from backstay.app.store.session import Session
 from backstay.app.store.sqlite import SqliteDatabase
 from backstay.core.clock import Uuid7
 from backstay.core.errors import Fault
@@ -151,3 +154,32 @@ def test_no_entity_can_take_a_table_of_the_runtime():
     made = re.findall(r"CREATE TABLE (\w+)", "\n".join(runtime_schema().migrations))
     assert {"executions", "job_runs", "backstay_programs"} <= set(made)
     assert [table for table in made if not reserved_table(table)] == []
+
+
+async def test_a_brief_read_is_done_at_once_and_anew_by_a_reader_when_it_is_long(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock()
+    database = SqliteDatabase(tmp_path / "app.db", runtime_schema(), "process", 2, clock)
+    await database.open()
+    threads: list[int] = []
+
+    def counting(rows: int) -> Callable[[Session], int]:
+        def work(conn: Session) -> int:
+            threads.append(threading.get_ident())
+            numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
+            return len(conn.execute(f"{numbers} SELECT i FROM n", (rows,)))
+
+        return work
+
+    here = threading.get_ident()
+    assert await database.read(counting(20), brief=True) == 20
+    assert threads == [here]
+    assert database.pool().open_connections == 1
+    assert await database.read(counting(100_000), brief=True) == 100_000
+    assert [each == here for each in threads] == [True, True, False]
+    assert database.pool().open_connections == 2
+    await database.close()
+    with pytest.raises(Fault) as closed:
+        await database.read(counting(1), brief=True)
+    assert closed.value.entry.code == "CORE044"

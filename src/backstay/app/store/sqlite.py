@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from backstay.app.store.sqlite_dialect import SQLITE
 from backstay.core.clock import Clock
 from backstay.core.errors import Plain
 from backstay.core.sqlite import Database as File
-from backstay.core.sqlite import Durability, Schema
+from backstay.core.sqlite import Durability, LongerError, Schema
 from backstay.core.sqlite.errors import translated
 
 T = TypeVar("T")
@@ -88,7 +88,8 @@ class SqliteSession:
 
 
 class SqliteDatabase:
-    """A Database in one file, which one event loop uses. `connections` counts the writer, too."""
+    """A Database in one file, which one event loop uses. `connections` counts the writer, too, and
+    the readers on threads; for brief reads there is one more."""
 
     dialect: Dialect = SQLITE
 
@@ -118,7 +119,17 @@ class SqliteDatabase:
         await self._file.open()
         self._identity = _identity(self.path)
 
-    async def read(self, work: Callable[[Session], T], /, *, snapshot: bool = False) -> T:  # noqa: ARG002 - every read is one
+    async def read(
+        self,
+        work: Callable[[Session], T],
+        /,
+        *,
+        snapshot: bool = False,  # noqa: ARG002 - every read is one
+        brief: bool = False,
+    ) -> T:
+        if brief:
+            with suppress(LongerError):
+                return self._file.brief(lambda conn: _run(work, conn))
         self._reading += 1
         self._opened = max(self._opened, min(self._reading, self._readers))
         try:
