@@ -108,8 +108,8 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
         plan.demands.judge(unit, scope)
         return msgspec.json.encode(run(unit, scope=scope))
 
-    counted = isinstance(part, Page) and part.count  # a walk through the table in a single step
-    brief = not (counted or plan.demands.any)
+    # Demands may compute anything; what rows cost, the database sees for itself.
+    brief = not (plan.demands.any or (isinstance(part, Page) and part.long))
     return await runtime.database.read(work, snapshot=several or plan.demands.any, brief=brief)
 
 

@@ -136,7 +136,7 @@ class Database:
         writer.start()
         with self._gate:
             self._writer = writer
-            self._brief = Brief(self.path)
+            self._brief = Brief(self.path, self._clock)
             self._readers = ThreadPoolExecutor(
                 self._reader_count, thread_name_prefix=f"{self.path.stem}-read"
             )
