@@ -61,7 +61,7 @@ def test_forty_lines_cost_as_many_statements_as_none(place: Place) -> None:
         order = reader.find(unit, key(2))
     assert order is not None
     assert [line["id"] for line in order["lines"]] == [key(200 + each) for each in range(40)]  # type: ignore[attr-defined]
-    assert len(counted.statements) == (1 if place.dialect.lateral else 2)
+    assert len(counted.statements) == (1 if place.dialect.arrays else 2)
     with place.unit(NOBODY) as unit, Counted(place) as again:
         empty = reader.find(unit, key(3))
     assert len(again.statements) == len(counted.statements)

@@ -1,15 +1,14 @@
 """Related rows beside the rows of a page, however many there are.
 
-Where a statement is a way to a server and back, they come along in the statement of the page: a
-reference as the columns of its row, a list as one array for each of its columns. So every value
-arrives as that column's type and is made JSON by the codec that makes it elsewhere. Where the
+Where a statement is a way to a server and back, they come along in the statement of the page: all
+rows of one include as one array for each of their columns, beside one of the page's rows. So every
+value arrives as that column's type and is made JSON by the codec that makes it elsewhere. Where the
 database is in this process, each include is one statement more.
 """
 
 # ruff: noqa: S608 - names come from the checked program, values are always parameters
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,23 +27,7 @@ table may have a name of this kind."""
 
 Bound = tuple[str, list[SqlValue]]
 """A text of SQL and its parameters."""
-
-
-class _Include(Protocol):
-    name: str
-    width: int
-
-    def put(self, unit: Unit, parents: Sequence[Row]) -> None:
-        """Reads what is related to `parents`, and puts it into them."""
-        ...
-
-    def beside(self, unit: Unit) -> Bound:
-        """A query of `width` columns for one row of PAGE."""
-        ...
-
-    def take(self, parent: Row, values: Sequence[SqlValue]) -> None:
-        """Puts what `beside` gave into its row."""
-        ...
+Found = Sequence[Sequence[SqlValue]]
 
 
 class Includes:
@@ -52,8 +35,9 @@ class Includes:
 
     def __init__(self, program: Program, rows: Table, names: Sequence[str]) -> None:
         self._all = [_include(program, rows, name) for name in names]
-        self._together = rows.dialect.lateral
+        self._together = rows.dialect.arrays
         self._width = len(rows.columns)
+        self._first = f"{PAGE}.{quote(rows.key)} = (SELECT {quote(rows.key)} FROM {PAGE} LIMIT 1)"
 
     def more(self, fields: Chosen) -> bool:
         """Whether they take statements of their own."""
@@ -65,36 +49,34 @@ class Includes:
         if not wanted:
             return page
         text, params = page
-        text, params = f"SELECT * FROM ({text}) AS {PAGE}", list(params)
+        text, params = f"WITH {PAGE} AS MATERIALIZED ({text}) SELECT * FROM {PAGE}", list(params)
         for place, each in enumerate(wanted):
             beside, more = each.beside(unit)
-            text += f" LEFT JOIN LATERAL ({beside}) AS include{place} ON TRUE"
+            text += f" LEFT JOIN ({beside}) AS include{place} ON {self._first}"
             params += more
         return text + order, params
 
-    def put(
-        self, unit: Unit, rows: Sequence[Row], found: Sequence[Sequence[SqlValue]], fields: Chosen
-    ) -> None:
+    def put(self, unit: Unit, rows: Sequence[Row], found: Found, fields: Chosen) -> None:
         """Into shaped rows, what the statement of `along` found with them; or what is asked for
         now."""
-        for each in self._wanted(fields) if rows else ():
-            if not self._together:
-                each.put(unit, rows)
-        if self._together:
-            self._take(rows, found, fields)
-
-    def _take(
-        self, rows: Sequence[Row], found: Sequence[Sequence[SqlValue]], fields: Chosen
-    ) -> None:
         begin = self._width
-        for each in self._wanted(fields):
-            end = begin + each.width
-            for row, values in zip(rows, found, strict=True):
-                each.take(row, values[begin:end])
-            begin = end
+        for each in self._wanted(fields) if rows else ():
+            if self._together:
+                each.put(rows, _side_by_side(found, begin, begin + each.width))
+                begin += each.width
+            else:
+                each.put(rows, each.ask(unit, rows))
 
-    def _wanted(self, fields: Chosen) -> list[_Include]:
+    def _wanted(self, fields: Chosen) -> "list[_Children | _Target]":
         return [each for each in self._all if fields is None or each.name in fields]
+
+
+def _side_by_side(found: Found, begin: int, end: int) -> Iterable[Sequence[SqlValue]]:
+    """The rows of the arrays in these columns, which stand in one row; without rows in none."""
+    for values in found:
+        if values[begin] is not None:
+            return zip(*values[begin:end], strict=True)
+    return ()
 
 
 def read_rule(program: Program, rows: Table) -> Sql | None:
@@ -102,7 +84,7 @@ def read_rule(program: Program, rows: Table) -> Sql | None:
     return rule(program, Rows(program, guarded=False), rows, "read")
 
 
-def _include(program: Program, rows: Table, name: str) -> _Include:
+def _include(program: Program, rows: Table, name: str) -> "_Children | _Target":
     field = next(field for field in rows.entity.fields if field.name == name)
     if isinstance(field.type, ManyType):
         return _Children(program, rows, name, field.type)
@@ -112,73 +94,62 @@ def _include(program: Program, rows: Table, name: str) -> _Include:
 
 
 class _Related:
-    """What both kinds have in common: rows of another entity that may be read."""
+    """Rows of another entity that may be read: those whose column `by` holds what is in the
+    page's column `of`."""
 
-    def __init__(self, program: Program, name: str, entity: str) -> None:
+    def __init__(self, program: Program, name: str, entity: str, by: str, of: str) -> None:
         self.name = name
         self._rows = table(program, entity)
-        self._guard = read_rule(program, self._rows)
         self.width = len(self._rows.columns)
+        self._guard = read_rule(program, self._rows)
+        self._by, self._of = by, of
+        self._order = f" ORDER BY {self._rows.name}.{quote(self._rows.key)}"
+        self._arrays = ", ".join(f"array_agg({quote(each)})" for each in self._rows.names)
 
-    def _select(self, unit: Unit, condition: str, params: list[SqlValue]) -> Bound:
+    def ask(self, unit: Unit, parents: Sequence[Row]) -> Found:
+        """Of these parents, in the order of their keys."""
+        keys = {parent[self._of] for parent in parents} - {None}
+        text, params = self._select(unit, self._rows.among(self._by))
+        return unit.conn.execute(text, [msgspec.json.encode(list(keys)).decode(), *params])
+
+    def beside(self, unit: Unit) -> Bound:
+        """The same of the rows of PAGE, each column an array."""
+        column = f"{self._rows.name}.{quote(self._by)}"
+        keys = f"ARRAY(SELECT {quote(self._of)} FROM {PAGE})"
+        text, params = self._select(unit, f"{column} = ANY ({keys})")
+        return f"SELECT {self._arrays} FROM ({text}) AS related", params
+
+    def _select(self, unit: Unit, condition: str) -> Bound:
         text = f"SELECT {self._rows.select} FROM {self._rows.source()} WHERE {condition}"
+        params: list[SqlValue] = []
         if self._guard is not None and unit.guarded:
             text += f" AND {self._guard.text}"
-            params += self._guard.bind(unit, {})
-        return text, params
-
-    def _among(self, unit: Unit, by: str, keys: Sequence[object]) -> Bound:
-        return self._select(unit, self._rows.among(by), [msgspec.json.encode(keys).decode()])
-
-    def _one(self, unit: Unit, by: str, of: str) -> Bound:
-        return self._select(unit, f"{self._rows.name}.{quote(by)} = {PAGE}.{quote(of)}", [])
+            params = self._guard.bind(unit, {})
+        return text + self._order, params
 
 
 class _Children(_Related):
     def __init__(self, program: Program, parent: Table, name: str, kind: ManyType) -> None:
-        super().__init__(program, name, kind.entity)
-        self._via, self._key = kind.via, parent.key
-        self._order = f" ORDER BY {self._rows.name}.{quote(self._rows.key)}"
-        self._arrays = ", ".join(f"array_agg({quote(each)})" for each in self._rows.names)
+        super().__init__(program, name, kind.entity, by=kind.via, of=parent.key)
 
-    def put(self, unit: Unit, parents: Sequence[Row]) -> None:
-        held: dict[object, list[Row]] = {parent[self._key]: [] for parent in parents}
-        for parent in parents:
-            parent[self.name] = held[parent[self._key]]
-        text, params = self._among(unit, self._via, list(held))
-        for values in unit.conn.execute(text + self._order, params):
+    def put(self, parents: Sequence[Row], found: Iterable[Sequence[SqlValue]]) -> None:
+        held: dict[object, list[Row]] = {parent[self._of]: [] for parent in parents}
+        for values in found:
             row = self._rows.shaped(values)
-            held[row[self._via]].append(row)
-
-    def beside(self, unit: Unit) -> Bound:
-        text, params = self._one(unit, self._via, self._key)
-        return f"SELECT {self._arrays} FROM ({text}{self._order}) AS child", params
-
-    def take(self, parent: Row, values: Sequence[SqlValue]) -> None:
-        # Without a row there is no array either.
-        rows = zip(*values, strict=True) if values[0] is not None else ()
-        parent[self.name] = [self._rows.shaped(row) for row in rows]
+            # A page reads one row more than it shows.
+            if (of := held.get(row[self._by])) is not None:
+                of.append(row)
+        for parent in parents:
+            parent[self.name] = held[parent[self._of]]
 
 
 class _Target(_Related):
-    """One that may not be read stays a bare key: the reader knew that much already."""
-
     def __init__(self, program: Program, name: str, kind: RefType) -> None:
-        super().__init__(program, name, kind.entity)
-        self._key = self._rows.key
-        self._place = self._rows.names.index(self._key)
+        super().__init__(program, name, kind.entity, by=program.entity(kind.entity).key, of=name)
 
-    def put(self, unit: Unit, parents: Sequence[Row]) -> None:
-        wanted = {parent[self.name] for parent in parents if parent[self.name] is not None}
-        text, params = self._among(unit, self._key, list(wanted))
-        found = [self._rows.shaped(values) for values in unit.conn.execute(text, params)]
-        by_key = {row[self._key]: row for row in found}
+    def put(self, parents: Sequence[Row], found: Iterable[Sequence[SqlValue]]) -> None:
+        rows = [self._rows.shaped(values) for values in found]
+        by_key = {row[self._by]: row for row in rows}
         for parent in parents:
+            # One that may not be read stays a bare key: the reader knew that much already.
             parent[self.name] = by_key.get(parent[self.name], parent[self.name])
-
-    def beside(self, unit: Unit) -> Bound:
-        return self._one(unit, self._key, self.name)
-
-    def take(self, parent: Row, values: Sequence[SqlValue]) -> None:
-        if values[self._place] is not None:
-            parent[self.name] = self._rows.shaped(values)

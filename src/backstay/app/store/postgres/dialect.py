@@ -47,7 +47,7 @@ class PostgresDialect:
     name: columns.Dialect = "postgres"
     scaled = False
     numeric_flags = False
-    lateral = True
+    arrays = True
     closing = ""
     apart = True
     tables = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'public'"
