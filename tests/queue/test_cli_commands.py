@@ -238,3 +238,22 @@ def test_callbacks_that_wait_are_shown_and_made_again(codeq: Any, server: Server
     assert delivery["error"]
     told = codeq("admin", "retry-delivery", delivery["deliveryId"])
     assert told == f"[OK] {delivery['deliveryId']} is made again\n"
+
+
+def test_what_a_worker_says_does_nothing_to_the_terminal(codeq: Any, server: Server, command: str):
+    hostile = "bad \x1b[31mred\x1b]0;owned\x07 \x9b31m\r\u202e"
+    task = server.create(command, payload={"said": hostile})["id"]
+    claimed = server.claim(command)
+    assert claimed is not None
+    done = {"status": "FAILED", "error": hostile, "leaseToken": claimed["leaseToken"]}
+    server.post(f"/tasks/{task}/result", done)
+    for words in (
+        ("task", "list", "--event", command),
+        ("task", "get", task),
+        ("task", "result", task),
+        ("task", "attempts", task),
+    ):
+        told = codeq(*words)
+        assert "red" in told, words
+        assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(told), words
+    assert as_json(codeq, "task", "result", task)["error"] == hostile
