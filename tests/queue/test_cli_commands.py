@@ -204,8 +204,8 @@ def test_a_periodic_task_is_set_shown_paused_and_deleted(codeq: Any, command: st
     assert "never" in line
     assert codeq("periodic", "pause", name) == f"[OK] {name} is paused\n"
     assert as_json(codeq, "periodic", "get", name)["paused"] is True
-    codeq("periodic", "resume", name)
-    codeq("periodic", "delete", name)
+    assert as_json(codeq, "periodic", "resume", name)["paused"] is False
+    assert as_json(codeq, "periodic", "delete", name)["name"] == name
     assert name not in codeq("periodic", "list")
     wrong = ("periodic", "set", name, "--event", command, "--cron", "61 * * * *")
     assert "61 * * * *" in codeq(*wrong, code=1)
@@ -218,7 +218,7 @@ def test_subscriptions_are_made_listed_and_deleted(codeq: Any, command: str):
     line = next(line for line in codeq("subscription", "list").splitlines() if id_ in line)
     assert url in line
     assert command in line
-    codeq("subscription", "delete", id_)
+    assert as_json(codeq, "subscription", "delete", id_) == {"deleted": id_}
     assert id_ not in codeq("subscription", "list")
 
 

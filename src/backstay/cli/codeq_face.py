@@ -193,6 +193,14 @@ def show(found: object, output: str) -> None:
         face.tell(f"{name + ':':<18}{text}")
 
 
+def tell_done(done: object, output: str, text: str) -> None:
+    """What a command did: `text` for people, `done` as JSON."""
+    if output == "json":
+        face.emit_json(done)
+    else:
+        face.tell(text)
+
+
 def draw(head: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
     """A table, or the words in `none` when it would be empty."""
     if not rows:
