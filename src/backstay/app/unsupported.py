@@ -87,6 +87,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
+    | _members("endpoint", "idempotency")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -150,7 +151,6 @@ NAMES: Mapping[str, str] = {
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
     "on.elsewhere": "a handler of what this program does not declare",
@@ -181,7 +181,6 @@ INSTEAD: Mapping[str, str] = {
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
-    "endpoint.returns.record": "return it inside do",
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

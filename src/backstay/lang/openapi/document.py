@@ -150,8 +150,12 @@ def _conditions(program: Program, of: Endpoint) -> list[Plain]:
         for each in program.endpoints
     )
     key: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-    names = {"idempotency-key": key} | ({"if-match": {"type": "string"}} if shown else {})
-    return [{"name": name, "in": "header", "schema": schema} for name, schema in names.items()]
+    made: list[Plain] = [_header(of.repeats.header, key, required=of.repeats.required)]
+    return made + ([_header("if-match", {"type": "string"}, required=False)] if shown else [])
+
+
+def _header(name: str, schema: Schema, *, required: bool) -> Schema:
+    return {"name": name, "in": "header", "required": required, "schema": schema}
 
 
 def _parameter(program: Program, field: Field, place: str) -> Schema:
@@ -200,7 +204,7 @@ def _sorts(names: Sequence[str]) -> str:
 def _answer(program: Program, of: Endpoint) -> Schema:
     match of.does:
         case ListOf(entity=name, paged=paged):
-            data: Schema = {"type": "array", "items": _shown(of, name)}
+            data: Schema = {"type": "array", "items": _shown(program, of, name)}
             if not paged:
                 return data
             return {
@@ -209,7 +213,11 @@ def _answer(program: Program, of: Endpoint) -> Schema:
                 "required": ["data", "pagination"],
             }
         case OneOf(entity=name):
-            return _shown(of, name)
+            return _shown(program, of, name)
+        case Action(promise=promise) if promise is not None:
+            if isinstance(promise, RowType):
+                return row(_whole(promise.entity, of.does.include))
+            return of_type(program, promise)
         case Action(returns=None):
             return {}
         case Action(returns=given) if given is not None:
@@ -220,9 +228,14 @@ def _answer(program: Program, of: Endpoint) -> Schema:
     return {}
 
 
-def _shown(of: Endpoint, entity: str) -> Schema:
+def _shown(program: Program, of: Endpoint, entity: str) -> Schema:
     """A row that was asked for, or the members of it that were chosen."""
+    assert not isinstance(of.does, Action)  # noqa: S101 - it shows no rows
     whole = _whole(entity, of.does.include)
+    if of.does.picked:
+        fields = {each.name: each for each in program.entity(entity).fields}
+        members: Schema = {name: of_field(program, fields[name]) for name in of.does.picked}
+        return {"type": "object", "properties": members, "additionalProperties": False}
     if any(each.name == "fields" for each in of.query_fields):
         return row(whole)
     return {"anyOf": [row(whole), row(f"{whole}.Chosen")]}
@@ -235,6 +248,8 @@ def _whole(entity: str, include: Sequence[str]) -> str:
 def _rows(program: Program, of: Endpoint) -> dict[str, Plain]:
     """The schemas of rows that an answer of the endpoint names."""
     included = of.does.include
+    if not isinstance(of.does, Action) and of.does.picked:
+        return {}
     match of.does:
         case Action(returns=given):
             kind = None if given is None else given.type
