@@ -45,6 +45,8 @@ def _words(construct: str) -> tuple[str, str]:
     instead = INSTEAD.get(construct, INSTEAD.get(block, "leave it out"))
     if construct in NAMES:
         return NAMES[construct], instead
+    if block == "column":
+        return f"the function {name}() of a column", instead
     if block in ("declaration", "statement"):
         where = " at the top level" if block == "declaration" else " as a statement"
         return f"'{name}'{where}", instead
@@ -153,10 +155,14 @@ NAMES: Mapping[str, str] = {
     "auth.other": "auth by anything but jwt",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
+    "column.division": "a division of decimals with a column",
+    "column.rest": "% of floats with a column",
+    "column.made": "a text, a list or a record that is made of a column",
     "on.elsewhere": "a handler of what this program does not declare",
 }
 
 INSTEAD: Mapping[str, str] = {
+    "column": "compute it into a let before, or keep it in a field of its own",
     "on": "declare it here, or leave the handler out",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
