@@ -189,7 +189,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
     work = compile_work(program, step.work, offer, where)
     undo = None
     if step.compensate is not None:
-        undo = compile_undo(program, step.compensate, offer, f"{where}: compensate")
+        undo = compile_undo(program, step, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
         work=with_options(program, work, step, where),

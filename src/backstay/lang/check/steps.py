@@ -193,7 +193,12 @@ class Steps:
         member = members.member("compensate")
         match member.value if member else None:
             case s.Block() as block if member is not None:
-                return self._work(Members(self.k, block), member.name.span, "compensate")
+                undo = self._work(Members(self.k, block), member.name.span, "compensate")
+                if undo is not None and _only_reads(undo):
+                    what = "a query that only reads undoes nothing"
+                    fix = "write an update or a delete, or do { … }"
+                    self.k.error(e.BAD_SETTING, member.name.span, what=what, fix=fix)
+                return undo
             case s.ActionNode() as node:
                 return p.ActStep("action", act(self.k, node, self.scope))
         return None
@@ -203,7 +208,7 @@ class Steps:
         if made.when is not None and truth(made.when) is False:
             self.k.error(e.UNREACHABLE, name.span, name=name.name)
         undoes = made.compensate is not None
-        if undoes and (isinstance(made.work, p.NoWork | p.QueryStep) or surely_fails(made)):
+        if undoes and (_only_reads(made.work) or surely_fails(made)):
             member = members.member("compensate")
             span = member.name.span if member else name.span
             whole = (
@@ -298,6 +303,13 @@ def _names(block: s.Block) -> Iterator[str]:
         inner = member.value
         if isinstance(inner, s.Block) and member.name.name == "parallel" and not _is_step(inner):
             yield from _names(inner)
+
+
+def _only_reads(work: p.Work) -> bool:
+    """Whether the work leaves everything as it was."""
+    if isinstance(work, p.QueryStep):
+        return not work.text.lstrip().lower().startswith(("update", "delete"))
+    return isinstance(work, p.NoWork)
 
 
 def _is_step(block: s.Block) -> bool:
