@@ -40,7 +40,6 @@ def refused(text: str) -> list[str]:
             'integration I { type: rest\n base_url: env("U")\n auth: aws_signature_v4 { } }',
             "integration.auth.aws_signature_v4",
         ),
-        ("workflow w { steps { s { do { }\n on_empty: skip } } }", "step.on_empty"),
         ("job j { schedule: every 1h\n queue: low\n do { } }", "job.queue"),
         ('job j { schedule: "0 0 * * *"\n do { email("a@b.c") } }', "statement.action"),
     ],

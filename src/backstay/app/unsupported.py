@@ -94,7 +94,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")
     | _members("step", "for_each parallel check when if as timeout retry compensate")
-    | _members("step", "input template data subject attachment format on_success on_fail")
+    | _members("step", "input template data subject attachment format on_success on_fail on_empty")
     | _members("compensate", "do call task action send emit query activity")
     | _members("job", "description schedule timezone do steps task action timeout retry")
     | _members("job", "on_complete on_fail")

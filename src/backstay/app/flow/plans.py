@@ -54,6 +54,16 @@ class Reaction(msgspec.Struct, frozen=True):
     goes_on: bool = False
 
 
+class EmptyPlan(msgspec.Struct, frozen=True):
+    """What a step says about finding nothing: `deed` happens, with a `message` it fails, `leaves`
+    ends the workflow there. `before` is the value that is looked at before the work is done."""
+
+    before: Closure | None = None
+    deed: Deed | None = None
+    message: Payload | None = None
+    leaves: bool = False
+
+
 class CheckPlan(msgspec.Struct, frozen=True):
     holds: Closure
     message: Payload
@@ -75,6 +85,7 @@ class StepPlan(msgspec.Struct, frozen=True):
     into: str = ""
     on_success: Deed | None = None
     on_fail: Reaction | None = None
+    on_empty: EmptyPlan | None = None
 
 
 class InputPlan(msgspec.Struct, frozen=True):
@@ -91,7 +102,8 @@ class InputPlan(msgspec.Struct, frozen=True):
 
 
 class WorkflowPlan(msgspec.Struct, frozen=True):
-    """`stages` are the positions of `steps` that run side by side, in order. `again` is how often
+    """`stages` are the positions of `steps` that run side by side, in order; `closing` is the place
+    of on_complete among them, or behind them. `again` is how often
     the whole is run when it failed and was undone. `named` are the names that steps give their
     outputs, with theirs; `awaits` are the events that steps wait for; `job` is the job whose run
     an execution is."""
@@ -101,6 +113,7 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     timeout: float
     steps: tuple[StepPlan, ...]
     stages: tuple[Stage, ...]
+    closing: int
     on_fail: WorkPlan | None
     input: InputPlan
     again: Tries

@@ -121,6 +121,7 @@ class Steps:
             options=self._options(members),
             on_success=self._act(members, "on_success"),
             on_fail=self._act(members, "on_fail"),
+            on_empty=self._on_empty(members, self._gives),
         )
         self._gives = gives
         self._says_something(name, made, members)
@@ -188,6 +189,20 @@ class Steps:
             what, instead = f"{name} of a step as a block", "name what is done: on_fail: rollback"
             self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
         return None
+
+    def _on_empty(self, members: Members, gives: p.Type) -> p.Act | None:
+        """Of a step that walks a list or asks for something; what else it gives is never empty."""
+        member = members.member("on_empty")
+        if member is None:
+            return None
+        never = any(name in members for name in ("do", "emit", "signal"))
+        one = "query" in members and isinstance(gives, p.ScalarType)
+        checks = not any(name in members for name in _WORK)
+        if "for_each" not in members and (never or one or checks):
+            what = "'on_empty' has no use here: the step looks for nothing that could be empty"
+            fix = "write it beside for_each, data, query, call, task, send or action"
+            self.k.error(e.CONFLICT, member.name.span, what=what, fix=fix)
+        return self._act(members, "on_empty")
 
     def _undo(self, members: Members) -> p.Work | None:
         member = members.member("compensate")
