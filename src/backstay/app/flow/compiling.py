@@ -20,6 +20,7 @@ from backstay.app.flow.plans import (
     Stage,
     StepPlan,
     WorkflowPlan,
+    priority_of,
 )
 from backstay.app.flow.work import (
     Block,
@@ -283,7 +284,9 @@ def _jobs(program: Program) -> tuple[dict[str, JobPlan], dict[str, WorkflowPlan]
         if flow is None:
             jobs[job.name] = JobPlan(job, block=_body(program, job))
         else:
-            inner[flow.name] = _workflow(program, flow, job.name)
+            plan = _workflow(program, flow, job.name)
+            priority = priority_of(job.queue)
+            inner[flow.name] = msgspec.structs.replace(plan, priority=priority)
             jobs[job.name] = JobPlan(job, workflow=flow.name)
     for flow in program.workflows:
         trigger = flow.trigger

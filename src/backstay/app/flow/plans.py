@@ -22,8 +22,17 @@ WIDTH = 8
 """Items of a for_each that are under way at once, unless the step says `parallel: N`."""
 
 MOST_ITEMS = 10_000
+DEFAULT_PRIORITY = 3
+_PRIORITIES: Mapping[str, int] = {"critical": 6, "low": 1}
+
 Stage = tuple[int, int]
 """The first and the last position of steps that run side by side."""
+
+
+def priority_of(queue: str) -> int:
+    """By the queue of a job: which of its outside tasks are worked on first (9 is first), and which
+    of several jobs fires first. Workflows, and jobs that say nothing, are in the middle."""
+    return _PRIORITIES.get(queue, DEFAULT_PRIORITY)
 
 
 class EachPlan(msgspec.Struct, frozen=True):
@@ -106,7 +115,7 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     of on_complete among them, or behind them. `again` is how often
     the whole is run when it failed and was undone. `named` are the names that steps give their
     outputs, with theirs; `awaits` are the events that steps wait for; `job` is the job whose run
-    an execution is."""
+    an execution is, `priority` that of its outside tasks."""
 
     name: str
     description: str
@@ -122,6 +131,7 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     named: tuple[tuple[str, str], ...] = ()
     awaits: frozenset[str] = frozenset()
     job: str = ""
+    priority: int = DEFAULT_PRIORITY
 
 
 class JobPlan(msgspec.Struct, frozen=True):

@@ -264,5 +264,5 @@ def _hand_out(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: 
     turn.notes.timer = min(turn.notes.timer, step.due_at)
     rows.save_step(turn.conn, step)
     key = model.call_key(step.key, step.phase, row.run, step.attempt)
-    rows.add_call(turn.conn, key, step, work.target, turn.now)
+    rows.add_call(turn.conn, key, step, work.target, plan.priority, turn.now)
     turn.notes.outbox = True
