@@ -80,7 +80,7 @@ SENTENCE = {
     + "endpoint GET /bs { returns: list(B), include: [a] }",
     "returns values": 'endpoint GET /a { returns: list(string), do { return ["a"] } }\n'
     'endpoint GET /b { returns: list({ c: string }), do { return [{ c: "c" }] } }\n'
-    'endpoint GET /c { returns: { a: int, b: list({ c: string }) }, do { return { a: 1, b: [] } } }',
+    "endpoint GET /c { returns: { a: int, b: list({ c: string }) }, do { return { a: 1, b: [] } } }",
     "a change by the method alone": A
     + """endpoint POST /as { body { n: int }, returns: A, include: [bs], status: 201 }
     endpoint PUT /as/{id} { path { id: uuid }, body { n: int, required }, returns: A }
