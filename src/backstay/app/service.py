@@ -216,4 +216,5 @@ def _slot(plan: EndpointPlan, ask: Ask) -> Slot:
         route=f"{plan.method} {ask.path}",
         key=ask.key,
         fingerprint=hashlib.sha256(query + b"\n" + ask.body).hexdigest(),
+        kept=micros(plan.repeats.keep),
     )

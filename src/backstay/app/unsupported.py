@@ -45,6 +45,8 @@ def _words(construct: str) -> tuple[str, str]:
     instead = INSTEAD.get(construct, INSTEAD.get(block, "leave it out"))
     if construct in NAMES:
         return NAMES[construct], instead
+    if block == "column":
+        return f"the function {name}() of a column", instead
     if block in ("declaration", "statement"):
         where = " at the top level" if block == "declaration" else " as a statement"
         return f"'{name}'{where}", instead
@@ -87,6 +89,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
+    | _members("endpoint", "idempotency")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -94,9 +97,9 @@ RUNS: frozenset[str] = frozenset(
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")
     | _members("step", "for_each parallel check when if as timeout retry compensate")
-    | _members("step", "input template data subject attachment format on_success on_fail")
-    | _members("compensate", "do call task action send emit")
-    | _members("job", "description schedule timezone do steps task action timeout retry")
+    | _members("step", "input template data subject attachment format on_success on_fail on_empty")
+    | _members("compensate", "do call task action send emit query activity")
+    | _members("job", "description schedule timezone do steps task action timeout retry queue")
     | _members("job", "on_complete on_fail")
     | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
     | _members("statement", "let create update delete for if fail start emit return var assign")
@@ -150,13 +153,17 @@ NAMES: Mapping[str, str] = {
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
+    "column.division": "a division of decimals with a column",
+    "column.rest": "% of floats with a column",
+    "column.made": "a text, a list or a record that is made of a column",
+    "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
 }
 
 INSTEAD: Mapping[str, str] = {
+    "column": "compute it into a let before, or keep it in a field of its own",
     "on": "declare it here, or leave the handler out",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
@@ -166,6 +173,7 @@ INSTEAD: Mapping[str, str] = {
     "model": "write it as an entity",
     "config.database": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
+    "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
     "model.key": "mark one field primary, and the others unique",
     "model.type": "use json, or decimal with its digits: decimal(10, 2)",
@@ -181,7 +189,6 @@ INSTEAD: Mapping[str, str] = {
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
-    "endpoint.returns.record": "return it inside do",
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.app.errors import BAD_QUERY
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
-from backstay.app.plan.chosen import FIELDS, Chosen, chosen
+from backstay.app.plan.chosen import FIELDS, Chosen, chosen, picked
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.searching import SEARCH, Search
@@ -76,7 +76,8 @@ class Asking:
         self._filters = {name: rows.column(name) for name in spec.filter}
         self._sorts = {name: rows.column(name) for name in spec.sort}
         self._key = rows.column(rows.key)
-        self._members = (*rows.names, *spec.include)
+        self._members = spec.picked or (*rows.names, *spec.include)
+        self._picked = picked(spec.picked)
         self.search = Search(rows)
         self._paging = (*(_PAGED if spec.paged else _UNPAGED), *self.search.names)
 
@@ -92,7 +93,7 @@ class Asking:
         if after is not None and "page" in paging:
             mistakes.append(Mistake("page", "cannot be used together with cursor"))
         count = _flag(paging.get("total", "false"), mistakes)
-        fields = chosen(paging.get(FIELDS), self._members, mistakes)
+        fields = chosen(paging.get(FIELDS), self._members, mistakes) or self._picked
         search = self.search.pattern(paging.get(SEARCH, ""), mistakes)
         if mistakes:
             raise fault_of(BAD_QUERY, "the query", mistakes)
