@@ -80,7 +80,7 @@ SENTENCE = {
     + "endpoint GET /bs { returns: list(B), include: [a] }",
     "returns values": 'endpoint GET /a { returns: list(string), do { return ["a"] } }\n'
     'endpoint GET /b { returns: list({ c: string }), do { return [{ c: "c" }] } }\n'
-    'endpoint GET /c { returns: { a: int, b: list({ c: string }) }, do { return { a: 1, b: [] } } }',
+    "endpoint GET /c { returns: { a: int, b: list({ c: string }) }, do { return { a: 1, b: [] } } }",
     "a change by the method alone": A
     + """endpoint POST /as { body { n: int }, returns: A, include: [bs], status: 201 }
     endpoint PUT /as/{id} { path { id: uuid }, body { n: int, required }, returns: A }
@@ -284,5 +284,6 @@ def test_a_change_by_the_method_alone_fits_its_entity(
 
 def test_a_path_with_colons_finds_a_row_by_its_key() -> None:
     program, found = check_text("a.cai", f'endpoint GET "/as/:id" {{ returns: A }}{A}')
-    assert program is None
-    assert [each.code for each in found] == ["LANG050"]
+    assert program is not None, found
+    assert problems(program) == []
+    assert program.endpoints[0].path_fields[0].type == p.ScalarType("uuid")
