@@ -253,7 +253,7 @@ class Answer:
 
     def _action(self, node: s.Body, promise: s.Member | None) -> p.Action:
         shape = promised(self.k, promise) if promise else None
-        old = self._is_old(node)
+        old = self.node.is_oldest
         first: tuple[p.Statement, ...] = ()
         if old:
             asked = self.members.value("request", s.RequestNode)
@@ -293,11 +293,3 @@ class Answer:
         elif not nothing and given is None:
             what, fix = "do ends without the value that returns promises", "end it with return …"
             self.k.error(e.CONFLICT, promise.name.span, what=what, fix=fix)
-
-    def _is_old(self, node: s.Body) -> bool:
-        """Whether the statements are the steps of the oldest endpoints."""
-        members = self.members
-        if "request" in members or "response" in members or self.node.annotations:
-            return True
-        steps = s.DoNode | s.AssignNode
-        return bool(node.statements) and all(isinstance(each, steps) for each in node.statements)

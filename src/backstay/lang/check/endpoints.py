@@ -277,7 +277,10 @@ class EndpointCheck:
         return made
 
     def _colon(self, path: s.Path, name: str) -> p.Type:
-        """`/users/:id` is a text, or what the column of that name is in the path's table."""
+        """`/users/:id` is a text; in the oldest endpoints what the column of that name is in the
+        path's table."""
+        if not self.node.is_oldest:
+            return STRING
         info = of_table(self.k, path.text.strip("/").split("/")[0])
         field = info.fields.get(name) if info else None
         return field.type if field and not isinstance(field.type, p.ManyType) else STRING
