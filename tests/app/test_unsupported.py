@@ -40,8 +40,7 @@ def refused(text: str) -> list[str]:
             'integration I { type: rest\n base_url: env("U")\n auth: aws_signature_v4 { } }',
             "integration.auth.aws_signature_v4",
         ),
-        ("workflow w { steps { s { do { }\n on_empty: skip } } }", "step.on_empty"),
-        ("job j { schedule: every 1h\n queue: low\n do { } }", "job.queue"),
+        ("job j { schedule: every 1h\n queue: reports\n do { } }", "job.queue.other"),
         ('job j { schedule: "0 0 * * *"\n do { email("a@b.c") } }', "statement.action"),
     ],
 )
@@ -78,12 +77,13 @@ where: {where} }}"""
 
 
 def test_the_problem_says_where_what_and_what_instead() -> None:
-    program, _ = check_text("a.cai", "job j { schedule: every 1h\n queue: low\n do { } }")
+    program, _ = check_text("a.cai", "job j { schedule: every 1h\n queue: reports\n do { } }")
     assert program is not None
     (problem,) = problems(program)
     where, _, said = str(problem).partition(": ")
-    assert where == "a.cai:2:2"
-    assert said.startswith("'queue' in job is not supported in this version: ")
+    assert where == "a.cai:2:9"
+    said_all = "a queue of its own name for a job is not supported in this version: "
+    assert said == f"{said_all}write critical, default or low"
 
 
 def test_the_example_uses_only_what_runs() -> None:

@@ -286,8 +286,18 @@ BROKEN_PROMISE = ErrorEntry(
     status=422,
 )
 
+UNREADABLE_DATABASE = ErrorEntry(
+    code="APP076",
+    message="DATABASE_URL cannot be read as an address: {problem}",
+    cause="a character of user or password has a meaning in addresses, or a part is mistyped",
+    fix="write postgres://user:password@host:5432/name, with @ : / ? # [ ] in a password as"
+    " %40 %3A %2F %3F %23 %5B %5D",
+    exit=Exit.USAGE,
+)
+
 ERRORS = (
     BAD_DATABASE,
+    UNREADABLE_DATABASE,
     ENV_MISSING,
     MIGRATION_REFUSED,
     SCHEMA_BEHIND,

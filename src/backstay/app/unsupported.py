@@ -97,9 +97,9 @@ RUNS: frozenset[str] = frozenset(
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")
     | _members("step", "for_each parallel check when if as timeout retry compensate")
-    | _members("step", "input template data subject attachment format on_success on_fail")
-    | _members("compensate", "do call task action send emit")
-    | _members("job", "description schedule timezone do steps task action timeout retry")
+    | _members("step", "input template data subject attachment format on_success on_fail on_empty")
+    | _members("compensate", "do call task action send emit query activity")
+    | _members("job", "description schedule timezone do steps task action timeout retry queue")
     | _members("job", "on_complete on_fail")
     | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
     | _members("statement", "let create update delete for if fail start emit return var assign")
@@ -160,6 +160,7 @@ NAMES: Mapping[str, str] = {
     "column.division": "a division of decimals with a column",
     "column.rest": "% of floats with a column",
     "column.made": "a text, a list or a record that is made of a column",
+    "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
 }
 
@@ -173,6 +174,7 @@ INSTEAD: Mapping[str, str] = {
     "model": "write it as an entity",
     "config.database": "SQLite inside is used",
     "config.setting": "leave it out, or read the environment with env()",
+    "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
     "model.key": "mark one field primary, and the others unique",
     "model.type": "use json, or decimal with its digits: decimal(10, 2)",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
-from backstay.app.flow import machine, model, rows, signals
+from backstay.app.flow import empty, machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import NEVER, ON_FAIL, Kind, Outcome
@@ -99,6 +99,9 @@ def _run(turn: Turn, step: Step) -> None:
         if forward is not None and not _admitted(turn, row, forward, step, scope):
             machine.skip(turn, row, plan, step)
             return
+        if forward is not None and _has_nothing(turn, row, forward, step, scope):
+            machine.settle(turn, row, plan, step, Outcome("done", output="null"))
+            return
         _work(turn, row, plan, step, scope)
     except Refused as failed:
         machine.settle(turn, row, plan, step, Outcome("failed", error=failed.text))
@@ -116,6 +119,16 @@ def _admitted(
         if not inside(turn, lambda: truth(check.holds(unit, scope))):
             raise Refused(inside(turn, lambda: check.message(unit, scope)))
     return True
+
+
+def _has_nothing(
+    turn: Turn, row: Execution, plan: StepPlan, step: Step, scope: Mapping[str, object]
+) -> bool:
+    """Whether the step has empty data to work on. Its first try decided that for all of them."""
+    if step.attempt > 1:
+        return False
+    unit = turn.unit(row.program)
+    return inside(turn, lambda: empty.before(unit, plan.on_empty, scope))
 
 
 def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
@@ -251,5 +264,5 @@ def _hand_out(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: 
     turn.notes.timer = min(turn.notes.timer, step.due_at)
     rows.save_step(turn.conn, step)
     key = model.call_key(step.key, step.phase, row.run, step.attempt)
-    rows.add_call(turn.conn, key, step, work.target, turn.now)
+    rows.add_call(turn.conn, key, step, work.target, plan.priority, turn.now)
     turn.notes.outbox = True

@@ -284,11 +284,12 @@ def outputs(conn: Session, execution: str, count: int) -> dict[str, object]:
     return {name: msgspec.json.decode(text) if text else None for name, text in found}
 
 
-def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
+def add_call(conn: Session, key: str, row: Step, command: str, priority: int, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
         "INSERT INTO outbox (key, execution, phase, position, item, attempt, command,"
-        " payload, expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        " payload, expires_at, created_at, priority) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO NOTHING",
         (
             key,
             row.execution,
@@ -300,6 +301,7 @@ def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> No
             row.input,
             row.due_at,
             now,
+            priority,
         ),
     )
 

@@ -26,6 +26,7 @@ _EQUALITY = ("eq", "ne", "in")
 _ORDER = ("gt", "gte", "lt", "lte")
 _ORDERED = ("int", "float", "timestamp", "date", "time", "duration")
 _PAGED = ("page", "limit", "cursor", "sort", "total", FIELDS)
+_SHORT = 100
 _UNPAGED = ("limit", "sort", FIELDS)
 _LAST_PAGE = 1_000_000
 _MOST_IN = 100
@@ -57,6 +58,11 @@ class Page(msgspec.Struct, frozen=True):
     count: bool = False
     fields: Chosen = None
     search: str = ""
+
+    @property
+    def long(self) -> bool:
+        """Whether it is known to be no little work before it is done."""
+        return self.count or bool(self.search) or self.limit > _SHORT
 
 
 class Asking:
