@@ -37,8 +37,12 @@ def refused(text: str) -> list[str]:
         ('integration I { type: graphql\n base_url: env("U") }', "integration.type.graphql"),
         ('integration I { type: grpc\n base_url: env("U") }', "integration.type.grpc"),
         (
-            'integration I { type: rest\n base_url: env("U")\n auth: aws_signature_v4 { } }',
-            "integration.auth.aws_signature_v4",
+            'integration I { type: rest\n base_url: env("U")\n operation o { query: """{ a }""" } }',
+            "operation.graphql",
+        ),
+        (
+            'integration I { type: rest\n base_url: env("U")\n batching { size: 10 } }',
+            "integration.batching",
         ),
         ("job j { schedule: every 1h\n queue: reports\n do { } }", "job.queue.other"),
         ('job j { schedule: "0 0 * * *"\n do { email("a@b.c") } }', "statement.action"),

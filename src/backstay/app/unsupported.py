@@ -79,11 +79,11 @@ RUNS: frozenset[str] = frozenset(
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
     | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
     | _members("integration", "type.webhook auth.basic auth.api_key auth.apikey auth.oauth2")
-    | _members("integration", "auth.hmac")
+    | _members("integration", "auth.hmac auth.aws_signature_v4 signature idempotency dead_letter")
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
     | _members("circuit_breaker", "max_concurrent")
     | _members("operation", "description method path query body headers timeout retry cache")
-    | _members("operation", "fallback returns")
+    | _members("operation", "fallback returns idempotency")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
@@ -140,6 +140,7 @@ NAMES: Mapping[str, str] = {
     "integration.auth.oauth2": "auth by oauth2",
     "integration.auth.hmac": "auth by hmac",
     "integration.type.graphql": "an integration of type graphql",
+    "operation.graphql": "an operation in GraphQL",
     "integration.type.grpc": "an integration of type grpc",
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
@@ -156,6 +157,8 @@ NAMES: Mapping[str, str] = {
     "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
 }
+
+_GRAPHQL = "call its address with type: rest and POST { query, variables }"
 
 INSTEAD: Mapping[str, str] = {
     "on": "declare it here, or leave the handler out",
@@ -174,13 +177,15 @@ INSTEAD: Mapping[str, str] = {
     "model.modifier": "leave it out, or write the model as an entity",
     "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
-    "integration.idempotency": "each call carries the step's key already",
-    "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
+    "integration.type.graphql": _GRAPHQL,
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
-    "integration.auth.aws_signature_v4": "put a signing proxy in front of it",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
-    "integration.dead_letter": "a call that failed stands in the history of its execution",
-    "operation.idempotency": "each call carries the step's key already",
+    "integration.batching": "each call has an idempotency key of its own, which one request for"
+    " several cannot carry: walk the list with for_each and parallel: N, or declare an operation"
+    " that takes a list",
+    "operation.graphql": _GRAPHQL,
+    "operation.mutation": _GRAPHQL,
+    "operation.variables": _GRAPHQL,
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
     "endpoint.returns.record": "return it inside do",

@@ -9,11 +9,11 @@ from backstay.app.errors import UNFIT
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.turn import Claim
-from backstay.app.outside import credentials
+from backstay.app.outside import body_signature, credentials
 from backstay.app.outside.instead import instead_of
 from backstay.app.outside.returned import expectations
 from backstay.app.outside.target import Target, Tools
-from backstay.app.outside.values import Environment, headers_of, seconds_of
+from backstay.app.outside.values import Environment, headers_of, key_header, seconds_of
 from backstay.core.breaker import Breaker, BreakerSettings
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault, Plain
@@ -135,6 +135,7 @@ def check(program: Program) -> None:
 
 def _check(declared: Integration) -> None:
     credentials.check(declared)
+    body_signature.check(declared)
     where = f"integration {declared.name}"
     seconds_of(dict(declared.settings).get("default_cache_ttl"), f"{where}: default_cache_ttl")
     headers_of(declared, None, {})
@@ -142,6 +143,7 @@ def _check(declared: Integration) -> None:
         place = f"{where}: {operation.name}"
         headers_of(declared, operation, {})
         instead_of(declared, operation)
+        key_header(declared, operation)
         seconds_of(dict(operation.settings).get("timeout"), f"{place}: timeout")
         kept = seconds_of(dict(operation.settings).get("cache"), f"{place}: cache")
         if kept is not None and operation.method != "GET":
