@@ -52,6 +52,34 @@ def test_each_is_refused_by_name_and_place(text: str, construct: str) -> None:
     assert construct in [each.split()[1] for each in refused("\n" + text)]
 
 
+@pytest.mark.parametrize(
+    ("where", "construct"),
+    [
+        ('upper(name) == "X"', "column.upper"),
+        ("n > 1 and double(n) == 4", "column.double"),
+        ("user.has(name)", "column.user.has"),
+        ("len(tags) > 1", "column.len"),
+        ("price / 3 > 1", "column.division"),
+        ("weight % 2 == 1", "column.rest"),
+        ('name == "{name}!"', "column.made"),
+        ("tags[0] == name", "column.made"),
+        ('len(name) > 1 and abs(n) < 2 and contains(name, "x") and n * 2 > 1', ""),
+        ("upper(path.x) == name and starts_with(name, upper(path.x))", ""),
+    ],
+)
+def test_what_a_database_cannot_ask_of_a_column_is_refused_at_its_place(
+    where: str, construct: str
+) -> None:
+    text = f"""entity B {{ id: uuid, primary, auto
+ n: int, name: string, tags: list(string), price: decimal(8, 2), weight: float }}
+function double(x: int) -> int {{ return x * 2 }}
+endpoint GET /b/{{x}} {{ path {{ x: string }} returns: list(B)
+where: {where} }}"""
+    found = refused(text)
+    assert [each.split()[1] for each in found] == ([construct] if construct else [])
+    assert all(each.startswith("8:") for each in found)
+
+
 def test_the_problem_says_where_what_and_what_instead() -> None:
     program, _ = check_text("a.cai", "job j { schedule: every 1h\n queue: reports\n do { } }")
     assert program is not None

@@ -45,6 +45,8 @@ def _words(construct: str) -> tuple[str, str]:
     instead = INSTEAD.get(construct, INSTEAD.get(block, "leave it out"))
     if construct in NAMES:
         return NAMES[construct], instead
+    if block == "column":
+        return f"the function {name}() of a column", instead
     if block in ("declaration", "statement"):
         where = " at the top level" if block == "declaration" else " as a statement"
         return f"'{name}'{where}", instead
@@ -87,6 +89,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
+    | _members("endpoint", "idempotency")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -151,9 +154,11 @@ NAMES: Mapping[str, str] = {
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
     "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a value other than rows after returns",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
+    "column.division": "a division of decimals with a column",
+    "column.rest": "% of floats with a column",
+    "column.made": "a text, a list or a record that is made of a column",
     "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
 }
@@ -161,6 +166,7 @@ NAMES: Mapping[str, str] = {
 _GRAPHQL = "call its address with type: rest and POST { query, variables }"
 
 INSTEAD: Mapping[str, str] = {
+    "column": "compute it into a let before, or keep it in a field of its own",
     "on": "declare it here, or leave the handler out",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
@@ -188,7 +194,6 @@ INSTEAD: Mapping[str, str] = {
     "operation.variables": _GRAPHQL,
     "endpoint.request": "write body { … }",
     "endpoint.response": "write returns: … or return in do",
-    "endpoint.returns.record": "return it inside do",
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

@@ -50,6 +50,20 @@ async def test_credentials_stand_in_a_header(
         assert value.rpartition(" ")[2] not in redactor().redact(f"it said {value}")
 
 
+@pytest.mark.parametrize("value", ["..", ".", ""])
+async def test_a_value_that_would_lead_to_another_path_is_not_sent(
+    calls: Made, service: Service, value: str
+) -> None:
+    """`..` for a part deleted the thing, with the shop's own credentials."""
+    made = calls('operation drop { method: DELETE\n path: "/things/{id}/parts/{part}" }')
+    outcome = await made("drop", f'{{"id":"1","part":"{value}"}}')
+    assert (outcome.kind, outcome.final, service.seen) == ("failed", True, [])
+    assert "S.drop: the value of part cannot stand in its path" in outcome.error
+    assert all(breaker.state == "closed" for breaker in made.breakers.values())
+    assert (await made("drop", '{"id":"1","part":"..a"}')).kind == "done"
+    assert [seen.path for seen in service.seen] == ["/things/1/parts/..a"]
+
+
 async def test_an_api_key_in_the_query(calls: Made, service: Service) -> None:
     await calls(f'auth: api_key {{ query: "key", value: env("KEY") }}\n{GET}')("get", '{"id":1}')
     assert service.seen[0].query == {"key": ["key-of-the-shop"]}

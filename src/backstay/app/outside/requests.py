@@ -53,6 +53,15 @@ def address(base: str, operation: Operation, args: Mapping[str, Any]) -> tuple[s
     return url, b"" if operation.method == "GET" else msgspec.json.encode(rest)
 
 
+def leads_elsewhere(operation: Operation, args: Mapping[str, Any]) -> str:
+    """The argument whose value would make another path of the operation's, "" for none: `..` means
+    the folder above to every server, and nothing at all means the list instead of its entry."""
+    for name, value in args.items():
+        if "{" + name + "}" in operation.path and _plain(value) in ("", ".", ".."):
+            return name
+    return ""
+
+
 def _named(operation: Operation, part: str) -> tuple[str, ...]:
     settings = dict(operation.settings).get(part)
     return tuple(name for name, _ in settings.values if name) if settings is not None else ()

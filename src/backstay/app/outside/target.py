@@ -18,7 +18,7 @@ from backstay.app.outside.body_signature import with_signature
 from backstay.app.outside.credentials import Credentials, Fixed, Refused, credentials_of
 from backstay.app.outside.instead import Instead, instead_of
 from backstay.app.outside.limits import RateLimit
-from backstay.app.outside.requests import outgoing
+from backstay.app.outside.requests import leads_elsewhere, outgoing
 from backstay.app.outside.returned import Expect
 from backstay.app.outside.values import (
     Environment,
@@ -120,6 +120,10 @@ class Target:
         declared = self._operations.get(operation)
         if declared is None:
             return Outcome("failed", error=f"{self.name} has no operation {operation}")
+        elsewhere = leads_elsewhere(declared, msgspec.json.decode(payload))
+        if elsewhere:
+            error = f"{self.name}.{operation}: the value of {elsewhere} cannot stand in its path"
+            return Outcome("failed", error=error, final=True)
         kept = self._kept(declared, payload)
         found = await kept.look() if kept is not None else None
         if found is not None:

@@ -10,7 +10,7 @@ import msgspec
 
 from backstay.app.errors import BAD_QUERY, NO_ROW
 from backstay.app.plan.checks import Mistake, fault_of
-from backstay.app.plan.chosen import FIELDS, Chosen, chosen, cut
+from backstay.app.plan.chosen import FIELDS, Chosen, chosen, cut, picked
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.rows import Rows
@@ -82,6 +82,8 @@ class OnePlan:
         self._key = Evaluator(program, Rows(program, guarded=True)).closure(spec.key)
         self._query = query
         self._entity = spec.entity
+        self._picked = picked(spec.picked)
+        self._members = spec.picked or self._reader.members
 
     def parse(self, given: Query) -> tuple[Chosen, dict[str, object]]:
         """The wanted members, and the declared query parameters. Raises APP012."""
@@ -91,7 +93,7 @@ class OnePlan:
         if FIELDS not in known:
             known = (*known, FIELDS)
             texts = given.get(FIELDS, ())
-            fields = chosen(",".join(texts) if texts else None, self._reader.members, mistakes)
+            fields = chosen(",".join(texts) if texts else None, self._members, mistakes)
         refuse_unknown(given, known, mistakes)
         if mistakes:
             raise fault_of(BAD_QUERY, "the query", mistakes)
@@ -104,7 +106,7 @@ class OnePlan:
     def run(self, unit: Unit, scope: Scope, fields: Chosen = None) -> Row:
         """Raises APP013 (404) when there is no such row for this principal."""
         key = self._key(unit, scope)
-        row = self._reader.find(unit, key, fields=fields)
+        row = self._reader.find(unit, key, fields=fields or self._picked)
         if row is None:
             raise Fault(NO_ROW, entity=self._entity, key=as_text(key))
         return row

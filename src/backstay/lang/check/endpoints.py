@@ -15,6 +15,7 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
 from backstay.lang.check.expressions import typed, watch
 from backstay.lang.check.fields import record_type
+from backstay.lang.check.repeats import repeats
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN
 from backstay.lang.check.world import RESERVED_PATHS, Checker
@@ -68,11 +69,12 @@ class EndpointCheck:
         for role in members.names("roles"):
             self._role(role, "{}")
         self._watch(path)
+        does = Answer(self.k, self.node, self.members, self.scope).run(path_fields)
         return p.Endpoint(
             method=method,
             path=path.text,
             auth=self._auth(roles),
-            does=Answer(self.k, self.node, self.members, self.scope).run(path_fields),
+            does=does,
             roles=roles,
             path_fields=path_fields,
             query_fields=query_fields,
@@ -91,6 +93,7 @@ class EndpointCheck:
             response=self._response(),
             annotations=self._annotations(),
             require_role=members.text("require_role"),
+            repeats=repeats(k, members.member("idempotency"), does),
         )
 
     def _watch(self, path: s.Path) -> None:

@@ -17,6 +17,7 @@ from backstay.lang.check.expressions import (
     watch,
 )
 from backstay.lang.check.graph import said_after
+from backstay.lang.check.returned import returned
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import BOOL, UNKNOWN, UUID, show
 from backstay.lang.check.world import BUILTIN, Checker
@@ -30,7 +31,8 @@ class Bodies:
     """Lowers the statements of one block; `returned` is the value of its last `return`.
 
     `mode` says what they are part of: `do` is work on rows, `old` a `do` whose calls are steps of
-    the oldest endpoints, `function` and `script` have variables that change.
+    the oldest endpoints, `function` and `script` have variables that change. `result` is the type
+    of what they return.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Bodies:
         return p.Return(typed(self._k, node.value, scope, self._result, "the result"))
 
     def _return(self, node: s.ReturnNode, scope: Scope, *, last: bool) -> None:
-        self.returned = lower(self._k, node.value, scope)
+        self.returned = returned(self._k, node.value, scope, self._result)
         if self._may_return and last:
             return
         fix = "use if and else around the writes, and return once at the end"

@@ -29,6 +29,44 @@ SELECT fingerprint, id FROM task WHERE queue = ? AND idempotency_key = ? AND ide
 SELECT {columns} FROM task t INDEXED BY task_ready
 WHERE t.state = 0 AND t.queue = ? ORDER BY t.priority DESC, t.due_at, t.seq LIMIT ?
 
+-- name: show
+SELECT count(*), CAST(group_concat({shown}, ',') AS BLOB), json_group_array(since)
+FROM (
+  SELECT t.seq, t.id, t.priority, t.attempts, t.max_attempts, t.error, t.idempotency_key,
+    t.reply_to, t.webhook, t.tags, t.key, t.progress, t.trace,
+    coalesce(t.payload, (SELECT p.body FROM payload p WHERE p.seq = t.seq), '') AS payload,
+    max(t.due_at, t.created_at) AS since,
+    CAST(t.created_at AS INTEGER) AS second,
+    -- Rounded as Python does it, half to even: the sum has no room for a fraction.
+    CAST((t.created_at - CAST(t.created_at AS INTEGER)) * 1e6 + 6755399441055744.0
+      - 6755399441055744.0 AS INTEGER) AS micros
+  FROM task t INDEXED BY task_ready
+  WHERE t.state = 0 AND t.queue = :queue ORDER BY t.priority DESC, t.due_at, t.seq LIMIT :count
+)
+
+-- name: lease_shown
+UPDATE task SET state = 2, updated_at = :now, attempts = attempts + 1, worker = :worker,
+  lease_token = :token || seq, lease_until = :until, lease_seconds = :seconds, lease_tick = :tick,
+  claimed_at = :now
+WHERE seq IN (
+  SELECT t.seq FROM task t INDEXED BY task_ready
+  WHERE t.state = 0 AND t.queue = :queue ORDER BY t.priority DESC, t.due_at, t.seq LIMIT :count
+)
+
+-- name: finishing
+SELECT t.queue, count(*), json_group_array(t.created_at), max(t.webhook <> ''),
+  json_group_array(DISTINCT t.reply_to) FILTER (WHERE t.reply_to <> '')
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS token FROM json_each(:given)) g
+CROSS JOIN task t ON t.id = g.id
+WHERE t.state = 2 AND t.worker = :worker AND t.lease_token = g.token
+GROUP BY t.queue
+
+-- name: finish_all
+UPDATE task SET state = 3, updated_at = :now, lease_until = 0, lease_tick = 0, ended_at = :now,
+  unacked = reply_to <> '', error = '', result = g.result
+FROM (SELECT value ->> 0 AS id, value ->> 2 AS result FROM json_each(:given)) g
+WHERE task.id = g.id
+
 -- name: lease
 UPDATE task SET state = 2, updated_at = ?, attempts = ?, worker = ?, lease_token = ?,
   lease_until = ?, lease_seconds = ?, lease_tick = ?, claimed_at = ?
