@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backstay.app.unsupported import INSTEAD, NAMES, RUNS, problems
+from backstay.app.unsupported import refused as refused_constructs
 from backstay.core.errors import Fault
 from backstay.lang.api import check_text
 from backstay.lang.check.fields import NOTED
@@ -115,3 +116,17 @@ def test_what_runs_is_part_of_the_language() -> None:
     assert sorted(RUNS - known) == []
     assert sorted(RUNS & set(INSTEAD)) == []
     assert set(DECLARED_AS.values()) <= set(BLOCKS)
+
+
+def test_what_is_refused_is_all_that_the_grammar_has_besides() -> None:
+    """The page of limits is made from this: nothing of it runs, and each says what to write."""
+    listed = refused_constructs()
+    assert not {name for name, _, _ in listed} & RUNS
+    assert {"integration.batching", "operation.graphql", "config.scheduler"} <= {
+        name for name, _, _ in listed
+    }
+    assert all(what and instead for _, what, instead in listed)
+    assert [name for name, _, instead in listed if instead == "leave it out"] == [
+        "auth.other",
+        "declaration.annotation",
+    ]

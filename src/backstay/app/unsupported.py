@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from backstay.lang.check.fields import NOTED
+from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS
+from backstay.lang.parser.statements import STATEMENTS
 from backstay.lang.program import Place, Program
 
 
@@ -37,6 +40,15 @@ def _problems(program: Program) -> Iterator[Problem]:
         what, instead = _words(construct)
         for place in places:
             yield Problem(construct, what, instead, place)
+
+
+def refused() -> list[tuple[str, str, str]]:
+    """All of the language that keeps a program from being served: the construct, its words, and
+    what to write instead."""
+    known = {f"{block}.{name}" for block, slots in BLOCKS.items() for name in slots}
+    known |= {f"declaration.{name}" for name in DECLARATIONS} | {f"modifier.{n}" for n in NOTED}
+    known |= {f"statement.{name}" for name in STATEMENTS} | set(NAMES)
+    return [(name, *_words(name)) for name in sorted(known - RUNS)]
 
 
 def _words(construct: str) -> tuple[str, str]:
@@ -174,7 +186,9 @@ INSTEAD: Mapping[str, str] = {
     "declaration.for": "codeai run runs scripts; use for inside do",
     "declaration.annotation": "leave it out",
     "model": "write it as an entity",
-    "config.database": "SQLite inside is used",
+    "config.database": "set DATABASE_URL; without it SQLite inside is used",
+    "config.scheduler": "give each job its queue, timeout and retry",
+    "auth.expiry": "leave it out: a token says itself when it ends",
     "config.setting": "leave it out, or read the environment with env()",
     "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
