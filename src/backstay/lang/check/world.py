@@ -128,6 +128,8 @@ class World:
         self.named: dict[str, dict[str, Span]] = {
             kind: {} for kind in ("role", "auth", "middleware", "webhook")
         }
+        self.received: set[str] = set()
+        """The webhooks that others call."""
         self.used: dict[str, set[str]] = {}
         self.has_auth = False
         self.incomplete = False
@@ -276,6 +278,8 @@ def collect(files: Sequence[tuple[s.File, Reports]]) -> World:
                 _event(world, name, declaration, reports)
             elif kind in world.named:
                 _named(world.named[kind], kind, name, reports)
+                if any(member.name.name == "receive" for member in declaration.block.members):
+                    world.received.add(name.name)
             elif isinstance(declaration.statement, s.FunctionNode):
                 _function(world, name, declaration, reports)
     return world
