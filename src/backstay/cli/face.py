@@ -15,6 +15,7 @@ import msgspec
 from backstay import __version__
 from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.nearest import nearest
+from backstay.core.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,6 +138,11 @@ def server_options(*file_env: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print what may have words of other people in it: of users, workers, services."""
+    click.echo(visible(text), err=err)
 
 
 def emit_json(value: object) -> None:

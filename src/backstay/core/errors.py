@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backstay.core.context import RequestContext
+from backstay.core.visible import visible
 
 if TYPE_CHECKING:
     Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
@@ -108,7 +109,8 @@ def for_terminal(fault: Fault) -> str:
     if fault.fix:
         lines.append(f"  fix: {fault.fix}")
     lines.append(f"  more: backstay explain {fault.entry.code}")
-    return "\n".join(lines)
+    # Values in it may be of other people.
+    return visible("\n".join(lines))
 
 
 def index(catalogues: Iterable[Iterable[ErrorEntry]]) -> dict[str, ErrorEntry]:
