@@ -83,11 +83,11 @@ def test_an_exchange_says_which_results_it_did_not_take(server: Server, command:
         done(tasks[3], status="FAILED", error="broke"),
     ]
     answer = server.post("/tasks/exchange", {"results": results}).json
-    refused = [(item["taskId"], item["code"]) for item in answer["refused"]]
+    refused = [(item["index"], item["taskId"], item["code"]) for item in answer["refused"]]
     assert refused == [
-        (tasks[1]["id"], "QUEUE004"),
-        (tasks[2]["id"], "QUEUE016"),
-        ("unknown", "QUEUE001"),
+        (1, tasks[1]["id"], "QUEUE004"),
+        (2, tasks[2]["id"], "QUEUE016"),
+        (3, "unknown", "QUEUE001"),
     ]
     states = [server.task(task["id"])["status"] for task in tasks]
     assert states == ["COMPLETED", "IN_PROGRESS", "IN_PROGRESS", "FAILED"]
@@ -163,6 +163,18 @@ def test_an_exchange_stays_inside_its_tenant(strict: Server):
     assert [item["code"] for item in stolen["refused"]] == ["QUEUE001"]
     assert strict.post("/tasks/exchange", {"results": [done(task)]}, **ours).json["refused"] == []
     assert strict.get(f"/tasks/{task['id']}", **other).status == 404
+
+
+async def test_of_two_results_for_one_task_the_client_tells_which_was_refused(
+    server: Server, command: str
+):
+    await asyncio.to_thread(filled, server, command, 1)
+    async with QueueClient(server.base_url) as client:
+        [task] = await client.batch_claim_tasks(1, [command])
+        results = [Ended(task.id, "old"), Ended(task.id, task.lease_token)]
+        answers, tasks = await client.exchange(results, 5, [command])
+    assert [each.code if each else "" for each in answers] == ["QUEUE004", ""]
+    assert list(tasks) == []
 
 
 # --- the worker ------------------------------------------------------------------------------

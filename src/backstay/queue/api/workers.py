@@ -49,6 +49,7 @@ from backstay.queue.api.wire import (
     Exchanged,
     Item,
     Items,
+    Refusal,
     ResultView,
     Returned,
     TaskView,
@@ -63,7 +64,7 @@ from backstay.queue.operations import Finish, Finished, Leased
 from backstay.queue.service import Beat, Given, Hold, Queue, Want
 
 Told = Callable[[Given], Response]
-Refusal = tuple[str, Fault]
+Unread = tuple[str, Fault]
 """The task of a result that cannot be read, and why."""
 _CLAIM: Limited = ("worker", "claim")
 _SLOW = 0.25
@@ -272,8 +273,7 @@ class Workers:
             finished, tasks = await self._queue.exchange(ended, want)
         else:
             finished = await self._queue.finish_all(ended)
-        refusals = [item for item in _answers(read, finished, kept=False) if item.error]
-        answer = _exchanged(refusals, tasks)
+        answer = _exchanged(_refusals(read, finished), tasks)
 
         async def still_there() -> Response:
             await self._queue.handed(tasks)
@@ -305,10 +305,10 @@ class Workers:
 
     def _read_results(
         self, request: Request, bodies: Sequence[BatchResult]
-    ) -> list[Finish | Refusal]:
+    ) -> list[Finish | Unread]:
         principal = request.ctx.principal
         tenant, worker = tenant_served(principal), worker_name(principal)
-        read: list[Finish | Refusal] = []
+        read: list[Finish | Unread] = []
         for body in bodies:
             try:
                 check_token(body.lease_token, self._limits, "result")
@@ -341,7 +341,7 @@ def _shown(tasks: Given) -> bytes:
     )
 
 
-def _exchanged(refusals: Sequence[Item], tasks: Given) -> Response:
+def _exchanged(refusals: Sequence[Refusal], tasks: Given) -> Response:
     return Response(
         body=b'{"refused":%b,"tasks":[%b]}' % (msgspec.json.encode(refusals), _shown(tasks))
     )
@@ -356,13 +356,18 @@ def _delay(task: Task) -> float:
     return round(max(0.0, task.due_at - task.updated_at), 3)
 
 
-def _answers(
-    read: Sequence[Finish | Refusal], finished: Finished, *, kept: bool = True
-) -> list[Item]:
-    """In the order of the request: what was refused unread, what was done, what the store says.
-    Without `kept` those that were done as they came are left out."""
-    if not kept and not finished.others and all(isinstance(each, Finish) for each in read):
+def _refusals(read: Sequence[Finish | Unread], finished: Finished) -> list[Refusal]:
+    if not finished.others and all(isinstance(each, Finish) for each in read):
         return []
+    return [
+        Refusal(index, item.task_id, item.error, item.code, item.status)
+        for index, item in enumerate(_answers(read, finished))
+        if item.error
+    ]
+
+
+def _answers(read: Sequence[Finish | Unread], finished: Finished) -> list[Item]:
+    """In the order of the request: what was refused unread, what was done, what the store says."""
     at = rfc3339(finished.at)
     items: list[Item] = []
     place = 0

@@ -106,8 +106,8 @@ class Working(Part):
         }
         answer = await self._post("/tasks/exchange", body, role="worker", request_id=request_id)
         got = self._decode(answer, Exchanged)
-        no = {item.task_id: self._refusal(item) for item in got.refused}
-        return [no.get(each.id) for each in results], got.tasks
+        refused = {item.index: self._refusal(item) for item in got.refused}
+        return [refused.get(index) for index in range(len(results))], got.tasks
 
     async def create_subscription(
         self,

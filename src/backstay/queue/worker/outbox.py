@@ -16,10 +16,9 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
 from backstay.core.errors import Fault
 from backstay.queue.client import Ended, QueueClient, Refused
-from backstay.queue.worker.exchange import Exchange
+from backstay.queue.worker.exchange import BATCH, Exchange
 
 _log = logging.getLogger("backstay.worker")
-_BATCH = 100
 _AT_ONCE = 3
 _BYTES = 4_000_000
 _TOO_LARGE = 413
@@ -103,7 +102,7 @@ class Outbox:
         """While a request is under way only a full one follows it: results gather meanwhile."""
         if self._requests == 0:
             return bool(self._waiting)
-        return len(self._waiting) >= _BATCH and self._requests < _AT_ONCE
+        return len(self._waiting) >= BATCH and self._requests < _AT_ONCE
 
     async def _send(self, outcomes: Sequence[Outcome], room: int) -> None:
         try:
@@ -116,7 +115,7 @@ class Outbox:
         """The next ones, as many as fit into a request."""
         taken: list[Outcome] = []
         size = 0
-        while self._waiting and len(taken) < _BATCH:
+        while self._waiting and len(taken) < BATCH:
             size += _size(self._waiting[0])
             if taken and size > _BYTES:
                 break
