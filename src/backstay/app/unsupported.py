@@ -67,7 +67,8 @@ RUNS: frozenset[str] = frozenset(
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role middleware")
-    | _members("middleware", "type config")
+    | _members("middleware", "type config type.authentication type.authorization")
+    | _members("middleware", "type.logging type.rate_limiting")
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
@@ -153,6 +154,14 @@ NAMES: Mapping[str, str] = {
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
     "endpoint.request.type": "a request of a type that is not declared",
+    "middleware.type.authentication": "a middleware of type authentication",
+    "middleware.type.authorization": "a middleware of type authorization",
+    "middleware.type.logging": "a middleware of type logging",
+    "middleware.type.rate_limiting": "a middleware of type rate_limiting",
+    "middleware.type.cors": "a middleware of type cors",
+    "middleware.type.compression": "a middleware of type compression",
+    "middleware.type.cache": "a middleware of type cache",
+    "middleware.type.custom": "a middleware of type custom",
     "endpoint.alone": "an endpoint that does not say what it does",
     "endpoint.response.status": "this status of a response",
     "endpoint.returns.list": "returns: list(…)",
@@ -189,6 +198,10 @@ INSTEAD: Mapping[str, str] = {
     "integration.dead_letter": "a call that failed stands in the history of its execution",
     "operation.idempotency": "each call carries the step's key already",
     "endpoint.request.type": "declare the type as a model or an entity, or write body { … }",
+    "middleware.type.cors": "write config { cors { origins: […] } }",
+    "middleware.type.cache": "write cache: 5m in the endpoint",
+    "middleware.type.compression": "let the proxy in front compress",
+    "middleware.type.custom": "write it into do, or as a function that do calls",
     "endpoint.alone": "write returns: Entity, or do { … }",
     "endpoint.response.status": "write status: 201 for what was done, fail 404 for what was not",
     "declaration.annotation": "write auth: …, rate_limit: … or nothing",
