@@ -63,7 +63,7 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache cors")
+    | _members("config", "name version description auth cache cors database")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role middleware")
@@ -181,7 +181,7 @@ INSTEAD: Mapping[str, str] = {
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "model": "write it as an entity",
-    "config.database": "SQLite inside is used",
+    "auth.expiry": "a token says itself when it ends; leave it out",
     "config.setting": "leave it out, or read the environment with env()",
     "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
