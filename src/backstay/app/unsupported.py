@@ -101,7 +101,7 @@ RUNS: frozenset[str] = frozenset(
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
-    | _members("endpoint", "idempotency")
+    | _members("endpoint", "idempotency request response")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -165,7 +165,9 @@ NAMES: Mapping[str, str] = {
     "model.type": "a field of this type",
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
-    "auth.other": "auth by anything but jwt",
+    "endpoint.request.type": "a request of a type that is not declared",
+    "endpoint.alone": "an endpoint that does not say what it does",
+    "endpoint.response.status": "this status of a response",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
     "column.division": "a division of decimals with a column",
@@ -184,7 +186,6 @@ INSTEAD: Mapping[str, str] = {
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
-    "declaration.annotation": "leave it out",
     "model": "write it as an entity",
     "config.database": "set DATABASE_URL; without it SQLite inside is used",
     "config.scheduler": "give each job its queue, timeout and retry",
@@ -200,14 +201,16 @@ INSTEAD: Mapping[str, str] = {
     "integration.type.graphql": _GRAPHQL,
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
+    "endpoint.request.type": "declare the type as a model or an entity, or write body { … }",
+    "endpoint.alone": "write returns: Entity, or do { … }",
+    "endpoint.response.status": "write status: 201 for what was done, fail 404 for what was not",
+    "declaration.annotation": "write auth: …, rate_limit: … or nothing",
     "integration.batching": "each call has an idempotency key of its own, which one request for"
     " several cannot carry: walk the list with for_each and parallel: N, or declare an operation"
     " that takes a list",
     "operation.graphql": _GRAPHQL,
     "operation.mutation": _GRAPHQL,
     "operation.variables": _GRAPHQL,
-    "endpoint.request": "write body { … }",
-    "endpoint.response": "write returns: … or return in do",
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }
