@@ -13,6 +13,7 @@ from tests.up.conftest import Up, until
 
 from backstay.core.runtime import find_runtime
 from backstay.up.catalogue import entries
+from backstay.up.ports import free_port
 
 SERVER_LIBRARIES = ("granian", "aiohttp", "structlog", "httptools", "uvloop", "prometheus_client")
 
@@ -271,3 +272,15 @@ def test_reset_asks_before_it_deletes(up) -> None:
     assert backstay("reset", "--yes", "--data", str(one.data)).returncode == 0
     assert not one.data.exists()
     assert not find_runtime(one.data).exists()
+
+
+def test_a_start_in_the_background_that_is_refused_says_why(tmp_path: Path) -> None:
+    """It ended with 2 and not a word: what the gateway had said was in the log alone."""
+    env = {name: text for name, text in os.environ.items() if name != "JWT_SECRET"}
+    words = ("up", "--host", "0.0.0.0", "--port", str(free_port()), "--data", str(tmp_path / "d"))
+    for _ in range(2):
+        done = backstay(*words, "--detach", env=env)
+        assert done.returncode == 2
+        assert done.stderr.count("CORE012: refused to listen") == 2
+        assert "fix: set JWT_SECRET" in done.stderr
+        assert '"level"' not in done.stderr
