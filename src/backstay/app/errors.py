@@ -161,6 +161,14 @@ CANNOT_COMPUTE = ErrorEntry(
     fix="look at the values it was computed from",
     status=422,
 )
+TOO_LONG = ErrorEntry(
+    code="APP077",
+    message="more than {most} statements in the loops of one transaction",
+    cause="a loop holds the one transaction that may write, and everybody else waits for its end",
+    fix="write one update or delete with a where, or a step with for_each, whose items are"
+    " transactions of their own",
+    status=422,
+)
 KEY_REUSED = ErrorEntry(
     code="APP024",
     message="Idempotency-Key {key} was used for another request",
@@ -271,6 +279,20 @@ BAD_QUESTION = ErrorEntry(
     fix='send {{"query": "select from ENTITY", "parameters": {{}}, "entity": ""}}',
     status=400,
 )
+KEY_MISSING = ErrorEntry(
+    code="APP069",
+    message="{path} wants the header {header}",
+    cause="the endpoint is told apart from its repetitions by a key alone",
+    fix="send a UUID, and the same one when you repeat the request",
+    status=400,
+)
+BROKEN_PROMISE = ErrorEntry(
+    code="APP068",
+    message="the endpoint does not answer what it promises: {place} {reason}",
+    cause="its returns names a shape, and the value of its return is another one",
+    fix="leave required out of the shape, or give the value with ??; nothing was changed",
+    status=422,
+)
 
 UNREADABLE_DATABASE = ErrorEntry(
     code="APP076",
@@ -305,6 +327,7 @@ ERRORS = (
     BAD_VALUE,
     NO_VALUE,
     CANNOT_COMPUTE,
+    TOO_LONG,
     KEY_REUSED,
     BAD_KEY,
     BAD_SEED,
@@ -320,5 +343,7 @@ ERRORS = (
     TOO_FAST,
     TOO_SLOW,
     BAD_QUESTION,
+    BROKEN_PROMISE,
+    KEY_MISSING,
 )
 """All of them; `backstay explain` and the reference are made from these."""

@@ -7,51 +7,14 @@ import json
 import pytest
 from tests.app.flow.carrier import Carrier
 from tests.app.flow.conftest import Open
+from tests.app.flow.looking import basket, error, marks, output
 from tests.app.flow.payments import DECLINE, HANG, HANG_DONE, LOST
 from tests.app.flow.scripted import mark, program
-from tests.app.flow.stage import Stage
 
 from backstay.app.flow import views
 from backstay.app.flow.compiling import compile_program
-from backstay.app.plan.statements import compile_block
 from backstay.app.ports import OutsideCall, OutsideResult
-from backstay.app.store.session import Session
 from backstay.core.errors import Fault
-from backstay.lang.program import Constant, Create, ScalarType
-
-TEXT, INT = ScalarType("string"), ScalarType("int")
-
-
-def marks(stage: Stage) -> list[str]:
-    return [str(text) for (text,) in stage.all("SELECT text FROM marks ORDER BY at, id")]
-
-
-def output(stage: Stage, execution: str, step: str) -> object:
-    sql = "SELECT output FROM steps WHERE execution = ? AND name = ? AND item = -1"
-    return json.loads(str(stage.one(sql, execution, step)))
-
-
-def error(stage: Stage, execution: str) -> str:
-    return str(stage.one("SELECT error FROM executions WHERE id = ?", execution))
-
-
-async def basket(stage: Stage, count: int) -> str:
-    """A basket of items named n0, n1, …"""
-
-    def make(conn: Session) -> str:
-        unit, scope = stage.unit(conn), dict[str, object]()
-        compile_block(stage.program, (Create("Basket", (), "made"),))(unit, scope)
-        made = str(scope["made"]["id"])  # type: ignore[index]
-        for number in range(count):
-            values = (
-                ("basket", Constant(made, ScalarType("uuid"))),
-                ("name", Constant(f"n{number}", TEXT)),
-                ("amount", Constant(number, INT)),
-            )
-            compile_block(stage.program, (Create("Item", values),))(unit, {})
-        return made
-
-    return await stage.database.write(make)
 
 
 async def test_steps_side_by_side_are_under_way_at_once_and_the_next_waits_for_all(

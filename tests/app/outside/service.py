@@ -14,6 +14,8 @@ class Seen(NamedTuple):
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    target: str = ""
+    """Path and query as they stood in the request."""
 
     @property
     def json(self) -> object:
@@ -41,7 +43,9 @@ class Service:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                seen = Seen(self.command, parts.path, parse_qs(parts.query), headers, body)
+                seen = Seen(
+                    self.command, parts.path, parse_qs(parts.query), headers, body, self.path
+                )
                 service.seen.append(seen)
                 status, more, answer = service.answers(seen)
                 self.send_response(status)

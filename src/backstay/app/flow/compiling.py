@@ -6,6 +6,7 @@ import msgspec
 
 from backstay.app.errors import UNFIT
 from backstay.app.flow import old
+from backstay.app.flow.empty import compile_empty
 from backstay.app.flow.listening import compile_events
 from backstay.app.flow.model import tries_of
 from backstay.app.flow.plans import (
@@ -19,6 +20,7 @@ from backstay.app.flow.plans import (
     Stage,
     StepPlan,
     WorkflowPlan,
+    priority_of,
 )
 from backstay.app.flow.work import (
     Block,
@@ -77,13 +79,14 @@ def compile_program(program: Program) -> ProgramPlan:
 def _workflow(program: Program, flow: Workflow, job: str = "") -> WorkflowPlan:
     where = f"workflow {flow.name}" if not job else f"job {job}"
     given = input_plan(program, flow)
-    steps, stages = _steps(program, flow, _names(given), where)
+    steps, stages, closing = _steps(program, flow, _names(given), where)
     return WorkflowPlan(
         name=flow.name,
         description=flow.description,
         timeout=flow.timeout,
         steps=steps,
         stages=stages,
+        closing=closing,
         on_fail=compile_body(program, flow.on_fail, names_of(_names(given)), f"{where}: on_fail"),
         input=given,
         again=tries_of(flow.retry or Retry()),
@@ -155,7 +158,8 @@ def _names(given: InputPlan) -> frozenset[str]:
 
 def _steps(
     program: Program, flow: Workflow, names: frozenset[str], where: str
-) -> tuple[tuple[StepPlan, ...], tuple[Stage, ...]]:
+) -> tuple[tuple[StepPlan, ...], tuple[Stage, ...], int]:
+    """Steps, stages, and which of these is on_complete, or would be."""
     plans: list[StepPlan] = []
     stages: list[Stage] = []
     known = set(names)
@@ -169,10 +173,11 @@ def _steps(
     last = compile_body(
         program, flow.on_complete, names_of(frozenset(known)), f"{where}: at its end"
     )
+    closing = len(stages)
     if last is not None:
         stages.append((len(plans), len(plans)))
         plans.append(StepPlan(ON_COMPLETE, last, tries_of(Retry()), 0.0, len(stages) - 1))
-    return tuple(plans), tuple(stages)
+    return tuple(plans), tuple(stages), closing
 
 
 def _stages(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -189,7 +194,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
     work = compile_work(program, step.work, offer, where)
     undo = None
     if step.compensate is not None:
-        undo = compile_undo(program, step.compensate, offer, f"{where}: compensate")
+        undo = compile_undo(program, step, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
         work=with_options(program, work, step, where),
@@ -203,6 +208,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
         into="" if each else step.into,
         on_success=_on_success(program, step.on_success, offer, f"{where}: on_success"),
         on_fail=_on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
+        on_empty=compile_empty(program, step, offer, f"{where}: on_empty"),
     )
 
 
@@ -278,7 +284,9 @@ def _jobs(program: Program) -> tuple[dict[str, JobPlan], dict[str, WorkflowPlan]
         if flow is None:
             jobs[job.name] = JobPlan(job, block=_body(program, job))
         else:
-            inner[flow.name] = _workflow(program, flow, job.name)
+            plan = _workflow(program, flow, job.name)
+            priority = priority_of(job.queue)
+            inner[flow.name] = msgspec.structs.replace(plan, priority=priority)
             jobs[job.name] = JobPlan(job, workflow=flow.name)
     for flow in program.workflows:
         trigger = flow.trigger

@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from backstay.app.flow.errors import UNKNOWN_WORKFLOW
-from backstay.app.flow.model import Tries
+from backstay.app.flow.model import ON_FAIL, Phase, Tries
 from backstay.app.flow.work import Block, Payload, WorkPlan
 from backstay.app.plan.acts import Deed
 from backstay.app.plan.bodies import Body
@@ -22,8 +22,17 @@ WIDTH = 8
 """Items of a for_each that are under way at once, unless the step says `parallel: N`."""
 
 MOST_ITEMS = 10_000
+DEFAULT_PRIORITY = 3
+_PRIORITIES: Mapping[str, int] = {"critical": 6, "low": 1}
+
 Stage = tuple[int, int]
 """The first and the last position of steps that run side by side."""
+
+
+def priority_of(queue: str) -> int:
+    """By the queue of a job: which of its outside tasks are worked on first (9 is first), and which
+    of several jobs fires first. Workflows, and jobs that say nothing, are in the middle."""
+    return _PRIORITIES.get(queue, DEFAULT_PRIORITY)
 
 
 class EachPlan(msgspec.Struct, frozen=True):
@@ -54,6 +63,16 @@ class Reaction(msgspec.Struct, frozen=True):
     goes_on: bool = False
 
 
+class EmptyPlan(msgspec.Struct, frozen=True):
+    """What a step says about finding nothing: `deed` happens, with a `message` it fails, `leaves`
+    ends the workflow there. `before` is the value that is looked at before the work is done."""
+
+    before: Closure | None = None
+    deed: Deed | None = None
+    message: Payload | None = None
+    leaves: bool = False
+
+
 class CheckPlan(msgspec.Struct, frozen=True):
     holds: Closure
     message: Payload
@@ -75,6 +94,7 @@ class StepPlan(msgspec.Struct, frozen=True):
     into: str = ""
     on_success: Deed | None = None
     on_fail: Reaction | None = None
+    on_empty: EmptyPlan | None = None
 
 
 class InputPlan(msgspec.Struct, frozen=True):
@@ -91,16 +111,18 @@ class InputPlan(msgspec.Struct, frozen=True):
 
 
 class WorkflowPlan(msgspec.Struct, frozen=True):
-    """`stages` are the positions of `steps` that run side by side, in order. `again` is how often
+    """`stages` are the positions of `steps` that run side by side, in order; `closing` is the place
+    of on_complete among them, or behind them. `again` is how often
     the whole is run when it failed and was undone. `named` are the names that steps give their
     outputs, with theirs; `awaits` are the events that steps wait for; `job` is the job whose run
-    an execution is."""
+    an execution is, `priority` that of its outside tasks."""
 
     name: str
     description: str
     timeout: float
     steps: tuple[StepPlan, ...]
     stages: tuple[Stage, ...]
+    closing: int
     on_fail: WorkPlan | None
     input: InputPlan
     again: Tries
@@ -109,6 +131,16 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     named: tuple[tuple[str, str], ...] = ()
     awaits: frozenset[str] = frozenset()
     job: str = ""
+    priority: int = DEFAULT_PRIORITY
+
+    def work_at(self, phase: Phase, position: int) -> WorkPlan:
+        """The work that a row stands for. Raises LookupError when there is none."""
+        if phase == "forward":
+            return self.steps[position].work
+        found = self.on_fail if position == ON_FAIL else self.steps[position].undo
+        if found is None:
+            raise LookupError(f"{self.name} has no compensation for {self.steps[position].name}")
+        return found
 
 
 class JobPlan(msgspec.Struct, frozen=True):

@@ -132,11 +132,14 @@ def compile_body(
     return WorkPlan("do", block=compile_block(program, body))
 
 
-def compile_undo(program: Program, work: Work, offer: Offer, where: str) -> WorkPlan:
-    """The work of a compensation, which has to do something."""
-    if isinstance(work, ActStep):
-        return _something(compile_named(program, work.act, offer, where), work.act, where)
-    return compile_work(program, work, offer, where)
+def compile_undo(program: Program, step: Step, work: Work, offer: Offer, where: str) -> WorkPlan:
+    """The work of a compensation, which has to do something. An old activity is told what the step
+    was told."""
+    if not isinstance(work, ActStep):
+        return compile_work(program, work, offer, where)
+    if work.verb == "activity":
+        return with_options(program, compile_work(program, work, offer, where), step, where)
+    return _something(compile_named(program, work.act, offer, where), work.act, where)
 
 
 def _something(named: Named, act: Act, where: str) -> WorkPlan:

@@ -55,10 +55,9 @@ class TimedDatabase(Wrapping):
         self._found: OrderedDict[str, Slow] = OrderedDict()
         self._made = 0
 
-    async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
-        if not self.threshold:
-            return await self.inner.read(work, snapshot=snapshot)
-        return await self.inner.read(lambda conn: work(_Timed(conn, self)), snapshot=snapshot)
+    async def read(self, work: Work[T], /, *, snapshot: bool = False, brief: bool = False) -> T:
+        timed = (lambda conn: work(_Timed(conn, self))) if self.threshold else work
+        return await self.inner.read(timed, snapshot=snapshot, brief=brief)
 
     async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
         if not self.threshold:

@@ -121,6 +121,7 @@ class Steps:
             options=self._options(members),
             on_success=self._act(members, "on_success"),
             on_fail=self._act(members, "on_fail"),
+            on_empty=self._on_empty(members, self._gives),
         )
         self._gives = gives
         self._says_something(name, made, members)
@@ -189,11 +190,30 @@ class Steps:
             self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
         return None
 
+    def _on_empty(self, members: Members, gives: p.Type) -> p.Act | None:
+        """Of a step that walks a list or asks for something; what else it gives is never empty."""
+        member = members.member("on_empty")
+        if member is None:
+            return None
+        never = any(name in members for name in ("do", "emit", "signal"))
+        one = "query" in members and isinstance(gives, p.ScalarType)
+        checks = not any(name in members for name in _WORK)
+        if "for_each" not in members and (never or one or checks):
+            what = "'on_empty' has no use here: the step looks for nothing that could be empty"
+            fix = "write it beside for_each, data, query, call, task, send or action"
+            self.k.error(e.CONFLICT, member.name.span, what=what, fix=fix)
+        return self._act(members, "on_empty")
+
     def _undo(self, members: Members) -> p.Work | None:
         member = members.member("compensate")
         match member.value if member else None:
             case s.Block() as block if member is not None:
-                return self._work(Members(self.k, block), member.name.span, "compensate")
+                undo = self._work(Members(self.k, block), member.name.span, "compensate")
+                if undo is not None and _only_reads(undo):
+                    what = "a query that only reads undoes nothing"
+                    fix = "write an update or a delete, or do { … }"
+                    self.k.error(e.BAD_SETTING, member.name.span, what=what, fix=fix)
+                return undo
             case s.ActionNode() as node:
                 return p.ActStep("action", act(self.k, node, self.scope))
         return None
@@ -203,7 +223,7 @@ class Steps:
         if made.when is not None and truth(made.when) is False:
             self.k.error(e.UNREACHABLE, name.span, name=name.name)
         undoes = made.compensate is not None
-        if undoes and (isinstance(made.work, p.NoWork | p.QueryStep) or surely_fails(made)):
+        if undoes and (_only_reads(made.work) or surely_fails(made)):
             member = members.member("compensate")
             span = member.name.span if member else name.span
             whole = (
@@ -298,6 +318,13 @@ def _names(block: s.Block) -> Iterator[str]:
         inner = member.value
         if isinstance(inner, s.Block) and member.name.name == "parallel" and not _is_step(inner):
             yield from _names(inner)
+
+
+def _only_reads(work: p.Work) -> bool:
+    """Whether the work leaves everything as it was."""
+    if isinstance(work, p.QueryStep):
+        return not work.text.lstrip().lower().startswith(("update", "delete"))
+    return isinstance(work, p.NoWork)
 
 
 def _is_step(block: s.Block) -> bool:

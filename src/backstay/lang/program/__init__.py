@@ -9,6 +9,7 @@ from backstay.lang.program.endpoints import (
     Endpoint,
     ListOf,
     OneOf,
+    Repeats,
 )
 from backstay.lang.program.entities import (
     Access,
@@ -190,6 +191,7 @@ __all__ = [
     "Record",
     "RecordType",
     "RefType",
+    "Repeats",
     "Restore",
     "Retry",
     "Return",

@@ -92,7 +92,8 @@ class Step(Frozen, frozen=True):
     `for_each` runs it once for each item, which is `item` or has the name in `into`, at the place
     `index`; `check` fails
     it before its work; `into` names its output besides `steps.NAME`; `options` are the members
-    that only the work knows (`template`, `data`, …)."""
+    that only the work knows (`template`, `data`, …); `on_empty` is for a list without items and a
+    query without rows."""
 
     name: str
     work: Work
@@ -106,6 +107,7 @@ class Step(Frozen, frozen=True):
     options: tuple[tuple[str, Expr], ...] = ()
     on_success: Act | None = None
     on_fail: Act | None = None
+    on_empty: Act | None = None
 
 
 class Workflow(Frozen, frozen=True):
