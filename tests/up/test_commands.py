@@ -284,3 +284,17 @@ def test_a_start_in_the_background_that_is_refused_says_why(tmp_path: Path) -> N
         assert done.stderr.count("CORE012: refused to listen") == 2
         assert "fix: set JWT_SECRET" in done.stderr
         assert '"level"' not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["backstay", "codeai", "codeq", "patchgen"])
+def test_every_command_alone_shows_its_help_and_tells_the_shell_how_to_complete(name: str) -> None:
+    python = [sys.executable, "-m", f"backstay.cli.{name}"]
+    alone = subprocess.run(python, capture_output=True, text=True, timeout=30)
+    assert alone.returncode == 2
+    assert alone.stderr.startswith(f"Usage: {name} [OPTIONS]")
+    told = subprocess.run([*python, "completion", "bash"], capture_output=True, text=True)
+    assert f"_{name.upper()}_COMPLETE" in told.stdout
+    typed = {"COMP_WORDS": f"{name} compl", "COMP_CWORD": "1"}
+    asked = {**os.environ, **typed, f"_{name.upper()}_COMPLETE": "bash_complete"}
+    found = subprocess.run(python, capture_output=True, text=True, env=asked)
+    assert found.stdout.split() == ["plain,completion"]
