@@ -11,6 +11,7 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.entities import column
 from backstay.lang.check.expressions import condition
 from backstay.lang.check.implied import created, deleted, updated
+from backstay.lang.check.oldest import answer, request
 from backstay.lang.check.returned import of_row, promised
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
@@ -44,6 +45,7 @@ class Answer:
             self._list_members_only("do")
             return self._action(do, returns)
         if returns is None and ("response" in members or "request" in members):
+            self.k.note("endpoint.alone", (self.node.path or self.node.keyword).span)
             return p.Action(())
         if returns is None:
             if "do" not in members:
@@ -251,12 +253,18 @@ class Answer:
 
     def _action(self, node: s.Body, promise: s.Member | None) -> p.Action:
         shape = promised(self.k, promise) if promise else None
-        old = self._is_old(node)
+        old = self.node.is_oldest
+        first: tuple[p.Statement, ...] = ()
         if old:
-            self.scope.variables.setdefault("request", UNKNOWN)
+            asked = self.members.value("request", s.RequestNode)
+            first = (request(self.scope, asked.source.name if asked else "path"),)
         mode: Literal["old", "do"] = "old" if old else "do"
         bodies = Bodies(self.k, may_return=True, mode=mode, result=shape or UNKNOWN)
-        body = bodies.body(node, self.scope, outermost=True)
+        body = (*first, *bodies.body(node, self.scope, outermost=True))
+        if bodies.returned is None:
+            response = self.members.value("response", s.ResponseNode)
+            last, bodies.returned = answer(self.k, bodies.steps, response)
+            body += last
         self._keeps(promise, bodies.returned, node)
         info = None
         include = self.members.member("include")
@@ -285,11 +293,3 @@ class Answer:
         elif not nothing and given is None:
             what, fix = "do ends without the value that returns promises", "end it with return …"
             self.k.error(e.CONFLICT, promise.name.span, what=what, fix=fix)
-
-    def _is_old(self, node: s.Body) -> bool:
-        """Whether the statements are the steps of the oldest endpoints."""
-        members = self.members
-        if "request" in members or "response" in members or self.node.annotations:
-            return True
-        steps = s.DoNode | s.AssignNode
-        return bool(node.statements) and all(isinstance(each, steps) for each in node.statements)

@@ -17,6 +17,7 @@ from backstay.lang.check.expressions import (
     watch,
 )
 from backstay.lang.check.graph import said_after
+from backstay.lang.check.oldest import Steps
 from backstay.lang.check.returned import returned
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import BOOL, UNKNOWN, UUID, show
@@ -48,6 +49,7 @@ class Bodies:
         self._may_return = may_return
         self._mode = mode
         self._result = result
+        self.steps = Steps(k)
         self.returned: p.Expr | None = None
 
     def one(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
@@ -84,12 +86,24 @@ class Bodies:
             if isinstance(each, s.ReturnNode):
                 self._return(each, inner, last=outermost and each is node.statements[-1])
                 continue
+            old = self._old(each, inner)
+            if old is not None:
+                found += old
+                continue
             made = self._statement(each, inner)
             if made is not None:
                 found.append(made)
                 if each is not node.statements[-1]:
                     said_after(self._k, each, made)
         return tuple(found)
+
+    def _old(self, node: s.StatementNode, scope: Scope) -> tuple[p.Statement, ...] | None:
+        """A step of the oldest endpoints as statements; None for everything else."""
+        if self._mode != "old":
+            return None
+        if isinstance(node, s.AssignNode) and isinstance(node.value, s.CallExpr):
+            node = s.DoNode(node.span, node.value, node.name)
+        return self.steps.step(node, scope) if isinstance(node, s.DoNode) else None
 
     def _result_of(self, node: s.ReturnNode, scope: Scope) -> p.Return:
         return p.Return(typed(self._k, node.value, scope, self._result, "the result"))

@@ -89,6 +89,8 @@ def _operation(program: Program, of: Endpoint) -> Schema:
         }
     if program.auth is not None:
         made["security"] = _security(of)
+    if any(name == "deprecated" for name, _ in of.annotations):
+        made["deprecated"] = True
     if of.roles:
         made["x-roles"] = list(of.roles)
     if of.require_role:
