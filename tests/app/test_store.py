@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.app import programs as p
 
+from backstay.app.store.lengthy import IN_A_ROW, LEFT_ALONE
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
 from backstay.app.store.session import RowTrouble, Session
@@ -207,6 +208,32 @@ async def test_a_read_that_is_not_brief_after_all_is_done_by_a_reader(
     threads: list[bool] = []
     assert await database.read(seen(threads, sql, value), brief=True) == rows
     assert threads == [True, False]
+
+
+async def test_a_statement_that_is_not_brief_time_and_again_is_left_to_the_readers_for_a_while(
+    database: SqliteDatabase,
+) -> None:
+    here = threading.get_ident()
+
+    async def at_once(rows: int) -> bool:
+        """Whether so many rows are read on this thread; they are read in any case."""
+        ends: list[int] = []
+
+        def work(conn: Session) -> int:
+            count = len(conn.execute(NUMBERS + "i FROM n", (rows,)))
+            ends.append(threading.get_ident())
+            return count
+
+        assert await database.read(work, brief=True) == rows
+        return ends == [here]
+
+    many = BRIEF_ROWS + 1
+    assert [await at_once(many) for _ in range(IN_A_ROW)] == [False] * IN_A_ROW
+    assert [await at_once(1) for _ in range(LEFT_ALONE)] == [False] * LEFT_ALONE
+    assert await at_once(1)
+    for _ in range(IN_A_ROW):  # not in a row
+        assert not await at_once(many)
+        assert await at_once(1)
 
 
 async def test_a_statement_that_is_refused_is_refused_alike_where_it_is_brief(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backstay.app.unsupported import INSTEAD, NAMES, RUNS, problems
+from backstay.app.unsupported import refused as refused_constructs
 from backstay.core.errors import Fault
 from backstay.lang.api import check_text
 from backstay.lang.check.fields import NOTED
@@ -38,8 +39,12 @@ def refused(text: str) -> list[str]:
         ('integration I { type: graphql\n base_url: env("U") }', "integration.type.graphql"),
         ('integration I { type: grpc\n base_url: env("U") }', "integration.type.grpc"),
         (
-            'integration I { type: rest\n base_url: env("U")\n auth: aws_signature_v4 { } }',
-            "integration.auth.aws_signature_v4",
+            'integration I { type: rest\n base_url: env("U")\n operation o { query: """{ a }""" } }',
+            "operation.graphql",
+        ),
+        (
+            'integration I { type: rest\n base_url: env("U")\n batching { size: 10 } }',
+            "integration.batching",
         ),
         ("job j { schedule: every 1h\n queue: reports\n do { } }", "job.queue.other"),
         ('job j { schedule: "0 0 * * *"\n do { email("a@b.c") } }', "statement.action"),
@@ -112,3 +117,14 @@ def test_what_runs_is_part_of_the_language() -> None:
     assert sorted(RUNS - known) == []
     assert sorted(RUNS & set(INSTEAD)) == []
     assert set(DECLARED_AS.values()) <= set(BLOCKS)
+
+
+def test_what_is_refused_is_all_that_the_grammar_has_besides() -> None:
+    """The page of limits is made from this: nothing of it runs, and each says what to write."""
+    listed = refused_constructs()
+    assert not {name for name, _, _ in listed} & RUNS
+    assert {"integration.batching", "operation.graphql", "config.scheduler"} <= {
+        name for name, _, _ in listed
+    }
+    assert all(what and instead for _, what, instead in listed)
+    assert not [name for name, _, instead in listed if instead == "leave it out"]

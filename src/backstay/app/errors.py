@@ -161,6 +161,14 @@ CANNOT_COMPUTE = ErrorEntry(
     fix="look at the values it was computed from",
     status=422,
 )
+TOO_LONG = ErrorEntry(
+    code="APP077",
+    message="more than {most} statements in the loops of one transaction",
+    cause="a loop holds the one transaction that may write, and everybody else waits for its end",
+    fix="write one update or delete with a where, or a step with for_each, whose items are"
+    " transactions of their own",
+    status=422,
+)
 KEY_REUSED = ErrorEntry(
     code="APP024",
     message="Idempotency-Key {key} was used for another request",
@@ -319,6 +327,7 @@ ERRORS = (
     BAD_VALUE,
     NO_VALUE,
     CANNOT_COMPUTE,
+    TOO_LONG,
     KEY_REUSED,
     BAD_KEY,
     BAD_SEED,

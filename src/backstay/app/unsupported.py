@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from backstay.lang.check.fields import NOTED
+from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS
+from backstay.lang.parser.statements import STATEMENTS
 from backstay.lang.program import Place, Program
 
 
@@ -37,6 +40,15 @@ def _problems(program: Program) -> Iterator[Problem]:
         what, instead = _words(construct)
         for place in places:
             yield Problem(construct, what, instead, place)
+
+
+def refused() -> list[tuple[str, str, str]]:
+    """All of the language that keeps a program from being served: the construct, its words, and
+    what to write instead."""
+    known = {f"{block}.{name}" for block, slots in BLOCKS.items() for name in slots}
+    known |= {f"declaration.{name}" for name in DECLARATIONS} | {f"modifier.{n}" for n in NOTED}
+    known |= {f"statement.{name}" for name in STATEMENTS} | set(NAMES)
+    return [(name, *_words(name)) for name in sorted(known - RUNS)]
 
 
 def _words(construct: str) -> tuple[str, str]:
@@ -82,11 +94,11 @@ RUNS: frozenset[str] = frozenset(
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
     | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
     | _members("integration", "type.webhook auth.basic auth.api_key auth.apikey auth.oauth2")
-    | _members("integration", "auth.hmac")
+    | _members("integration", "auth.hmac auth.aws_signature_v4 signature idempotency dead_letter")
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
     | _members("circuit_breaker", "max_concurrent")
     | _members("operation", "description method path query body headers timeout retry cache")
-    | _members("operation", "fallback returns")
+    | _members("operation", "fallback returns idempotency")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
@@ -144,6 +156,7 @@ NAMES: Mapping[str, str] = {
     "integration.auth.oauth2": "auth by oauth2",
     "integration.auth.hmac": "auth by hmac",
     "integration.type.graphql": "an integration of type graphql",
+    "operation.graphql": "an operation in GraphQL",
     "integration.type.grpc": "an integration of type grpc",
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
@@ -173,6 +186,8 @@ NAMES: Mapping[str, str] = {
     "on.elsewhere": "a handler of what this program does not declare",
 }
 
+_GRAPHQL = "call its address with type: rest and POST { query, variables }"
+
 INSTEAD: Mapping[str, str] = {
     "column": "compute it into a let before, or keep it in a field of its own",
     "on": "declare it here, or leave the handler out",
@@ -181,7 +196,8 @@ INSTEAD: Mapping[str, str] = {
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "model": "write it as an entity",
-    "auth.expiry": "a token says itself when it ends; leave it out",
+    "config.scheduler": "give each job its queue, timeout and retry",
+    "auth.expiry": "leave it out: a token says itself when it ends",
     "config.setting": "leave it out, or read the environment with env()",
     "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
@@ -190,13 +206,9 @@ INSTEAD: Mapping[str, str] = {
     "model.modifier": "leave it out, or write the model as an entity",
     "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
-    "integration.idempotency": "each call carries the step's key already",
-    "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
+    "integration.type.graphql": _GRAPHQL,
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
-    "integration.auth.aws_signature_v4": "put a signing proxy in front of it",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
-    "integration.dead_letter": "a call that failed stands in the history of its execution",
-    "operation.idempotency": "each call carries the step's key already",
     "endpoint.request.type": "declare the type as a model or an entity, or write body { … }",
     "middleware.type.cors": "write config { cors { origins: […] } }",
     "middleware.type.cache": "write cache: 5m in the endpoint",
@@ -205,6 +217,12 @@ INSTEAD: Mapping[str, str] = {
     "endpoint.alone": "write returns: Entity, or do { … }",
     "endpoint.response.status": "write status: 201 for what was done, fail 404 for what was not",
     "declaration.annotation": "write auth: …, rate_limit: … or nothing",
+    "integration.batching": "each call has an idempotency key of its own, which one request for"
+    " several cannot carry: walk the list with for_each and parallel: N, or declare an operation"
+    " that takes a list",
+    "operation.graphql": _GRAPHQL,
+    "operation.mutation": _GRAPHQL,
+    "operation.variables": _GRAPHQL,
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

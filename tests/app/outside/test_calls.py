@@ -2,86 +2,16 @@
 rate, fallback, kept answers; and which errors it can be told."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from tests.app.outside.calling import CLOCK, Made
 from tests.app.outside.service import Seen, Service, Told
 
-from backstay.app.cache.store import MemoryCache
-from backstay.app.flow.integrations import Integrations
-from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome
-from backstay.app.flow.turn import Claim
 from backstay.app.outside.answers import retry_after
-from backstay.app.outside.target import Tools
-from backstay.app.unsupported import problems
-from backstay.core.breaker import Breaker
-from backstay.core.clock import SystemClock
 from backstay.core.errors import Fault
-from backstay.core.metrics import Registry
 from backstay.core.redact import redactor
 from backstay.core.signing import verify
-from backstay.lang.api import check_text
-from backstay.lang.program import Program
-
-CLOCK = SystemClock()
-ENV: dict[str, str | None] = {
-    "TOKEN": "token-of-the-shop",
-    "USER": "ada",
-    "PASSWORD": "correct horse",
-    "KEY": "key-of-the-shop",
-    "SECRET": "secret of the hmac",
-    "CLIENT": "shop client",
-    "CLIENT_SECRET": "shop:secret",
-}
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
-    yield made
-    made.close()
-
-
-Made = Callable[[str], "Calls"]
-
-
-class Calls:
-    def __init__(self, program: Program, service: Service) -> None:
-        self.breakers: dict[str, Breaker] = {}
-        env = {**ENV, "URL": service.url, "TOKEN_URL": f"{service.url}/token"}
-        metrics = FlowMetrics(Registry((), CLOCK))
-        self.integrations = Integrations(CLOCK, metrics, self.breakers, env)
-        self.integrations.equip(Tools(cache=MemoryCache(CLOCK)))
-        self.integrations.add(program)
-
-    async def __call__(self, operation: str, payload: str = "{}", seconds: float = 5.0) -> Outcome:
-        target = f"S.{operation}"
-        return await self.integrations.call(
-            Claim("e", "w", "forward", 0, -1, "s", 1, "t", "e/s", target, payload, seconds)
-        )
-
-
-def checked(members: str) -> Program:
-    text = f'integration S {{ type: rest\n base_url: env("URL")\n {members} }}'
-    program, found = check_text("app.cai", text)
-    assert program is not None, found
-    assert problems(program) == []
-    return program
-
-
-@pytest.fixture
-async def calls(service: Service) -> AsyncIterator[Made]:
-    made: list[Calls] = []
-
-    def of(members: str) -> Calls:
-        made.append(Calls(checked(members), service))
-        return made[-1]
-
-    yield of
-    for each in made:
-        await each.integrations.close()
-
 
 GET = 'operation get { method: GET\n path: "/things/{id}" }'
 

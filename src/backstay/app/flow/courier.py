@@ -5,12 +5,13 @@ key: a receiver meets an event at least once.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 
 from backstay.app.flow import deliveries, model
+from backstay.app.flow.dead_letters import of_delivery
 from backstay.app.flow.deliveries import Delivery
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
@@ -64,6 +65,7 @@ class Courier:
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._stopped = False
         self.wake = asyncio.Event()
+        self.on_outbox: Callable[[], None] = lambda: None
 
     @property
     def flying(self) -> int:
@@ -161,15 +163,23 @@ class Courier:
         tries = self._tries.get(delivery.target, _ONCE)
         verdict = model.judge(outcome, delivery.attempt, tries, self._dice, unknown=False)
         self._metrics.delivered(delivery.target, outcome.kind)
-        if verdict.state in ("failed", "unknown"):
-            about = {"event": delivery.event, "name": delivery.name, "target": delivery.target}
+        given_up = verdict.state in ("failed", "unknown")
+        if given_up:
+            about = {"id": delivery.event, "name": delivery.name, "target": delivery.target}
             _log.error("an event was not delivered", **about, error=outcome.error)
         ended = self._steady.now()
+
+        def settle(conn: Session) -> bool:
+            counts = deliveries.settle(conn, delivery, outcome, verdict, began, ended)
+            if not (counts and given_up):
+                return False
+            letters, key = self._integrations.dead_letters, key_of(delivery)
+            return of_delivery(conn, letters, delivery, key, outcome.error, ended)
+
         while True:
             try:
-                await self._database.write(
-                    lambda conn: deliveries.settle(conn, delivery, outcome, verdict, began, ended)
-                )
+                if await self._database.write(settle):
+                    self.on_outbox()
                 return
             except Fault as trouble:
                 _log.error("a delivery could not be stored yet", error=trouble.message)
@@ -186,6 +196,11 @@ def _body(delivery: Delivery) -> bytes:
     return msgspec.json.encode(told)
 
 
+def key_of(delivery: Delivery) -> str:
+    """The idempotency key of all tries of a call that an event asks for."""
+    return f"{delivery.event}/{delivery.target}/{delivery.id}"
+
+
 def _claim_of(delivery: Delivery, target: str, timeout: float) -> Claim:
     return Claim(
         execution=delivery.event,
@@ -196,7 +211,7 @@ def _claim_of(delivery: Delivery, target: str, timeout: float) -> Claim:
         name=delivery.target,
         attempt=delivery.attempt,
         token=delivery.id,
-        key=f"{delivery.event}/{delivery.target}/{delivery.id}",
+        key=key_of(delivery),
         target=target,
         payload=delivery.payload,
         timeout=timeout,

@@ -97,6 +97,7 @@ class Flow:
             emitters=self.publisher.emitter,
             owner=self.ids.new(),
             call_timeouts=self.integrations.timeouts,
+            dead_letters=self.integrations.dead_letters,
         )
 
     def _drive(self, limit: int, keep: float) -> None:
@@ -127,6 +128,7 @@ class Flow:
         self._relay = Relay(self.database, queue, clock, self._steady, dice)
         self._inbox = Inbox(self.database, queue, self.runner, clock, dice, wait)
         self.runner.on_outbox = self.sweeper.on_resend = self._relay.wake.set
+        self.courier.on_outbox = self._relay.wake.set
         self._relay.on_sent = self._inbox.wake.set
 
     @property

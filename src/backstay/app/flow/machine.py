@@ -6,7 +6,7 @@ those of one stage; going backward there is at most one compensation.
 
 import msgspec
 
-from backstay.app.flow import empty, items, model, rows, undoing
+from backstay.app.flow import dead_letters, empty, items, model, rows, undoing
 from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
@@ -97,6 +97,8 @@ def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: 
         said = rows.REFUSED if outcome.refused else outcome.kind
         rows.archive(turn.conn, step, row.run, said)
     rows.save_step(turn.conn, step)
+    if step.kind == "call" and step.state in ("failed", "unknown"):
+        dead_letters.of_step(turn, row, plan, step)
     if verdict.again:
         turn.notes.pending = True
     else:

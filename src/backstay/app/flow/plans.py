@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from backstay.app.flow.errors import UNKNOWN_WORKFLOW
-from backstay.app.flow.model import Tries
+from backstay.app.flow.model import ON_FAIL, Phase, Tries
 from backstay.app.flow.work import Block, Payload, WorkPlan
 from backstay.app.plan.acts import Deed
 from backstay.app.plan.bodies import Body
@@ -132,6 +132,15 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     awaits: frozenset[str] = frozenset()
     job: str = ""
     priority: int = DEFAULT_PRIORITY
+
+    def work_at(self, phase: Phase, position: int) -> WorkPlan:
+        """The work that a row stands for. Raises LookupError when there is none."""
+        if phase == "forward":
+            return self.steps[position].work
+        found = self.on_fail if position == ON_FAIL else self.steps[position].undo
+        if found is None:
+            raise LookupError(f"{self.name} has no compensation for {self.steps[position].name}")
+        return found
 
 
 class JobPlan(msgspec.Struct, frozen=True):

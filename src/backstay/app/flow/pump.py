@@ -14,7 +14,7 @@ import structlog
 from backstay.app.flow import empty, machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.guarded import Refused, inside, scope_at
-from backstay.app.flow.model import NEVER, ON_FAIL, Kind, Outcome
+from backstay.app.flow.model import NEVER, Kind, Outcome
 from backstay.app.flow.plans import MOST_ITEMS, EachPlan, StepPlan, WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Claim, Turn
@@ -170,20 +170,10 @@ def _put_off(turn: Turn, step: Step, row: Execution | None) -> None:
     rows.save_step(turn.conn, step)
 
 
-def work_of(plan: WorkflowPlan, step: Step) -> WorkPlan:
-    """The work that a row stands for. Raises LookupError when the plan has none there."""
-    if step.phase == "forward":
-        return plan.steps[step.position].work
-    found = plan.on_fail if step.position == ON_FAIL else plan.steps[step.position].undo
-    if found is None:
-        raise LookupError(f"{plan.name} has no compensation for {step.name}")
-    return found
-
-
 def _work(
     turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, scope: dict[str, object]
 ) -> None:
-    work = work_of(plan, step)
+    work = plan.work_at(step.phase, step.position)
     if work.kind == "signal":
         _listen(turn, row, plan, step, work)
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState
+from backstay.app.flow.model import NEVER, ExecutionStatus, Kind, Phase, Reason, StepState
 from backstay.app.store.session import Session
 
 REFUSED = "refused"
@@ -303,6 +303,15 @@ def add_call(conn: Session, key: str, row: Step, command: str, priority: int, no
             now,
             priority,
         ),
+    )
+
+
+def add_letter(conn: Session, key: str, about: str, command: str, payload: str, now: float) -> None:
+    """A task that no step waits for. `about` is the execution, or the event, that it is about."""
+    conn.execute(
+        "INSERT INTO outbox (key, execution, phase, position, item, attempt, command, payload,"
+        " expires_at, created_at) VALUES (?,?,'dead',-1,-1,0,?,?,?,?) ON CONFLICT DO NOTHING",
+        (key, about, command, payload, NEVER, now),
     )
 
 

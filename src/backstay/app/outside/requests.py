@@ -26,12 +26,12 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def outgoing(
-    base: str, operation: Operation, args: Mapping[str, Any], key: str, more: Mapping[str, str]
+    base: str, operation: Operation, args: Mapping[str, Any], more: Mapping[str, str]
 ) -> Outgoing:
     """`{arg}` holes of the path are filled; what the operation lists under `query` goes there; of
     the rest a GET makes its query, and everything else a JSON body."""
     url, body = address(base, operation, args)
-    headers = {"Accept": "application/json", **more, "Idempotency-Key": key}
+    headers = {"Accept": "application/json", **more}
     if body:
         headers["Content-Type"] = "application/json"
     return Outgoing(operation.method, url, headers, body)

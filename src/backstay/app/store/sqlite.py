@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import apsw
 
 from backstay.app.store.dialect import Dialect
+from backstay.app.store.lengthy import Lengthy
 from backstay.app.store.session import (
     DatabaseStats,
     PoolStats,
@@ -37,6 +38,7 @@ _RULES: dict[int, RowRule] = {
     apsw.SQLITE_CONSTRAINT_DATATYPE: "range",
 }
 _OF_ROWS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
+_TOO_LONG = (apsw.InterruptError, apsw.TooBigError)
 BRIEF_ROWS = 200
 """Rows that a brief read may give: those of a page, with some beside them."""
 _WALKS = re.compile(r"\bcount\(\*\)|\binstr\(|\bLIKE\b")
@@ -96,23 +98,31 @@ class _BriefSession(SqliteSession):
     """For work on the event loop: what one step of SQLite, or Python afterwards, could be long at
     is refused, and the work done anew by a reader."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_lengthy")
 
-    def __init__(self, conn: apsw.Connection) -> None:
+    def __init__(self, conn: apsw.Connection, lengthy: Lengthy) -> None:
         super().__init__(conn)
+        self._lengthy = lengthy
         self._left = BRIEF_ROWS
 
     def execute(self, sql: str, values: Values = (), /) -> Result:
-        if _WALKS.search(sql):
+        if _WALKS.search(sql) or self._lengthy.has(sql):
             raise StoreTrouble from LongerError()
-        found = super().execute(sql, values)
+        try:
+            found = super().execute(sql, values)
+        except StoreTrouble as trouble:
+            if isinstance(trouble.__cause__, _TOO_LONG):
+                self._lengthy.failed(sql)
+            raise
         self._left -= len(found)
         if self._left < 0:
+            self._lengthy.failed(sql)
             raise StoreTrouble from LongerError()
+        self._lengthy.passed(sql)
         return found
 
     def _trouble(self, failure: apsw.Error) -> RowTrouble | StoreTrouble:
-        if isinstance(failure, apsw.TooBigError):
+        if isinstance(failure, _TOO_LONG):
             return StoreTrouble(str(failure))
         return super()._trouble(failure)
 
@@ -138,6 +148,7 @@ class SqliteDatabase:
         self._writing = 0
         self._opened = 0
         self._identity: tuple[int, int] | None = None
+        self._lengthy = Lengthy()
 
     @property
     def where(self) -> str:
@@ -159,7 +170,7 @@ class SqliteDatabase:
     ) -> T:
         if brief:
             with suppress(LongerError):
-                return self._file.brief(lambda conn: _run(work, _BriefSession(conn)))
+                return self._file.brief(lambda conn: _run(work, _BriefSession(conn, self._lengthy)))
         self._reading += 1
         self._opened = max(self._opened, min(self._reading, self._readers))
         try:

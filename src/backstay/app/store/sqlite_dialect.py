@@ -18,6 +18,7 @@ class SqliteDialect:
     name: columns.Dialect = "sqlite"
     scaled = True
     numeric_flags = True
+    arrays = False
     closing = " STRICT"
     apart = False
     tables = "SELECT name FROM sqlite_schema"

@@ -109,6 +109,13 @@ class Claimed(msgspec.Struct, frozen=True):
     tasks: list[TaskView]
 
 
+class Exchanged(msgspec.Struct, frozen=True):
+    """What an exchange gives: the results that were not taken, and new tasks."""
+
+    refused: list[Item]
+    tasks: list[TaskView]
+
+
 class Beaten(msgspec.Struct, frozen=True, rename="camel"):
     ok: bool
     lease_until: str

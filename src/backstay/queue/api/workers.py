@@ -14,6 +14,7 @@ from backstay.queue.api.access import (
     NACK,
     RESULT,
     commands_served,
+    require,
     tenant_served,
     worker_name,
 )
@@ -24,6 +25,7 @@ from backstay.queue.api.bodies import (
     BatchResult,
     ClaimBatchBody,
     ClaimBody,
+    ExchangeBody,
     HeartbeatBody,
     HeartbeatsBody,
     NackBody,
@@ -44,6 +46,7 @@ from backstay.queue.api.reading import (
 from backstay.queue.api.wire import (
     Beaten,
     Claimed,
+    Exchanged,
     Item,
     Items,
     ResultView,
@@ -173,6 +176,19 @@ class Workers:
                 answers={200: Items},
                 max_body=self._largest * 8,
             ),
+            Call(
+                "POST",
+                "/tasks/exchange",
+                f"Up to {BATCH} results, and a claim of up to {BATCH} tasks that are there now, in"
+                " one commit. Backstay's own: codeQ has the two calls. Needs the scopes of both.",
+                self.exchange,
+                (RESULT,),
+                ExchangeBody,
+                answers={200: Exchanged},
+                kind="long",
+                max_body=self._largest * 8,
+                rate=_CLAIM,
+            ),
         ]
 
     async def claim(self, request: Request, body: ClaimBody) -> Response | Later:
@@ -242,7 +258,33 @@ class Workers:
         finished = await self._queue.finish_all([one for one in read if isinstance(one, Finish)])
         return json_response(Items(_answers(read, finished)))
 
-    def _want(self, request: Request, body: ClaimBody | ClaimBatchBody, count: int) -> Want:
+    async def exchange(self, request: Request, body: ExchangeBody) -> Response | Later:
+        """A busy worker needs both at once: a request, a wake-up and a commit less a batch."""
+        require(request.ctx.principal, CLAIM)
+        _check_size(len(body.results) or 1, "results")
+        _check_size(body.count or 1, "claims")
+        read = self._read_results(request, body.results)
+        ended = [one for one in read if isinstance(one, Finish)]
+        began = self._clock.tick()
+        tasks: Given = ()
+        if body.count:
+            want = self._want(request, body, body.count)
+            finished, tasks = await self._queue.exchange(ended, want)
+        else:
+            finished = await self._queue.finish_all(ended)
+        refusals = [item for item in _answers(read, finished, kept=False) if item.error]
+        answer = _exchanged(refusals, tasks)
+
+        async def still_there() -> Response:
+            await self._queue.handed(tasks)
+            return answer
+
+        slow = self._clock.tick() - began > _SLOW
+        return Later(still_there) if tasks and slow else answer
+
+    def _want(
+        self, request: Request, body: ClaimBody | ClaimBatchBody | ExchangeBody, count: int
+    ) -> Want:
         principal = request.ctx.principal
         return Want(
             worker_name(principal),
@@ -299,6 +341,12 @@ def _shown(tasks: Given) -> bytes:
     )
 
 
+def _exchanged(refusals: Sequence[Item], tasks: Given) -> Response:
+    return Response(
+        body=b'{"refused":%b,"tasks":[%b]}' % (msgspec.json.encode(refusals), _shown(tasks))
+    )
+
+
 def _check_size(count: int, what: str) -> None:
     if not 1 <= count <= BATCH:
         raise Fault(BATCH_SIZE, limit=BATCH, what=what, count=count)
@@ -308,8 +356,13 @@ def _delay(task: Task) -> float:
     return round(max(0.0, task.due_at - task.updated_at), 3)
 
 
-def _answers(read: Sequence[Finish | Refusal], finished: Finished) -> list[Item]:
-    """In the order of the request: what was refused unread, what was done, what the store says."""
+def _answers(
+    read: Sequence[Finish | Refusal], finished: Finished, *, kept: bool = True
+) -> list[Item]:
+    """In the order of the request: what was refused unread, what was done, what the store says.
+    Without `kept` those that were done as they came are left out."""
+    if not kept and not finished.others and all(isinstance(each, Finish) for each in read):
+        return []
     at = rfc3339(finished.at)
     items: list[Item] = []
     place = 0

@@ -15,7 +15,7 @@ from backstay.core.logs import debugs
 from backstay.queue.errors import DRAINING
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import ANY_TENANT, Task
-from backstay.queue.operations import Abandon, Claim, Leased, OpResult
+from backstay.queue.operations import Abandon, Claim, FinishAll, Finished, Leased, Op, OpResult
 from backstay.queue.store import Engine
 from backstay.queue.waiting import Waiters, heard
 
@@ -57,6 +57,15 @@ class Claims:
         now = self._clock.now()
         [tasks] = await self._engine.apply([self._claim(want)], now)
         return self._claimed(want, tasks, now)
+
+    async def after(self, results: FinishAll, want: Want) -> tuple[Finished, Given]:
+        """First these results, then up to `count` tasks that are there now, in one commit. Nothing
+        is given while draining."""
+        now = self._clock.now()
+        ops: list[Op] = [results] if self._draining else [results, self._claim(want)]
+        finished, *taken = await self._engine.apply(ops, now)
+        given = self._claimed(want, taken[0], now) if taken else []
+        return cast("Finished", finished), given
 
     async def wait(self, want: Want, seconds: float) -> Given:
         """Up to `count` tasks, leased; waits up to `seconds` for the first. When the caller is

@@ -226,13 +226,25 @@ class Queue:
         else:
             [answer] = await self._engine.apply([op], self._clock.now())
             finished = cast("Finished", answer)
+        self._tell_finished(finished)
+        return finished
+
+    async def exchange(self, results: Sequence[Finish], want: Want) -> tuple[Finished, Given]:
+        """As `finish_all`, and as many new tasks as are there now, in the same commit."""
+        if debugs():
+            finished = await self.finish_all(results)
+            return finished, () if self._draining else await self._claims.now(want)
+        finished, given = await self._claims.after(FinishAll(tuple(results)), want)
+        self._tell_finished(finished)
+        return finished, given
+
+    def _tell_finished(self, finished: Finished) -> None:
         for command, created in finished.created.items():
             seconds = [max(0.0, finished.at - at) for at in created]
             self._metrics.completed_together(command, seconds)
         for other in finished.others.values():
             if isinstance(other, Task):
                 self._tell_ended(other)
-        return finished
 
     # --- readers of outcomes -----------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from backstay.queue.store.sqlite_rows import Place, Row, place
 from backstay.queue.store.sqlite_step import Step
 
 Taken = list[Task | Leased]
+_NUMBERS = msgspec.json.Decoder(list[int])
 _WAITED = msgspec.json.Decoder(list[float])
 
 
@@ -51,7 +52,7 @@ def _serve(
     if policy is not None:
         tasks = _bounded(step, op, queue, policy, wanted, tokens)
     elif op.shown:
-        tasks = _lease_shown(step, op, name, wanted)
+        tasks = _lease_shown(step, op, name, wanted, tokens)
     else:
         tasks = [_lease(step, op, row, next(tokens)) for row in _pick(step, queue, wanted)]
     if _count(tasks) < wanted:
@@ -66,41 +67,44 @@ def _pick(step: Step, queue: int, count: int) -> list[Row]:
     return [step.queues.read(values) for values in rows]
 
 
-def _lease_shown(step: Step, op: Claim, name: tuple[str, str], wanted: int) -> Taken:
-    """By two statements, however many they are, and no object for each of them. Lease tokens are
-    told apart by the tasks' numbers."""
+def _lease_shown(
+    step: Step, op: Claim, name: tuple[str, str], wanted: int, tokens: Iterator[str]
+) -> Taken:
+    """By three statements, however many they are, and no object for each of them."""
     tenant, command = name
-    until = step.now + op.lease_seconds
-    known = {"queue": step.queues.numbers[name], "count": wanted, "token": f"{op.tokens[0]}."}
-    texts = {
-        "command_json": _json(command),
-        "worker_json": _field("workerId", op.worker),
-        "tenant_json": _field("tenantId", tenant),
-        "now_text": rfc3339(step.now),
-        "until_text": rfc3339(until),
-    }
-    shown: Any = step.db.execute(SQL["show"], {**known, **texts}).fetchone()
-    count, tasks, since = shown
-    if not count:
+    picked: Any = step.db.execute(SQL["pick_all"], (step.queues.numbers[name], wanted)).get
+    numbers = _NUMBERS.decode(picked)
+    if not numbers:
         return []
+    until = step.now + op.lease_seconds
+    given = msgspec.json.encode(dict(zip(numbers, tokens, strict=False))).decode()
     lease = {
+        "tokens": given,
         "now": step.now,
         "worker": op.worker,
         "until": until,
         "seconds": op.lease_seconds,
         "tick": step.tick + op.lease_seconds,
     }
-    step.db.execute(SQL["lease_shown"], {**known, **lease})
+    step.db.execute(SQL["lease_all"], lease)
+    now_text = rfc3339(step.now)
+    shown = {
+        "tokens": given,
+        "command_json": _field("command", command),
+        "updated_json": f'","updatedAt":"{now_text}"',
+        "lease_json": _field("workerId", op.worker)
+        + f',"leaseUntil":"{rfc3339(until)}","leaseToken":"',
+        "tenant_json": _field("tenantId", tenant),
+        "claimed_json": _field("claimedAt", now_text),
+    }
+    row: Any = step.db.execute(SQL["show_all"], shown).fetchone()
+    tasks, since = row
     step.wish(until)
-    return [Leased(tenant, command, count, tasks, _WAITED.decode(since))]
-
-
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
+    return [Leased(tenant, command, len(numbers), tasks, _WAITED.decode(since))]
 
 
 def _field(name: str, text: str) -> str:
-    return f',"{name}":{_json(text)}' if text else ""
+    return f',"{name}":{msgspec.json.encode(text).decode()}' if text else ""
 
 
 def _bounded(

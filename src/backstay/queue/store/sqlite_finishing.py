@@ -20,17 +20,22 @@ _NAMES = msgspec.json.Decoder(list[str])
 
 def finish_all(step: Step, op: FinishAll, alone: Alone) -> Finished:
     """A result is plain when it is a small success with its lease's token, of a task that no
-    policy, no callback and no other result of the batch has to do with."""
-    plain = {at: each for at, each in enumerate(op.items) if _is_plain(each)}
-    created = _together(step, [*plain.values()]) if len(plain) > 1 else None
+    policy and no callback has to do with. Where a task has two results, the first one counts: then
+    they are taken one by one."""
+    plain: dict[int, Finish] = {}
+    if len({each.id for each in op.items}) == len(op.items):
+        plain = {at: each for at, each in enumerate(op.items) if _is_plain(each, op.items[0])}
+    created = _together(step, [*plain.values()]) if plain else None
     if created is None:
         created, plain = {}, {}
     others = {at: _alone(step, each, alone) for at, each in enumerate(op.items) if at not in plain}
     return Finished(step.now, created, others)
 
 
-def _is_plain(item: Finish) -> bool:
-    return item.ok and bool(item.token) and len(item.result) <= INLINE and not item.error
+def _is_plain(item: Finish, first: Finish) -> bool:
+    small = item.ok and len(item.result) <= INLINE and not item.error
+    same = item.worker == first.worker and item.tenant == first.tenant
+    return small and same and bool(item.token)
 
 
 def _alone(step: Step, item: Finish, alone: Alone) -> Task | Fault:
@@ -43,13 +48,11 @@ def _alone(step: Step, item: Finish, alone: Alone) -> Task | Fault:
 def _together(step: Step, items: Sequence[Finish]) -> Mapping[str, Sequence[float]] | None:
     """When the tasks were created, per command; None, and nothing is changed, when one of them is
     not to be ended like the others."""
-    ids = {item.id for item in items}
     first = items[0]
-    given = msgspec.json.encode([(each.id, each.token, each.result) for each in items]).decode()
-    rows: list[Any] = step.db.execute(
-        SQL["finishing"], {"given": given, "worker": first.worker}
-    ).fetchall()
-    if len(ids) < len(items) or sum(row[1] for row in rows) < len(items):
+    tokens = {each.id: each.token for each in items}
+    asked = {"tokens": _json(tokens), "worker": first.worker}
+    rows: list[Any] = step.db.execute(SQL["finishing"], asked).fetchall()
+    if sum(row[1] for row in rows) < len(items):
         return None
     created: dict[str, list[float]] = {}
     replies: list[str] = []
@@ -60,6 +63,11 @@ def _together(step: Step, items: Sequence[Finish]) -> Mapping[str, Sequence[floa
             return None
         created.setdefault(command, []).extend(_TIMES.decode(times))
         replies += _NAMES.decode(readers)
-    step.db.execute(SQL["finish_all"], {"given": given, "now": step.now})
-    step.ended([item.id for item in items], replies)
+    results = {each.id: each.result for each in items}
+    step.db.execute(SQL["finish_all"], {"results": _json(results), "now": step.now})
+    step.ended([*tokens], replies)
     return created
+
+
+def _json(texts: Mapping[str, str]) -> str:
+    return msgspec.json.encode(texts).decode()

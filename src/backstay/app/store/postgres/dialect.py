@@ -47,6 +47,7 @@ class PostgresDialect:
     name: columns.Dialect = "postgres"
     scaled = False
     numeric_flags = False
+    arrays = True
     closing = ""
     apart = True
     tables = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'public'"

@@ -16,26 +16,6 @@ COLUMNS = (
 """`seq`, `queue` and `lease_tick`, then the fields of `model.Task` in their order, without those
 that the queue's number stands for."""
 
-_SHOWN = """'{"id":' || json_quote(id) || ',"command":' || :command_json
-  || ',"payload":' || json_quote(payload) || ',"status":"IN_PROGRESS","createdAt":"'
-  || strftime('%Y-%m-%dT%H:%M:%S.', second + micros / 1000000, 'unixepoch')
-  || format('%06dZ","updatedAt":"', micros % 1000000) || :now_text || '"'
-  || iif(priority = 0, '', ',"priority":' || priority)
-  || :worker_json || ',"leaseUntil":"' || :until_text || '","leaseToken":"' || :token || seq
-  || '","attempts":' || (attempts + 1)
-  || iif(max_attempts = 0, '', ',"maxAttempts":' || max_attempts)
-  || iif(error = '', '', ',"error":' || json_quote(error)) || :tenant_json
-  || iif(idempotency_key = '', '', ',"idempotencyKey":' || json_quote(idempotency_key))
-  || iif(reply_to = '', '', ',"replyTo":' || json_quote(reply_to))
-  || ',"lastKnownLocation":"INPROG_SET"'
-  || iif(webhook = '', '', ',"webhook":' || json_quote(webhook))
-  || iif(tags = '', '', ',"tags":' || tags) || iif(key = '', '', ',"key":' || json_quote(key))
-  || iif(progress = '', '', ',"progress":' || progress)
-  || ',"claimedAt":"' || :now_text || '"'
-  || iif(trace = '', '', ',"traceParent":' || json_quote(trace)) || '}'"""
-"""A task as the worker is shown it that has just leased it: `api.wire.task_view`, made by SQLite.
-The two are compared by tests/queue/test_shown.py."""
-
 _DELIVERY = "d.number, t.queue, t.id, d.url, d.due_at, d.attempts, d.error, d.given_up"
 _OF_COMMAND = "(:command = '' OR t.queue IN (SELECT q.id FROM queue q WHERE q.command = :command))"
 
@@ -48,7 +28,6 @@ def _statements() -> dict[str, str]:
     text = _text("statements.sql")
     for name, part in (
         ("{columns}", COLUMNS),
-        ("{shown}", _SHOWN),
         ("{delivery}", _DELIVERY),
         ("{of_command}", _OF_COMMAND),
     ):
