@@ -48,8 +48,8 @@ def program(text: str = SHOP) -> Program:
     return made
 
 
-async def test_rows_are_made_changed_and_removed(tmp_path: Path) -> None:
-    async with served(program(), tmp_path) as app:
+async def test_rows_are_made_changed_and_removed(tmp_path: Path, new_database: NewDatabase) -> None:
+    async with served(program(), tmp_path, database=new_database()) as app:
         shelf = (await app.ask("POST", "/shelves", {"name": "A"}))["id"]
         made = await app.ask("POST", "/items", {"name": "nut", "shelf": shelf})
         assert made.status == 201
@@ -76,9 +76,9 @@ async def test_rows_are_made_changed_and_removed(tmp_path: Path) -> None:
     ("method", "body"), [("PUT", {"name": "x", "stock": 1}), ("PATCH", {}), ("DELETE", None)]
 )
 async def test_a_row_that_is_not_there_is_404(
-    method: str, body: dict[str, object] | None, tmp_path: Path
+    method: str, body: dict[str, object] | None, tmp_path: Path, new_database: NewDatabase
 ) -> None:
-    async with served(program(), tmp_path) as app:
+    async with served(program(), tmp_path, database=new_database()) as app:
         answer = await app.ask(method, "/items/00000000-0000-7000-8000-000000000001", body)
         assert answer.status == 404
         assert "no such Item" in str(answer["detail"])
@@ -88,9 +88,9 @@ async def test_a_row_that_is_not_there_is_404(
     "body", [{"name": "a name that is too long"}, {"stock": 1}, {"name": "x", "nam": "x"}]
 )
 async def test_bodies_are_judged_before_anything_is_written(
-    body: dict[str, object], tmp_path: Path
+    body: dict[str, object], tmp_path: Path, new_database: NewDatabase
 ) -> None:
-    async with served(program(), tmp_path) as app:
+    async with served(program(), tmp_path, database=new_database()) as app:
         assert (await app.ask("POST", "/items", body)).status == 422
         assert await app.rows("SELECT count(*) FROM items") == [(0,)]
 
