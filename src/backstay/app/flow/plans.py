@@ -154,7 +154,9 @@ class JobPlan(msgspec.Struct, frozen=True):
 
 class EventPlan(msgspec.Struct, frozen=True):
     """`targets` are as the deliveries name them; `outside` are those that leave the process, which
-    `when` may keep the event from. An event that nobody declared is `free`: any JSON."""
+    `when` may keep the event from; `tasks` are the ones of these that are tasks for outside
+    workers, by command and what the event says to them. An event that nobody declared is `free`:
+    any JSON."""
 
     name: str
     shape: Callable[[Mapping[str, object]], str]
@@ -162,6 +164,7 @@ class EventPlan(msgspec.Struct, frozen=True):
     workflows: tuple[str, ...] = ()
     emits: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    tasks: Mapping[str, tuple[str, Payload]] = {}
     when: Closure | None = None
     scope: Callable[[str], dict[str, object]] = lambda _text: {}
 
