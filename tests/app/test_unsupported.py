@@ -32,6 +32,7 @@ def refused(text: str) -> list[str]:
     ("text", "construct"),
     [
         ("exec { ls -la }", "declaration.exec"),
+        ("middleware m { type compression }", "middleware.type.compression"),
         ("var x = 1", "declaration.var"),
         ("database mongodb { collection C { x: regex } }", "model.type"),
         ("entity B { id: uuid, primary, auto\n s: text\n index: [s] text }", "index.kind"),

@@ -20,8 +20,11 @@ _NAMES = msgspec.json.Decoder(list[str])
 
 def finish_all(step: Step, op: FinishAll, alone: Alone) -> Finished:
     """A result is plain when it is a small success with its lease's token, of a task that no
-    policy, no callback and no other result of the batch has to do with."""
-    plain = {at: each for at, each in enumerate(op.items) if _is_plain(each, op.items[0])}
+    policy and no callback has to do with. Where a task has two results, the first one counts: then
+    they are taken one by one."""
+    plain: dict[int, Finish] = {}
+    if len({each.id for each in op.items}) == len(op.items):
+        plain = {at: each for at, each in enumerate(op.items) if _is_plain(each, op.items[0])}
     created = _together(step, [*plain.values()]) if plain else None
     if created is None:
         created, plain = {}, {}
@@ -49,8 +52,7 @@ def _together(step: Step, items: Sequence[Finish]) -> Mapping[str, Sequence[floa
     tokens = {each.id: each.token for each in items}
     asked = {"tokens": _json(tokens), "worker": first.worker}
     rows: list[Any] = step.db.execute(SQL["finishing"], asked).fetchall()
-    # Fewer tokens than items: two results for one task.
-    if len(tokens) < len(items) or sum(row[1] for row in rows) < len(items):
+    if sum(row[1] for row in rows) < len(items):
         return None
     created: dict[str, list[float]] = {}
     replies: list[str] = []
