@@ -6,6 +6,7 @@ key: a receiver meets an event at least once.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -13,6 +14,7 @@ import structlog
 from backstay.app.flow import deliveries, model
 from backstay.app.flow.dead_letters import of_delivery
 from backstay.app.flow.deliveries import Delivery
+from backstay.app.flow.flights import Flights
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome, Tries, tries_of
@@ -62,15 +64,15 @@ class Courier:
         self._sole = sole
         self._limit = limit
         self._tries: dict[str, Tries] = {}
-        self._flying: dict[str, asyncio.Task[None]] = {}
         self._stopped = False
         self.wake = asyncio.Event()
+        self._flights = Flights(clock, self.wake.set)
         self.on_outbox: Callable[[], None] = lambda: None
 
     @property
     def flying(self) -> int:
         """How many calls are under way."""
-        return len(self._flying)
+        return len(self._flights)
 
     def serve(self, program: Program) -> None:
         """From now on call what this program declares."""
@@ -87,7 +89,7 @@ class Courier:
     async def step(self) -> float | None:
         """Send what is due. Returns the tick of the next delivery."""
         while not self._stopped:
-            room = self._limit - len(self._flying)
+            room = self._limit - len(self._flights)
             if room <= 0:
                 return None  # woken by the end of a call
             now = self._steady.now()
@@ -117,7 +119,7 @@ class Courier:
 
         found, due = await self._database.write(work, alone=True)
         for each in found:
-            self._flying[each.id] = asyncio.create_task(self._fly(each), name=each.id)
+            self._flights.begin(each.id, partial(self._fly, each), each.id)
         return bool(found), due
 
     def _longest(self) -> float:
@@ -125,29 +127,17 @@ class Courier:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        while self._flying:
-            await asyncio.wait(list(self._flying.values()))
+        await self._flights.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`."""
         self._stopped = True
-        end = self._clock.tick() + seconds
-        while self._flying and self._clock.tick() < end:
-            pause = asyncio.ensure_future(self._clock.sleep(end))
-            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-        for task in list(self._flying.values()):
-            task.cancel()
-        await asyncio.gather(*self._flying.values(), return_exceptions=True)
+        await self._flights.drain(seconds)
 
     async def _fly(self, delivery: Delivery) -> None:
         began = self._steady.now()
-        try:
-            outcome = await self._called(delivery)
-            await self._settle(delivery, outcome, began)
-        finally:
-            del self._flying[delivery.id]
-            self.wake.set()
+        outcome = await self._called(delivery)
+        await self._settle(delivery, outcome, began)
 
     async def _called(self, delivery: Delivery) -> Outcome:
         kind, _, name = delivery.target.partition(":")
