@@ -208,7 +208,7 @@ NO_SLOW_QUERY = ErrorEntry(
 WANTS_RESTART = ErrorEntry(
     code="APP072",
     message="{what} of the program changed, which a running server does not take",
-    cause="who may ask is decided once, when the server starts",
+    cause="who may ask, and over how many connections, is decided when the server starts",
     fix="restart it: the program on disk is served then",
     exit=Exit.NEGATIVE,
 )

@@ -75,11 +75,12 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache cors")
+    | _members("config", "name version description auth cache cors database")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role middleware")
-    | _members("middleware", "type config")
+    | _members("middleware", "type config type.authentication type.authorization")
+    | _members("middleware", "type.logging type.rate_limiting")
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
@@ -166,12 +167,21 @@ NAMES: Mapping[str, str] = {
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
     "endpoint.request.type": "a request of a type that is not declared",
+    "middleware.type.authentication": "a middleware of type authentication",
+    "middleware.type.authorization": "a middleware of type authorization",
+    "middleware.type.logging": "a middleware of type logging",
+    "middleware.type.rate_limiting": "a middleware of type rate_limiting",
+    "middleware.type.cors": "a middleware of type cors",
+    "middleware.type.compression": "a middleware of type compression",
+    "middleware.type.cache": "a middleware of type cache",
+    "middleware.type.custom": "a middleware of type custom",
     "endpoint.alone": "an endpoint that does not say what it does",
     "endpoint.response.status": "this status of a response",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
     "column.division": "a division of decimals with a column",
     "column.rest": "% of floats with a column",
+    "column.json": "a column of another type as JSON",
     "column.made": "a text, a list or a record that is made of a column",
     "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
@@ -187,7 +197,6 @@ INSTEAD: Mapping[str, str] = {
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
     "model": "write it as an entity",
-    "config.database": "set DATABASE_URL; without it SQLite inside is used",
     "config.scheduler": "give each job its queue, timeout and retry",
     "auth.expiry": "leave it out: a token says itself when it ends",
     "config.setting": "leave it out, or read the environment with env()",
@@ -202,6 +211,10 @@ INSTEAD: Mapping[str, str] = {
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
     "endpoint.request.type": "declare the type as a model or an entity, or write body { … }",
+    "middleware.type.cors": "write config { cors { origins: […] } }",
+    "middleware.type.cache": "write cache: 5m in the endpoint",
+    "middleware.type.compression": "let the proxy in front compress",
+    "middleware.type.custom": "write it into do, or as a function that do calls",
     "endpoint.alone": "write returns: Entity, or do { … }",
     "endpoint.response.status": "write status: 201 for what was done, fail 404 for what was not",
     "declaration.annotation": "write auth: …, rate_limit: … or nothing",

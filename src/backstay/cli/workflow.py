@@ -180,6 +180,24 @@ def run_job(name: str, base_url: str, token: str, output: str) -> int:
     return say(given, ask(given, "POST", f"/jobs/{name}/run"), "{job}: run {id} is {status}")
 
 
+@job.command("pause")
+@click.argument("name")
+@given_options
+def pause_job(name: str, base_url: str, token: str, output: str) -> int:
+    """Let the times of a job pass without a run."""
+    given = Given(base_url, token, output)
+    return say(given, ask(given, "POST", f"/jobs/{name}/pause"), "{name} is {status}")
+
+
+@job.command("resume")
+@click.argument("name")
+@given_options
+def resume_job(name: str, base_url: str, token: str, output: str) -> int:
+    """Let a paused job run again, from now on."""
+    given = Given(base_url, token, output)
+    return say(given, ask(given, "POST", f"/jobs/{name}/resume"), "{name} is {status}")
+
+
 @job.command("cancel")
 @click.argument("run")
 @given_options

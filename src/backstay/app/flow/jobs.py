@@ -13,6 +13,7 @@ import structlog
 from backstay.app.flow.cron import last_fire, next_fire, schedule_of
 from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.metrics import FlowMetrics
+from backstay.app.flow.pausing import drop_plans, paused
 from backstay.app.flow.plans import JobPlan, ProgramPlan, priority_of
 from backstay.app.flow.turn import Ground, Turn
 from backstay.app.store.session import Database, Session
@@ -70,14 +71,17 @@ class Cron:
     def _fire(self, conn: Session, program: ProgramPlan, now: float) -> Ran:
         turn = Turn(self._ground, conn, now)
         ran: Ran = []
-        for plan in program.jobs.values():
-            _catch_up(turn, plan)
+        resting = paused(conn)
+        for name, plan in program.jobs.items():
+            if name not in resting:
+                _catch_up(turn, plan)
         for row, job, fire_at in _due(conn, program, now):
             status = _run(turn, program, program.jobs[job], row, fire_at)
             if status != "running":
                 ran.append((job, status))
-        for plan in program.jobs.values():
-            _plan_next(turn, plan)
+        for name, plan in program.jobs.items():
+            if name not in resting:
+                _plan_next(turn, plan)
         return ran
 
 
@@ -192,18 +196,12 @@ def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
             (name, program.hash, schedule, job.timezone, job.description, now, int(changed)),
         )
         if changed:
-            _drop_plans(conn, name)
+            drop_plans(conn, name)
     for name in known.keys() - program.jobs.keys():
         conn.execute("UPDATE jobs SET status = 'retired' WHERE name = ?", (name,))
-        _drop_plans(conn, name)
+        drop_plans(conn, name)
         conn.execute(
             "UPDATE job_runs SET status = 'cancelled', ended_at = ? WHERE job = ?"
             " AND status = 'pending'",
             (now, name),
         )
-
-
-def _drop_plans(conn: Session, job: str) -> None:
-    conn.execute(
-        "DELETE FROM job_runs WHERE job = ? AND status = 'pending' AND cause = 'cron'", (job,)
-    )

@@ -35,12 +35,12 @@ class Annotated:
     def _runs(self, name: str) -> bool:
         """Beside a member that says the same, one of the two would be ignored."""
         if name == "auth":
-            return self._k.world.has_auth and "auth" not in self._members
+            return self._k.world.knows_users and "auth" not in self._members
         return name == "deprecated" or (name == "rate_limit" and name not in self._members)
 
     def auth(self) -> str:
         """The word for `auth`: a provider's name wants a user. Empty without the annotation."""
-        value = dict(self.all).get("auth", "") if self._k.world.has_auth else ""
+        value = dict(self.all).get("auth", "") if self._k.world.knows_users else ""
         return value if value in _WORDS or not value else "required"
 
     def rate(self) -> p.Rate | None:

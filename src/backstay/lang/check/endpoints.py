@@ -305,7 +305,7 @@ class EndpointCheck:
             word = "public"
         if node and word not in AUTH:
             self.k.unknown(e.UNKNOWN_WORD, node, AUTH, what="auth")
-        elif node and word != "public" and not self.k.world.has_auth:
+        elif node and word != "public" and not self.k.world.knows_users:
             what, fix = f"auth: {word} needs a config with auth", "add config { auth: jwt { … } }"
             self._conflict(node.span, what, fix)
         elif roles and word != "required":

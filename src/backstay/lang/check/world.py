@@ -134,6 +134,11 @@ class World:
         self.has_auth = False
         self.incomplete = False
 
+    @property
+    def knows_users(self) -> bool:
+        """Whether config or a provider says who issues tokens."""
+        return self.has_auth or bool(self.named["auth"])
+
 
 class Checker:
     """The world plus the file that is being looked at: what every check needs to speak."""
