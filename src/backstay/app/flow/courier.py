@@ -13,6 +13,7 @@ import structlog
 from backstay.app.flow import deliveries, model
 from backstay.app.flow.dead_letters import of_delivery
 from backstay.app.flow.deliveries import Delivery
+from backstay.app.flow.flights import Flights
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome, Tries, tries_of
@@ -62,7 +63,7 @@ class Courier:
         self._sole = sole
         self._limit = limit
         self._tries: dict[str, Tries] = {}
-        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._flying = Flights(clock)
         self._stopped = False
         self.wake = asyncio.Event()
         self.on_outbox: Callable[[], None] = lambda: None
@@ -117,7 +118,7 @@ class Courier:
 
         found, due = await self._database.write(work, alone=True)
         for each in found:
-            self._flying[each.id] = asyncio.create_task(self._fly(each), name=each.id)
+            self._flying.start(each.id, self._fly(each), each.id)
         return bool(found), due
 
     def _longest(self) -> float:
@@ -125,20 +126,12 @@ class Courier:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        while self._flying:
-            await asyncio.wait(list(self._flying.values()))
+        await self._flying.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`."""
         self._stopped = True
-        end = self._clock.tick() + seconds
-        while self._flying and self._clock.tick() < end:
-            pause = asyncio.ensure_future(self._clock.sleep(end))
-            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-        for task in list(self._flying.values()):
-            task.cancel()
-        await asyncio.gather(*self._flying.values(), return_exceptions=True)
+        await self._flying.drain(seconds)
 
     async def _fly(self, delivery: Delivery) -> None:
         began = self._steady.now()
@@ -146,7 +139,7 @@ class Courier:
             outcome = await self._called(delivery)
             await self._settle(delivery, outcome, began)
         finally:
-            del self._flying[delivery.id]
+            self._flying.end(delivery.id)
             self.wake.set()
 
     async def _called(self, delivery: Delivery) -> Outcome:
