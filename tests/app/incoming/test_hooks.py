@@ -82,6 +82,16 @@ def test_a_signed_webhook_starts_its_workflow_once_however_often_it_is_sent(app:
     has(app, "a", "b")
 
 
+def test_a_replay_does_not_use_up_the_id_of_a_delivery_to_come(app: Serving) -> None:
+    """The real d2 was answered as a duplicate, and its event was lost."""
+    body, later = body_of("a"), body_of("b")
+    heard = signed(body, "d1")
+    assert post(app, "bank", body, heard).json["duplicate"] is False
+    assert post(app, "bank", body, {**heard, "X-Backstay-Delivery": "d2"}).json["duplicate"] is True
+    assert post(app, "bank", later, signed(later, "d2")).json["duplicate"] is False
+    has(app, "a", "b")
+
+
 def test_an_event_that_another_backstay_sends_is_taken_by_its_payload(app: Serving) -> None:
     sent = {
         "id": "0198",

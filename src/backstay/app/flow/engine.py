@@ -180,6 +180,8 @@ class Flow:
         await self.database.write(sync)
         self._catalog.served = plan
         self.cron.serve(plan)
+        if self._catalog.crowded:
+            self._catalog.forget(await self.database.read(service.programs_alive))
 
     async def start(self) -> None:
         """Compile every program that a living execution is pinned to."""
