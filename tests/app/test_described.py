@@ -94,6 +94,22 @@ endpoint PATCH /things/{id} {
   body { price: decimal(10, 2), required }
   do { update Thing where id == path.id { price: body.price } else fail 404 "no thing" return { id: path.id } }
 }
+endpoint GET /things/{id}/brief { path { id: int } returns: { name: string, price: decimal(10, 2), maker: uuid } }
+endpoint POST /things/{id}/copies {
+  path { id: int }
+  body { name: string, required, max(20) }
+  idempotency: { required: true, header: "X-Order", keep: 1h }
+  returns: { id: int, required, price: decimal(10, 2), maker: uuid, parts: list({ n: int }) }
+  do {
+    let found = query "select price, maker from Thing where id = @path.id"
+    if len(found) == 0 { fail 404 "no thing" }
+    let thing = create Thing { name: body.name, price: found[0].price, maker: found[0].maker }
+    return { id: thing.id, price: thing.price, maker: thing.maker, parts: [{ n: 1 }] }
+  }
+}
+@deprecated
+endpoint PUT "/things/:id" { request Thing from body response Thing status 200 do { update(things, id) } }
+endpoint GET "/old/things" { request Thing from query response Things do { rows = query(things) where "price > $price" with { limit: 5 } } }
 endpoint GET /days/{day}/{at} { path { day: date, at: timestamp } query { long: duration, f: float } returns: list(Thing) where: day == path.day or made > path.at }
 """
 

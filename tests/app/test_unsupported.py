@@ -82,6 +82,17 @@ where: {where} }}"""
     assert all(each.startswith("8:") for each in found)
 
 
+@pytest.mark.parametrize(
+    ("change", "construct"), [("about: n", "column.json"), ("about: about ?? body.j", "")]
+)
+def test_a_column_does_not_become_json(change: str, construct: str) -> None:
+    """SQLite would keep the bare text, and answer what is no JSON."""
+    text = f"""entity B {{ id: uuid, primary, auto
+ n: int, about: json }}
+endpoint POST /b {{ body {{ j: json }} do {{ update B where n == 1 {{ {change} }} }} }}"""
+    assert [each.split()[1] for each in refused(text)] == ([construct] if construct else [])
+
+
 def test_the_problem_says_where_what_and_what_instead() -> None:
     program, _ = check_text("a.cai", "job j { schedule: every 1h\n queue: reports\n do { } }")
     assert program is not None

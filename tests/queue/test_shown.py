@@ -93,6 +93,30 @@ async def test_times_are_written_to_the_same_microsecond(bench: Bench, fraction:
     assert taken[0].tasks == await as_the_face_shows(bench, shown)
 
 
+@pytest.mark.parametrize("second", [0, 1, 951_782_400, 4_102_444_799, 253_402_300_700])
+async def test_times_of_any_year_are_written_alike(bench: Bench, second: int):
+    bench.clock.jump(second - bench.clock.now() + 0.25)
+    await bench.create(tenant="default", command="PACK", payload="1")
+    taken = await bench.lease(1)
+    [shown] = views(taken)
+    assert taken[0].tasks == await as_the_face_shows(bench, shown)
+
+
+HOSTILE = ("a\0b", "\u2028\u2029\u0085", "\U0001f4e6", '"quoted\\', "</script>", "\x7f\x1b[31m")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_no_text_breaks_the_json(bench: Bench, text: str):
+    body = msgspec.json.encode({text: text}).decode()
+    task = await bench.create(
+        tenant=f"t{text}", command=f"C{text}", payload=body, key=text, tags=(text,), trace=text
+    )
+    [shown] = views(await bench.lease(1))
+    assert msgspec.json.decode(shown.payload) == {text: text}
+    assert shown == msgspec.json.decode(await as_the_face_shows(bench, shown), type=TaskView)
+    assert (shown.id, shown.command, shown.tags) == (task.id, f"C{text}", (text,))
+
+
 @settings(max_examples=150, deadline=None)
 @given(_TASKS, _TEXT, _JSON)
 def test_every_field_is_shown_as_the_face_shows_it(

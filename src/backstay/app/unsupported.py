@@ -181,6 +181,7 @@ NAMES: Mapping[str, str] = {
     "endpoint.include.list": "include on a list",
     "column.division": "a division of decimals with a column",
     "column.rest": "% of floats with a column",
+    "column.json": "a column of another type as JSON",
     "column.made": "a text, a list or a record that is made of a column",
     "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",

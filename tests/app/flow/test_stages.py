@@ -1,4 +1,4 @@
-"""Steps side by side, checks, reactions, queries: on virtual time, both databases."""
+"""Steps side by side, queries, retries of the whole: on virtual time, both databases."""
 
 import json
 
@@ -80,106 +80,6 @@ async def test_when_one_of_several_fails_the_others_are_waited_for_and_undone(
     assert stage.payments.captured() == []
     assert marks(stage) == ["first", "quick", "un-quick", "un-first"]
     assert error(stage, execution) == "step bad failed: no signal came within 1s"
-
-
-async def test_a_check_that_does_not_hold_fails_the_step_before_its_work(open_stage: Open) -> None:
-    stage = await open_stage(
-        program=program(
-            f"""
-            workflow w {{
-              input {{ amount: int, required }}
-              steps {{
-                enough {{ check: amount > 10 else "only {{amount}} of them" }}
-                pay {{
-                  check: amount < 100 else "too much"
-                  do {{ {mark("paid")} }}
-                }}
-              }}
-            }}
-            """
-        )
-    )
-    few = await stage.start("w", amount=3)
-    many = await stage.start("w", amount=300)
-    right = await stage.start("w", amount=30)
-    await stage.ends()
-    assert stage._statuses((few, many, right)) == ["failed", "failed", "completed"]
-    assert error(stage, few) == "step enough failed: only 3 of them"
-    assert error(stage, many) == "step pay failed: too much"
-    assert marks(stage) == ["paid"]
-
-
-async def test_a_step_says_what_its_failure_means(open_stage: Open) -> None:
-    stage = await open_stage(
-        program=program(
-            f"""
-            event lost {{ payload {{ name: string, required }} }}
-            workflow goes_on {{
-              input {{ name: string, required }}
-              steps {{
-                letter {{ call: Payments.charge {{ order: name }} on_fail: log_warning("no letter") }}
-                other {{ do {{ fail "never mind" }} on_fail: skip }}
-                last {{ do {{ {mark("went on")} }} }}
-              }}
-            }}
-            workflow turns {{
-              input {{ name: string, required }}
-              steps {{
-                first {{ do {{ {mark("first")} }} compensate {{ do {{ {mark("un-first")} }} }} }}
-                pay {{ do {{ fail "broke" }} on_fail: reject("not today, {{name}}") }}
-              }}
-            }}
-            workflow tells {{
-              input {{ name: string, required }}
-              steps {{ pay {{ do {{ fail "broke" }} on_fail: emit(lost) }} }}
-            }}
-            """
-        )
-    )
-    stage.payments.faults.append(DECLINE)
-    on = await stage.start("goes_on", name="a")
-    turned = await stage.start("turns", name="b")
-    told = await stage.start("tells", name="c")
-    await stage.ends()
-    assert stage._statuses((on, turned, told)) == ["completed", "compensated", "failed"]
-    assert error(stage, turned) == "not today, b"
-    assert sorted(marks(stage)) == ["first", "un-first", "went on"]
-    assert stage.all("SELECT event, payload FROM events") == [("lost", '{"name":"c"}')]
-
-
-async def test_on_success_happens_with_the_step_and_on_complete_with_the_end(
-    open_stage: Open,
-) -> None:
-    stage = await open_stage(
-        program=program(
-            f"""
-            event paid {{ payload {{ name: string, required }} }}
-            event all_done {{ payload {{ name: string, required }} }}
-            workflow w {{
-              input {{ name: string, required }}
-              steps {{
-                pay {{ call: Payments.charge {{ order: name }} on_success: emit(paid) }}
-                tell {{ emit: paid {{ name: "again" }} }}
-              }}
-              on_complete: emit(all_done)
-            }}
-            workflow v {{
-              steps {{ one {{ do {{ {mark("one")} }} }} }}
-              on_complete {{ {mark("complete")} }}
-            }}
-            """
-        )
-    )
-    await stage.start("w", name="a")
-    await stage.start("v")
-    await stage.ends()
-    told = stage.all("SELECT event, payload FROM events ORDER BY created_at, id")
-    assert told == [
-        ("paid", '{"name":"a"}'),
-        ("paid", '{"name":"again"}'),
-        ("all_done", '{"name":"a"}'),
-    ]
-    assert marks(stage) == ["one", "complete"]
 
 
 async def test_a_workflow_with_a_retry_runs_again_after_it_was_undone(open_stage: Open) -> None:

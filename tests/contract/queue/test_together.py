@@ -79,6 +79,17 @@ async def test_the_first_of_two_results_for_one_task_counts(bench: Bench):
     assert await bench.state(task) == "failed"
 
 
+@pytest.mark.parametrize("late_first", [True, False])
+async def test_two_results_for_one_task_are_judged_by_their_tokens(bench: Bench, late_first: bool):
+    await bench.create()
+    await bench.create()
+    [task, other] = await bench.claim(count=2)
+    pair = [result(task, token="old"), result(task)]
+    told = await ended(bench, *(pair if late_first else reversed(pair)), result(other))
+    assert [isinstance(each, Fault) for each in told] == [late_first, not late_first, False]
+    assert [await bench.state(each) for each in (task, other)] == ["completed", "completed"]
+
+
 async def test_the_same_results_again_are_answered_as_the_first_time(bench: Bench):
     for _ in range(3):
         await bench.create()

@@ -16,23 +16,21 @@ from backstay.app.flow.plans import (
     InputPlan,
     JobPlan,
     ProgramPlan,
-    Reaction,
     Stage,
     StepPlan,
     WorkflowPlan,
     priority_of,
 )
+from backstay.app.flow.reactions import on_fail, on_success
 from backstay.app.flow.work import (
     Block,
-    Named,
     compile_body,
-    compile_named,
     compile_undo,
     compile_work,
     message_of,
     with_options,
 )
-from backstay.app.plan.acts import Deed, Offer, event_of, names_of, wanted
+from backstay.app.plan.acts import event_of, names_of, wanted
 from backstay.app.plan.bodies import Body
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.statements import compile_block
@@ -206,8 +204,8 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
         undo=undo,
         each=each,
         into="" if each else step.into,
-        on_success=_on_success(program, step.on_success, offer, f"{where}: on_success"),
-        on_fail=_on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
+        on_success=on_success(program, step.on_success, offer, f"{where}: on_success"),
+        on_fail=on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
         on_empty=compile_empty(program, step, offer, f"{where}: on_empty"),
     )
 
@@ -251,26 +249,6 @@ def _list_of(kind: Type) -> Type:
     if isinstance(kind, ManyType):
         return ListType(RowType(kind.entity))
     return kind if isinstance(kind, ListType) else ListType(UnknownType())
-
-
-def _on_success(program: Program, act: Act | None, offer: Offer, where: str) -> Deed | None:
-    if act is None:
-        return None
-    named = compile_named(program, act, offer, where)
-    if named.deed is None:
-        problem = f"'{act.name}' is not done in the transaction of the step"
-        raise Fault(UNFIT, where=where, problem=problem, instead="make it a step of its own")
-    return named.deed
-
-
-def _on_fail(program: Program, act: Act | None, offer: Offer, where: str) -> Reaction | None:
-    if act is None:
-        return None
-    named: Named = compile_named(program, act, offer, where)
-    if named.work is not None:
-        problem = f"'{act.name}' is not done in the transaction of the step"
-        raise Fault(UNFIT, where=where, problem=problem, instead="write it after compensate:")
-    return Reaction(named.deed, named.message, named.goes_on)
 
 
 # --- jobs --------------------------------------------------------------------------------------

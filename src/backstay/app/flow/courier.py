@@ -6,7 +6,6 @@ key: a receiver meets an event at least once.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import msgspec
 import structlog
@@ -64,15 +63,15 @@ class Courier:
         self._sole = sole
         self._limit = limit
         self._tries: dict[str, Tries] = {}
+        self._flying = Flights(clock)
         self._stopped = False
         self.wake = asyncio.Event()
-        self._flights = Flights(clock, self.wake.set)
         self.on_outbox: Callable[[], None] = lambda: None
 
     @property
     def flying(self) -> int:
         """How many calls are under way."""
-        return len(self._flights)
+        return len(self._flying)
 
     def serve(self, program: Program) -> None:
         """From now on call what this program declares."""
@@ -89,7 +88,7 @@ class Courier:
     async def step(self) -> float | None:
         """Send what is due. Returns the tick of the next delivery."""
         while not self._stopped:
-            room = self._limit - len(self._flights)
+            room = self._limit - len(self._flying)
             if room <= 0:
                 return None  # woken by the end of a call
             now = self._steady.now()
@@ -119,7 +118,7 @@ class Courier:
 
         found, due = await self._database.write(work, alone=True)
         for each in found:
-            self._flights.begin(each.id, partial(self._fly, each), each.id)
+            self._flying.start(each.id, self._fly(each), each.id)
         return bool(found), due
 
     def _longest(self) -> float:
@@ -127,17 +126,21 @@ class Courier:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        await self._flights.landed()
+        await self._flying.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`."""
         self._stopped = True
-        await self._flights.drain(seconds)
+        await self._flying.drain(seconds)
 
     async def _fly(self, delivery: Delivery) -> None:
         began = self._steady.now()
-        outcome = await self._called(delivery)
-        await self._settle(delivery, outcome, began)
+        try:
+            outcome = await self._called(delivery)
+            await self._settle(delivery, outcome, began)
+        finally:
+            self._flying.end(delivery.id)
+            self.wake.set()
 
     async def _called(self, delivery: Delivery) -> Outcome:
         kind, _, name = delivery.target.partition(":")

@@ -19,9 +19,6 @@ from backstay.app.store.session import Session
 from backstay.core.errors import Fault
 from backstay.lang.program import Constant, Integration
 
-SUFFIX = "/dead"
-"""What the key of a dead letter ends with; before it stands that of the call."""
-
 
 def command_of(declared: Integration) -> str:
     """The command of its dead letters, "" for none. Raises APP005."""
@@ -52,7 +49,7 @@ def of_step(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
     }
     key = model.call_key(step.key, step.phase, row.run, step.attempt)
     text = _text(target, step.key, step.input, step.error, about)
-    rows.add_letter(turn.conn, key + SUFFIX, row.id, command, text, turn.now)
+    rows.add_alone(turn.conn, f"{key}/dead", row.id, command, text, turn.now)
     turn.notes.outbox = True
 
 
@@ -69,7 +66,7 @@ def of_delivery(
             "attempts": delivery.attempt,
         }
         text = _text(target, key, delivery.payload, error, about)
-        rows.add_letter(conn, key + SUFFIX, delivery.event, command, text, now)
+        rows.add_alone(conn, f"{key}/dead", delivery.event, command, text, now)
     return bool(command)
 
 

@@ -15,12 +15,12 @@ from backstay.app.flow.plans import EmptyPlan, WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution
 from backstay.app.flow.rows import Step as StepRow
 from backstay.app.flow.turn import Turn
-from backstay.app.flow.work import compile_named, message_of
+from backstay.app.flow.work import compile_said, message_of
 from backstay.app.plan.acts import Offer
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.unit import Unit
 from backstay.core.errors import Fault
-from backstay.lang.program import Program, Step
+from backstay.lang.program import Act, Program, Step
 
 _NOTHING = ("[]", "null", '{"changed":0}')
 _SAID = "it found nothing"
@@ -28,18 +28,19 @@ _SAID = "it found nothing"
 
 def compile_empty(program: Program, step: Step, offer: Offer, where: str) -> EmptyPlan | None:
     """Raises APP005 for what is no answer to an empty list."""
-    act = step.on_empty
-    if act is None:
+    said = step.on_empty
+    if said is None:
         return None
     data = dict(step.options).get("data")
     before = compile_expr(program, data) if data is not None else None
-    if act.name == "skip":
+    name = said.name if isinstance(said, Act) else ""
+    if name == "skip":
         return EmptyPlan(before=before, leaves=True)
-    named = compile_named(program, act, offer, where)
-    if act.name == "rollback":
+    named = compile_said(program, said, offer, where)
+    if name == "rollback":
         return EmptyPlan(before=before, message=message_of(program, None, _SAID))
     if named.message is None and named.deed is None:
-        problem = f"'{act.name}' is no answer to an empty list"
+        problem = f"'{name}' is no answer to an empty list"
         instead = 'write skip, reject("…"), rollback, emit(E), start(W) or log_warning("…")'
         raise Fault(UNFIT, where=where, problem=problem, instead=instead)
     return EmptyPlan(before=before, deed=named.deed, message=named.message)

@@ -180,11 +180,14 @@ class Flow:
         await self.database.write(sync)
         self._catalog.served = plan
         self.cron.serve(plan)
+        if self._catalog.crowded:
+            self._catalog.forget(await self.database.read(service.programs_alive))
 
     async def start(self) -> None:
         """Compile every program that a living execution is pinned to."""
         self._loop = asyncio.get_running_loop()
-        self.publisher.started(self._loop, self.runner.wake.set, self.courier.wake.set)
+        relay = [self._relay.wake.set] if self._relay is not None else []
+        self.publisher.started(self._loop, self.runner.wake.set, self.courier.wake.set, *relay)
         for program, count in (await self.database.read(service.programs_alive)).items():
             if self._catalog.get(program) is None:
                 await self._recall(program, count)

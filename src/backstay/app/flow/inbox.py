@@ -10,7 +10,6 @@ import msgspec
 import structlog
 
 from backstay.app.flow import rows
-from backstay.app.flow.dead_letters import SUFFIX
 from backstay.app.flow.model import Outcome, call_key
 from backstay.app.flow.relay import PAUSES, CarrierDown, carried
 from backstay.app.flow.runner import Runner, settle_row
@@ -110,7 +109,7 @@ def _apply(turn: Turn, result: OutsideResult, row: rows.Execution | None) -> boo
     """Settle the step that waits for this answer. A success of an earlier attempt counts, too:
     the work is done, and the later call is taken back."""
     turn.conn.execute("DELETE FROM outbox WHERE key = ?", (result.key,))
-    if result.key.endswith(SUFFIX):
+    if result.key.endswith(rows.ALONE):
         return True
     step, current = _waiting(turn, result.key, row) if row is not None else (None, False)
     if step is None or not (result.ok or current):

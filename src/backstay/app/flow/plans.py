@@ -4,7 +4,7 @@
 one being served is what new executions start with, and what events are heard by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -154,7 +154,9 @@ class JobPlan(msgspec.Struct, frozen=True):
 
 class EventPlan(msgspec.Struct, frozen=True):
     """`targets` are as the deliveries name them; `outside` are those that leave the process, which
-    `when` may keep the event from. An event that nobody declared is `free`: any JSON."""
+    `when` may keep the event from; `tasks` are the ones of these that are tasks for outside
+    workers, by command and what the event says to them. An event that nobody declared is `free`:
+    any JSON."""
 
     name: str
     shape: Callable[[Mapping[str, object]], str]
@@ -162,6 +164,7 @@ class EventPlan(msgspec.Struct, frozen=True):
     workflows: tuple[str, ...] = ()
     emits: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    tasks: Mapping[str, tuple[str, Payload]] = {}
     when: Closure | None = None
     scope: Callable[[str], dict[str, object]] = lambda _text: {}
 
@@ -190,6 +193,11 @@ class ProgramPlan(msgspec.Struct, frozen=True):
         return self.events.get(name) or self.events.get(name.replace(".", "_"))
 
 
+RECENT = 8
+"""Programs that stay at hand whatever they are pinned by: requests that began with them may be
+under way."""
+
+
 class Catalog:
     """Plans by the program's hash. Filled by the event loop, read by the writer's thread."""
 
@@ -207,6 +215,19 @@ class Catalog:
 
     def get(self, hash: str) -> ProgramPlan | None:
         return self._plans.get(hash)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is time to `forget`."""
+        return len(self._plans) > RECENT
+
+    def forget(self, alive: Collection[str]) -> None:
+        """Drop the plans of old programs that are not in `alive`: who asks for one of those again
+        has it recalled."""
+        served = self.served.hash if self.served else ""
+        for old in list(self._plans)[:-RECENT]:
+            if old != served and old not in alive:
+                del self._plans[old]
 
     def waiting_for(self, event: str) -> frozenset[str]:
         """Workflows of any program here with a step that waits for this event."""

@@ -306,11 +306,16 @@ def add_call(conn: Session, key: str, row: Step, command: str, priority: int, no
     )
 
 
-def add_letter(conn: Session, key: str, about: str, command: str, payload: str, now: float) -> None:
+ALONE = ("/dead", "/told")
+"""What the keys of tasks end with that no step waits for: letters of calls that were given up, and
+events that are published to a worker."""
+
+
+def add_alone(conn: Session, key: str, about: str, command: str, payload: str, now: float) -> None:
     """A task that no step waits for. `about` is the execution, or the event, that it is about."""
     conn.execute(
         "INSERT INTO outbox (key, execution, phase, position, item, attempt, command, payload,"
-        " expires_at, created_at) VALUES (?,?,'dead',-1,-1,0,?,?,?,?) ON CONFLICT DO NOTHING",
+        " expires_at, created_at) VALUES (?,?,'alone',-1,-1,0,?,?,?,?) ON CONFLICT DO NOTHING",
         (key, about, command, payload, NEVER, now),
     )
 

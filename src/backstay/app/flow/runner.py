@@ -1,12 +1,11 @@
 """The loop that runs workflows: turns the crank, makes the leased calls, settles what came back.
 
-Everything it holds in memory (`_flights`) may be lost at any moment: a call whose process died is
+Everything it holds in memory (`_flying`) may be lost at any moment: a call whose process died is
 found by its lease and counts as unknown.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Protocol
 
 import structlog
@@ -63,16 +62,16 @@ class Runner:
         self._metrics = metrics
         self._limit = limit
         self._look_again = float("inf") if sole else LOOK_AGAIN
+        self._flying = Flights(clock)
         self._stopped = False
         self.wake = asyncio.Event()
-        self._flights = Flights(clock, self.wake.set)
         self.on_outbox: Callable[[], None] = lambda: None
         self.on_timer: Callable[[float], None] = lambda _due: None
 
     @property
     def flying(self) -> frozenset[str]:
         """Lease tokens of the calls under way in this process."""
-        return self._flights.keys
+        return frozenset(self._flying.tasks)
 
     async def step(self) -> float | None:
         """Run what is due now. Returns the tick of the next pending step."""
@@ -90,7 +89,7 @@ class Runner:
 
     async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:
         """Apply `change` and turn the crank in one commit, then do what the notes say."""
-        room = max(0, self._limit - len(self._flights)) if crank and not self._stopped else 0
+        room = max(0, self._limit - len(self._flying)) if crank and not self._stopped else 0
 
         def work(conn: Session) -> Notes:
             turn = Turn(self._ground, conn, self._steady.now())
@@ -106,7 +105,7 @@ class Runner:
         notes = await self._database.write(work, alone=True)
         self._metrics.note(notes)
         for claim in notes.claims:
-            self._flights.begin(claim.token, partial(self._fly, claim), claim.key)
+            self._flying.start(claim.token, self._fly(claim), claim.key)
         if notes.outbox:
             self.on_outbox()
         if notes.timer < float("inf"):
@@ -117,17 +116,21 @@ class Runner:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        await self._flights.landed()
+        await self._flying.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`. What is cut off is unknown,
         and the next incarnation tries it again with the same key."""
         self._stopped = True
-        await self._flights.drain(seconds)
+        await self._flying.drain(seconds)
 
     async def _fly(self, claim: Claim) -> None:
-        outcome = await self._caller.call(claim)
-        await self._persist(lambda: self.write(lambda turn: settle_claim(turn, claim, outcome)))
+        try:
+            outcome = await self._caller.call(claim)
+            await self._persist(lambda: self.write(lambda turn: settle_claim(turn, claim, outcome)))
+        finally:
+            self._flying.end(claim.token)
+            self.wake.set()
 
     async def _persist(self, write: Callable[[], Awaitable[Notes]]) -> None:
         """The outcome is known only here: keep on until the store takes it."""

@@ -30,6 +30,7 @@ from backstay.lang.program import (
     NoWork,
     Program,
     QueryStep,
+    Said,
     SignalStep,
     Statement,
     Step,
@@ -108,6 +109,14 @@ def compile_named(program: Program, act: Act, offer: Offer, where: str) -> Named
     if done is not None:
         return Named(deed=done, goes_on=act.name.startswith("log_"))
     return Named(work=_outside(program, act, where))
+
+
+def compile_said(program: Program, said: Said, offer: Offer, where: str) -> Named:
+    """An action by its name, or statements, which are done in the transaction."""
+    if isinstance(said, Act):
+        return compile_named(program, said, offer, where)
+    block = compile_block(program, said.body)
+    return Named(deed=lambda unit, scope: block(unit, dict(scope)))
 
 
 def as_work(program: Program, act: Act, offer: Offer, where: str) -> WorkPlan:

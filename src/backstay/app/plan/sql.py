@@ -69,6 +69,10 @@ class SqlCompiler:
         made = self._compile(expr)
         if isinstance(field.type, DecimalType):
             return rescaled(self._dialect, made, field.type)
+        if is_json(field.type):
+            if not is_json(made.type):
+                raise self._unsupported(f"another column as the JSON of {field.name}")
+            return Sql(self._dialect.text_json(made.text), made.params, made.type)
         return made
 
     def _stored(self, expr: Expr, field: Field) -> Sql:

@@ -82,6 +82,10 @@ class Dialect(Protocol):
         """The text of a column that holds JSON."""
         ...
 
+    def text_json(self, text: str) -> str:
+        """The text as a value for such a column."""
+        ...
+
     # --- tables ---
 
     def name_of(self, name: str) -> str:

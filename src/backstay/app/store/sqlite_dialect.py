@@ -58,6 +58,9 @@ class SqliteDialect:
     def json_text(self, column: str) -> str:
         return column
 
+    def text_json(self, text: str) -> str:
+        return text
+
     def name_of(self, name: str) -> str:
         return name
 

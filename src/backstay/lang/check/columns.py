@@ -59,3 +59,12 @@ def made_of(k: Checker, made: p.Expr, span: s.Range, scope: Scope) -> None:
     """Texts with holes, lists, records and items: SQL has them otherwise on each database."""
     if scope.row is not None and speaks_of_columns(made):
         k.note("column.made", span)
+
+
+def json_of(k: Checker, value: p.Expr, field: p.Field, span: s.Range, scope: Scope) -> None:
+    """A change of a JSON column to what a column of another type holds."""
+    if scope.row is None or field.type != p.ScalarType("json") or not speaks_of_columns(value):
+        return
+    plain = isinstance(value.type, p.ScalarType | p.DecimalType | p.EnumType | p.RefType)
+    if plain and value.type != field.type:
+        k.note("column.json", span)

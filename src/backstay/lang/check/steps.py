@@ -10,6 +10,7 @@ from backstay.lang.check.actions import act, check, emitted
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.expressions import condition, declare, lower, record, steps_named
 from backstay.lang.check.graph import surely_fails
+from backstay.lang.check.reactions import on_empty, on_fail, on_success
 from backstay.lang.check.retries import any_retry, retry_of
 from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.statements import Bodies
@@ -106,7 +107,8 @@ class Steps:
         checks = members.value("check", s.CheckNode)
         checked = check(self.k, checks, self.scope) if checks else None
         work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
-        gives = self._gives if each is None else UNKNOWN
+        found = self._gives
+        gives = found if each is None else UNKNOWN
         undo = self._undo(members)
         made = p.Step(
             name=name.name,
@@ -119,9 +121,9 @@ class Steps:
             check=checked,
             into=self._into(members, outer, gives),
             options=self._options(members),
-            on_success=self._act(members, "on_success"),
-            on_fail=self._act(members, "on_fail"),
-            on_empty=self._on_empty(members, self._gives),
+            on_success=on_success(self.k, members, self.scope),
+            on_fail=on_fail(self.k, members, self.scope),
+            on_empty=on_empty(self.k, members, found, self.scope),
         )
         self._gives = gives
         self._says_something(name, made, members)
@@ -179,30 +181,6 @@ class Steps:
     def _inputs(self, node: s.RecordExpr) -> list[tuple[str, p.Expr]]:
         """Old inputs are paths in quotes; they are kept as they are written."""
         return [(each.name.name, lower(self.k, each.value, self.scope)) for each in node.fields]
-
-    def _act(self, members: Members, name: str) -> p.Act | None:
-        node = members.value(name, s.ActionNode)
-        if node is not None:
-            return act(self.k, node, self.scope)
-        body = members.value(name, s.Body)
-        if body is not None:
-            what, instead = f"{name} of a step as a block", "name what is done: on_fail: rollback"
-            self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
-        return None
-
-    def _on_empty(self, members: Members, gives: p.Type) -> p.Act | None:
-        """Of a step that walks a list or asks for something; what else it gives is never empty."""
-        member = members.member("on_empty")
-        if member is None:
-            return None
-        never = any(name in members for name in ("do", "emit", "signal"))
-        one = "query" in members and isinstance(gives, p.ScalarType)
-        checks = not any(name in members for name in _WORK)
-        if "for_each" not in members and (never or one or checks):
-            what = "'on_empty' has no use here: the step looks for nothing that could be empty"
-            fix = "write it beside for_each, data, query, call, task, send or action"
-            self.k.error(e.CONFLICT, member.name.span, what=what, fix=fix)
-        return self._act(members, "on_empty")
 
     def _undo(self, members: Members) -> p.Work | None:
         member = members.member("compensate")

@@ -103,6 +103,9 @@ class PostgresDialect:
     def json_text(self, column: str) -> str:
         return f"{column}::text"
 
+    def text_json(self, text: str) -> str:
+        return f"({text})::json"
+
     def name_of(self, name: str) -> str:
         raw = name.encode()
         if len(raw) <= _LONGEST:
