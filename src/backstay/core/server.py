@@ -83,6 +83,8 @@ class HttpServer:
     def __init__(self, app: App, listen: Listen, connections: int = CONNECTIONS) -> None:
         self.name = f"http:{app.name}"
         self._connections = connections
+        self.most = 0
+        """Connections that are served at once, known once it has started."""
         self.listen = listen
         self._app = app
         self._server: Any = None
@@ -95,6 +97,7 @@ class HttpServer:
         from granian.server.embed import Server
 
         self._claim_address()
+        self.most = _within_files(self._connections)
         where: dict[str, Any] = (
             {"uds": self.listen.path}
             if self.listen.path
@@ -104,7 +107,7 @@ class HttpServer:
             self._app,
             interface=Interfaces.ASGINL,
             backlog=_BACKLOG,
-            backpressure=_within_files(self._connections),
+            backpressure=self.most,
             websockets=False,
             log_enabled=False,
             **where,
