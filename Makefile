@@ -70,5 +70,5 @@ lock:
 clean:
 	rm -rf .venv site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf tests/.results docs/reference/errors.md docs/reference/settings.md docs/reference/commands.md
-	rm -f docs/reference/troubleshooting.md
+	rm -f docs/reference/troubleshooting.md docs/reference/language-limits.md
 	find src tests examples scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

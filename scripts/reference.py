@@ -1,5 +1,5 @@
-"""`reference.py FOLDER`: writes errors.md, settings.md, commands.md and troubleshooting.md from
-what the code declares.
+"""`reference.py FOLDER`: writes errors.md, settings.md, commands.md, troubleshooting.md and
+language-limits.md from what the code declares.
 
 Every error a user can meet is an ErrorEntry, every setting carries an Option and every command is
 a click command, so the pages are found by looking through backstay instead of being kept by hand.
@@ -18,13 +18,14 @@ import click
 import msgspec
 
 import backstay
+from backstay.app.unsupported import refused
 from backstay.core.duration import format_duration
 from backstay.core.errors import ErrorEntry, index
 from backstay.core.guide import Guide
 from backstay.core.settings import Option, Secret
 from backstay.systems import guides
 
-PAGES = ("errors.md", "settings.md", "commands.md", "troubleshooting.md")
+PAGES = ("errors.md", "settings.md", "commands.md", "troubleshooting.md", "language-limits.md")
 FAMILIES: Mapping[str, str] = {
     "CORE": "Common ground",
     "AUTH": "Who may",
@@ -39,11 +40,21 @@ FAMILIES: Mapping[str, str] = {
 NOTE = "<!-- Made by scripts/reference.py; what is written here by hand is lost. -->\n"
 
 
+EXTRAS = ("opentelemetry",)
+"""What only `pip install 'backstay[otel]'` brings; nothing that is documented here is declared by
+the modules that need it."""
+
+
 def modules() -> Iterator[ModuleType]:
     """Every module of the package; raises ImportError when one does not load."""
     for found in pkgutil.walk_packages(backstay.__path__, "backstay."):
-        if not found.name.endswith("__main__"):
+        if found.name.endswith("__main__"):
+            continue
+        try:
             yield importlib.import_module(found.name)
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] not in EXTRAS:
+                raise
 
 
 def entries(found: list[ModuleType]) -> dict[str, ErrorEntry]:
@@ -153,6 +164,23 @@ def troubleshooting_page(found: Iterable[Guide]) -> str:
     return "\n".join(parts)
 
 
+def limits_page(found: Iterable[tuple[str, str, str]]) -> str:
+    """What the language has and no server runs, with what to write instead."""
+    parts = [
+        NOTE,
+        "# What a server does not run\n",
+        (
+            "The language is larger than the server. What stands here keeps a program from being"
+            " served, by its place and with these words; it is never read and then left out."
+            " `codeai validate` says the same as a warning.\n"
+        ),
+        "| construct | | write instead |",
+        "|---|---|---|",
+    ]
+    parts += [f"| `{name}` | {_cell(what)} | {_cell(instead)} |" for name, what, instead in found]
+    return "\n".join([*parts, ""])
+
+
 def _guide(guide: Guide) -> str:
     fixes = {fix.id: fix for fix in guide.fixes}
     lines = [f"## {guide.title}\n", f"`backstay doctor --only {guide.id}` · {guide.seed}\n"]
@@ -246,6 +274,7 @@ def main(arguments: list[str]) -> int:
         settings_page(settings(found)),
         commands_page(commands()),
         troubleshooting_page(guides()),
+        limits_page(refused()),
     )
     folder.mkdir(parents=True, exist_ok=True)
     for page, text in zip(PAGES, pages, strict=True):

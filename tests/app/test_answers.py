@@ -131,7 +131,7 @@ async def test_a_declared_parameter_called_fields_stays_the_endpoints_own(shop: 
 
 
 @pytest.mark.parametrize("asked", [{}, {"fields": ["id,author"]}])
-def test_a_list_with_rows_beside_it_takes_two_statements_however_many_there_are(
+def test_a_list_with_rows_beside_it_takes_as_many_statements_however_many_there_are(
     new_place: NewPlace, asked: dict[str, list[str]]
 ) -> None:
     place = new_place(program())
@@ -154,7 +154,7 @@ def test_a_list_with_rows_beside_it_takes_two_statements_however_many_there_are(
             counted.append(len(place.statements) - before)
         assert isinstance(body, dict)
         assert body["data"][-1]["author"]["name"] == f"author {many - 1}"
-    assert counted == [2, 2]
+    assert counted == ([1, 1] if place.dialect.arrays else [2, 2])
 
 
 def test_rows_beside_it_that_nobody_asked_for_are_not_read(new_place: NewPlace) -> None:

@@ -33,6 +33,9 @@ entity Beta {
   id: int, primary
   access { read: true }
 }
+middleware few { type rate_limiting config { requests: 2 window: "1h" strategy: token_bucket } }
+endpoint GET /one { auth: optional middleware few returns: list(Alpha) }
+endpoint GET /two { auth: optional middleware few returns: list(Beta) }
 endpoint GET /seldom { auth: optional rate_limit: 2 per 1h returns: list(Alpha) }
 endpoint GET /cached { auth: optional rate_limit: 2 per 1h cache: 5m returns: list(Alpha) }
 endpoint POST /slow { auth: public timeout: 300ms body { id: int, required } do { let a = create Alpha { id: body.id } return a } }
@@ -63,6 +66,17 @@ def test_each_caller_is_counted_alone_whatever_token_it_has(
         assert refused.json["code"] == "APP065"
         assert 0 < int(refused.headers["retry-after"]) <= 1800
         assert asked(app, "a", "ada") == 200
+
+
+def test_what_shares_a_middleware_is_counted_together(tmp_path: Path) -> None:
+    with standing(tmp_path, TEXT, JWT_SECRET=SECRET) as app:
+        assert [asked(app, path, "ada") for path in ("one", "two", "one", "two")] == [
+            200,
+            200,
+            429,
+            429,
+        ]
+        assert asked(app, "two", "bob") == 200
 
 
 def test_a_write_that_takes_too_long_is_told_as_such_and_goes_on(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.app.standing import standing
-from tests.conformance.proofs.support import Serving
+from tests.conformance.proofs.support import PATIENCE, Serving
+from tests.e2e.stack import until
 
 from backstay.app.cors import cors_of
 from backstay.core.errors import Fault
@@ -50,6 +51,25 @@ def test_a_browser_is_told_what_its_page_may_send(server: Serving) -> None:
     assert told["access-control-max-age"] == "3600"
     assert told["vary"] == "origin"
     assert "access-control-allow-credentials" not in told
+
+
+def test_a_page_may_send_the_headers_that_an_endpoint_reads_also_after_a_change(
+    tmp_path: Path,
+) -> None:
+    def allowed(app: Serving) -> str:
+        asked = {"Origin": SHOP, "Access_Control_Request_Method": "POST"}
+        answer = app.ask("OPTIONS", "/api/v1/a", **asked)
+        return {name.lower(): value for name, value in answer.headers.items()}[
+            "access-control-allow-headers"
+        ]
+
+    own = 'endpoint POST /b { idempotency: header("X-Order") do { create A { id: 2 } } }'
+    with standing(tmp_path, TEXT + own, CODEAI_RELOAD="true") as app:
+        assert "x-order" in allowed(app)
+        assert "x-desk" not in allowed(app)
+        more = "endpoint GET /b { headers { x_desk: string } returns: list(A) }"
+        (tmp_path / "app.cai").write_text(TEXT + own + more)
+        until(lambda: "x-desk" in allowed(app), PATIENCE, app.err.read_text)
 
 
 def test_answers_and_refusals_alike_reach_the_page(server: Serving) -> None:

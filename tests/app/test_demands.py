@@ -289,6 +289,12 @@ async def test_middleware_is_what_an_endpoint_demands(
         ("type compression", "the type compression is not supported in this version"),
         ("type logging config { level: debug }", "level would be ignored"),
         ("type authorization", "it names no role"),
+        ("type rate_limiting config { requests: 0, window: 1m }", "requests is no whole number"),
+        ('type rate_limiting config { requests: 1, window: "soon" }', "window is no time"),
+        (
+            "type rate_limiting config { requests: 1, window: 1m, strategy: sliding_window }",
+            "the strategy sliding_window is not supported",
+        ),
     ],
 )
 def test_middleware_that_would_be_ignored_is_refused(written: str, says: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.app.standing import standing, standing_on
 from tests.conformance.proofs.support import Serving
@@ -93,6 +94,22 @@ endpoint PATCH /things/{id} {
   body { price: decimal(10, 2), required }
   do { update Thing where id == path.id { price: body.price } else fail 404 "no thing" return { id: path.id } }
 }
+endpoint GET /things/{id}/brief { path { id: int } returns: { name: string, price: decimal(10, 2), maker: uuid } }
+endpoint POST /things/{id}/copies {
+  path { id: int }
+  body { name: string, required, max(20) }
+  idempotency: { required: true, header: "X-Order", keep: 1h }
+  returns: { id: int, required, price: decimal(10, 2), maker: uuid, parts: list({ n: int }) }
+  do {
+    let found = query "select price, maker from Thing where id = @path.id"
+    if len(found) == 0 { fail 404 "no thing" }
+    let thing = create Thing { name: body.name, price: found[0].price, maker: found[0].maker }
+    return { id: thing.id, price: thing.price, maker: thing.maker, parts: [{ n: 1 }] }
+  }
+}
+@deprecated
+endpoint PUT "/things/:id" { request Thing from body response Thing status 200 do { update(things, id) } }
+endpoint GET "/old/things" { request Thing from query response Things do { rows = query(things) where "price > $price" with { limit: 5 } } }
 endpoint GET /days/{day}/{at} { path { day: date, at: timestamp } query { long: duration, f: float } returns: list(Thing) where: day == path.day or made > path.at }
 """
 
@@ -120,6 +137,57 @@ def test_the_document_is_valid_and_names_every_endpoint(server: Serving, documen
     assert server.ask("GET", "/api/v1/openapi.json").json == document
     put = document["paths"]["/api/v1/makers/{id}"]["put"]
     assert {each["name"] for each in put["parameters"]} == {"id", "idempotency-key", "if-match"}
+
+
+def test_operations_whose_paths_differ_by_a_parameter_have_names_of_their_own(
+    tmp_path: Path,
+) -> None:
+    text = """entity A { id: int, primary }
+    endpoint GET /a/{id} { path { id: int } returns: A }
+    endpoint GET /a/id { returns: list(A) }
+    endpoint GET /{a}/id { path { a: string } returns: list(A) }
+    endpoint GET /a-id { returns: list(A) }"""
+    with standing(tmp_path, text) as app:
+        found = app.ask("GET", "/openapi.json").json
+    named = {path: each["get"]["operationId"] for path, each in found["paths"].items()}
+    assert named == {
+        "/api/v1/a/{id}": "get_a_id",
+        "/api/v1/a/id": "get_a_id_2",
+        "/api/v1/{a}/id": "get_by_a_id",
+        "/api/v1/a-id": "get_a_id_3",
+    }
+
+
+def fits(document: Any, path: str, answer: object) -> list[str]:
+    """What the document says of the answer to a GET of `path`, held against it."""
+    told = document["paths"][f"/api/v1{path}"]["get"]["responses"]["200"]
+    schema = told["content"]["application/json"]["schema"]
+    whole = Draft202012Validator(schema | {"components": document["components"]})
+    return [each.message for each in whole.iter_errors(answer)]
+
+
+def test_rows_and_chosen_members_and_rows_beside_them_are_what_the_document_says(
+    server: Serving, document: Any
+) -> None:
+    made = server.ask("POST", "/api/v1/makers", {"name": "one"}).json
+    thing = server.ask("POST", "/api/v1/things", {"name": "t", "maker": made["id"]}).json
+    asked = [
+        ("/makers/{id}", f"/makers/{made['id']}"),
+        ("/makers/{id}", f"/makers/{made['id']}?fields=name"),
+        ("/makers", "/makers?fields=id,things"),
+        ("/things/{id}", f"/things/{thing['id']}"),
+        ("/things", "/things?fields=maker,price"),
+        ("/things", "/things"),
+    ]
+    for place, address in asked:
+        answer = server.ask("GET", f"/api/v1{address}")
+        assert answer.status == 200, address
+        assert fits(document, place, answer.json) == [], address
+    beside = server.ask("GET", f"/api/v1/things/{thing['id']}").json["maker"]
+    assert beside["name"] == "one"
+    assert fits(document, "/makers/{id}", {"name": 5}) != []
+    whole = document["components"]["schemas"]["Maker.things"]
+    assert whole["required"] == ["id", "name", "things"]
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_script_but_its_own(

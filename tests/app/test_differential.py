@@ -21,7 +21,15 @@ from backstay.core.errors import Fault
 from backstay.lang.program import ListOf
 
 NOTE = p.RecordType((p.Field("line", p.STRING), p.Field("price", p.MONEY)))
-OWNER = p.Entity("Owner", "owners", (p.key(), p.Field("name", p.STRING, required=True)))
+OWNER = p.Entity(
+    "Owner",
+    "owners",
+    (
+        p.key(),
+        p.Field("name", p.STRING, required=True),
+        p.Field("things", p.ManyType("Thing", via="owner")),
+    ),
+)
 THING = p.Entity(
     "Thing",
     "things",
@@ -87,10 +95,12 @@ class Both:
 
     def __init__(self, sqlite: Place, postgres: Place) -> None:
         self.places = (sqlite, postgres)
-        spec = ListOf("Thing", FIELDS, SORTED, page_size=4, page_limit=50)
+        spec = ListOf("Thing", FIELDS, SORTED, page_size=4, page_limit=50, include=("owner",))
         self.plans = [ListPlan(place.program, spec, ()) for place in self.places]
         self._inserts = [Writer(place.program, "Thing").insert() for place in self.places]
         self._readers = [Reader(place.program, "Thing", ("owner",)) for place in self.places]
+        owners = ListOf("Owner", (), ("name",), include=("things",))
+        self._owners = [ListPlan(place.program, owners, ()) for place in self.places]
         fifth = p.eq(p.Column("id", p.UUID), p.Name("key", p.UUID))
         self._deletes = {
             place.dialect.name: Writer(place.program, "Thing").delete(fifth)
@@ -121,6 +131,15 @@ class Both:
                 except Fault as refused:
                     body = refused.message
                 answers.append(msgspec.json.encode(body))
+        return answers
+
+    def owned(self) -> list[bytes]:
+        """Everybody with what is theirs."""
+        answers = []
+        for place, plan in zip(self.places, self._owners, strict=True):
+            page, _ = plan.asked.parse({"sort": ["-name"]})
+            with place.unit() as unit:
+                answers.append(msgspec.json.encode(plan.run(unit, page, {})))
         return answers
 
     def one(self, number: int) -> list[bytes]:
@@ -206,10 +225,12 @@ def test_lists_are_the_same_bytes_page_by_page(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(ROW, min_size=1, max_size=4))
 @example(rows=[{"name": "", "rate": -0.0, "lasts": -0.0}])
-def test_single_rows_with_what_they_refer_to_are_the_same_bytes(
+def test_rows_with_what_is_related_to_them_are_the_same_bytes(
     both: Both, rows: list[dict[str, Any]]
 ) -> None:
     both.fill(rows)
     for number in range(len(rows)):
         sqlite, postgres = both.one(number)
         assert sqlite == postgres
+    sqlite, postgres = both.owned()
+    assert sqlite == postgres

@@ -286,8 +286,10 @@ LISTED = "endpoint GET /a { returns: paginated(Item)\n where: "
 def test_what_no_condition_can_say_is_refused_before_anything_is_served(
     text: str, says: str
 ) -> None:
+    program, found = check_text("app.cai", BASE + text)
+    assert program is not None, found
     with pytest.raises(Fault) as refused:
-        compile_endpoints(checked(BASE + text))
+        compile_endpoints(program)
     assert refused.value.entry.code in ("APP004", "APP005")
     assert says in refused.value.message
 

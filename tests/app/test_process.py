@@ -39,6 +39,30 @@ def test_another_database_is_refused_in_words_and_without_its_password() -> None
     assert "hunter2" not in str(caught.value.values)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://ada:hunter2[@db/shop",
+        "postgres://ada:hunter2@db:5432x/shop",
+        "postgres://ada:hunter2/8@db/shop",
+        "postgres://ada:x@db:99999/shop",
+    ],
+)
+def test_an_address_that_no_driver_can_read_is_refused_without_a_piece_of_it(url: str) -> None:
+    """It was told as a mistake of our own, with half of the password as its port."""
+    with pytest.raises(Fault) as caught:
+        AppSettings(database_url=Secret(url)).store()
+    assert caught.value.entry.code == "APP076"
+    assert "hunter2" not in caught.value.message + caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "place", ["db", "", "db:5432", "[::1]:5432", "a:5432,b:5433", "ada:p%40ss@db:5432", "[::1]"]
+)
+def test_every_address_that_a_driver_can_read_is_one_of_a_server(place: str) -> None:
+    assert AppSettings(database_url=Secret(f"postgres://{place}/shop")).store() is None
+
+
 def test_all_missing_variables_are_named_in_one_fault() -> None:
     mail = Integration(
         "Mail", Env("MAIL_URL", None, p.STRING), (), Env("MAIL_TOKEN", None, p.STRING)

@@ -2,15 +2,19 @@
 
 import re
 import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from tests.app import programs as p
 
+from backstay.app.store.lengthy import IN_A_ROW, LEFT_ALONE
 from backstay.app.store.schema import runtime_schema
 from backstay.app.store.service import Store
-from backstay.app.store.sqlite import SqliteDatabase
+from backstay.app.store.session import RowTrouble, Session
+from backstay.app.store.sqlite import BRIEF_ROWS, SqliteDatabase
 from backstay.core.clock import Uuid7
 from backstay.core.errors import Fault
 from backstay.core.virtual import VirtualClock
@@ -151,3 +155,100 @@ def test_no_entity_can_take_a_table_of_the_runtime():
     made = re.findall(r"CREATE TABLE (\w+)", "\n".join(runtime_schema().migrations))
     assert {"executions", "job_runs", "backstay_programs"} <= set(made)
     assert [table for table in made if not reserved_table(table)] == []
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    made = SqliteDatabase(
+        tmp_path / "app.db", runtime_schema(), "process", connections=2, clock=VirtualClock()
+    )
+    await made.open()
+    yield made
+    await made.close()
+
+
+def seen(threads: list[bool], sql: str, *values: object) -> Callable[[Session], int]:
+    """Work that tells how many rows it got, and whether each of its runs was on this thread."""
+    here = threading.get_ident()
+
+    def work(conn: Session) -> int:
+        threads.append(threading.get_ident() == here)
+        return len(conn.execute(sql, values))
+
+    return work
+
+
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT "
+
+
+async def test_a_brief_read_is_done_at_once(database: SqliteDatabase) -> None:
+    threads: list[bool] = []
+    assert await database.read(seen(threads, NUMBERS + "i FROM n", 20), brief=True) == 20
+    assert threads == [True]
+    assert database.pool().open_connections == 1
+    assert await database.read(seen(threads, NUMBERS + "i FROM n", 20)) == 20
+    assert threads == [True, False]
+    assert database.pool().open_connections == 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "value", "rows"),
+    [
+        (NUMBERS + "max(i) FROM n", 100_000, 1),
+        (NUMBERS + "i FROM n", BRIEF_ROWS + 1, BRIEF_ROWS + 1),
+        ("SELECT length(?)", "x" * 100_000, 1),
+        ("SELECT count(*) FROM backstay_programs WHERE hash <> ?", "", 1),
+        ("SELECT instr('abc', ?)", "b", 1),
+        ("SELECT 'abc' LIKE ?", "%b%", 1),
+    ],
+)
+async def test_a_read_that_is_not_brief_after_all_is_done_by_a_reader(
+    database: SqliteDatabase, sql: str, value: object, rows: int
+) -> None:
+    threads: list[bool] = []
+    assert await database.read(seen(threads, sql, value), brief=True) == rows
+    assert threads == [True, False]
+
+
+async def test_a_statement_that_is_not_brief_time_and_again_is_left_to_the_readers_for_a_while(
+    database: SqliteDatabase,
+) -> None:
+    here = threading.get_ident()
+
+    async def at_once(rows: int) -> bool:
+        """Whether so many rows are read on this thread; they are read in any case."""
+        ends: list[int] = []
+
+        def work(conn: Session) -> int:
+            count = len(conn.execute(NUMBERS + "i FROM n", (rows,)))
+            ends.append(threading.get_ident())
+            return count
+
+        assert await database.read(work, brief=True) == rows
+        return ends == [here]
+
+    many = BRIEF_ROWS + 1
+    assert [await at_once(many) for _ in range(IN_A_ROW)] == [False] * IN_A_ROW
+    assert [await at_once(1) for _ in range(LEFT_ALONE)] == [False] * LEFT_ALONE
+    assert await at_once(1)
+    for _ in range(IN_A_ROW):  # not in a row
+        assert not await at_once(many)
+        assert await at_once(1)
+
+
+async def test_a_statement_that_is_refused_is_refused_alike_where_it_is_brief(
+    database: SqliteDatabase,
+) -> None:
+    threads: list[bool] = []
+    for brief in (True, False):
+        with pytest.raises(RowTrouble) as refused:
+            await database.read(seen(threads, "SELECT abs(?)", -(2**63)), brief=brief)
+        assert refused.value.rule == "statement"
+    assert threads == [True, False]
+
+
+async def test_a_brief_read_of_a_closed_database_is_told_so(database: SqliteDatabase) -> None:
+    await database.close()
+    with pytest.raises(Fault) as closed:
+        await database.read(seen([], "SELECT 1"), brief=True)
+    assert closed.value.entry.code == "CORE044"

@@ -56,6 +56,14 @@ def test_the_table_of_representations(
         assert change(None) is None
 
 
+@pytest.mark.parametrize("given", ["-0", "-0.00", -0.0, 0])
+def test_there_is_one_zero(given: object) -> None:
+    """The answer to a create said -0.00 where every later one said 0.00."""
+    money = of(p.MONEY)
+    assert money.shape(money.parse(given)) == "0.00"
+    assert money.shape(money.fit(Decimal("-0.001"))) == "0.00"
+
+
 @given(st.integers(-(10**10) + 1, 10**10 - 1))
 def test_decimals_are_exact_both_ways(scaled: int) -> None:
     money = of(p.MONEY)

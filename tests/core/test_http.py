@@ -135,6 +135,7 @@ async def failure(client, url, method="GET", **how):
 async def test_a_closed_port_is_refused_and_was_never_sent(client, free_port):
     found = await failure(client, f"http://127.0.0.1:{free_port}/")
     assert isinstance(found, failed.RefusedError)
+    assert found.reason == "ECONNREFUSED: Connection refused"
     assert not found.sent
     assert f"127.0.0.1:{free_port} does not accept connections" in found.message
 
@@ -142,6 +143,7 @@ async def test_a_closed_port_is_refused_and_was_never_sent(client, free_port):
 async def test_an_unknown_name_is_a_dns_failure(client):
     found = await failure(client, "http://does-not-exist.invalid/")
     assert isinstance(found, failed.DnsError)
+    assert "Cannot connect" not in found.reason  # the resolver's own words
     assert not found.sent
 
 

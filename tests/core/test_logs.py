@@ -79,6 +79,16 @@ def test_text_quotes_only_values_that_need_it(log):
     assert r'odd values a="x y" b=null c="say \"hi\"" d="[1]" e="" service=queue' in log.text
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_value_of_somebody_else_does_nothing_to_the_terminal(log, form):
+    hostile = "\x1b[31m\x9b31m\u202e\u2028é"
+    log.start(log_format=form).warning("task failed", error=hostile)
+    log.start(log_format=form).warning("task failed", error="\x9bm")  # quoted by nothing else
+    assert not {"\x1b", "\x9b", "\u202e", "\u2028"} & set(log.text)
+    if form == "json":
+        assert log.lines[0]["error"] == hostile
+
+
 @pytest.mark.parametrize(
     ("level", "passes"),
     [

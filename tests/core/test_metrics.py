@@ -157,3 +157,16 @@ def test_merge_tells_systems_apart_and_joins_families():
 def test_merge_keeps_a_system_label_of_a_part_under_another_name():
     merged = merge({"gateway": b'up{system="queue",x="1"} 1\nnot a sample at all here\n'})
     assert merged == b'up{system="gateway",exported_system="queue",x="1"} 1\n'
+
+
+@given(st.lists(st.floats(0, 5) | st.sampled_from([0.1, 1.0]), min_size=1, max_size=30))
+def test_many_observations_at_once_count_like_each_alone(values: list[float]):
+    together, alone = (registry().histogram("wait_seconds") for _ in range(2))
+    together.observe_all("/x", values=values)
+    for value in values:
+        alone.observe("/x", value=value)
+    *counts, total = [line.rpartition(" ") for line in together.lines()][:-1]
+    *mine, _ = [line.rpartition(" ") for line in alone.lines()][:-1]
+    assert counts == mine
+    assert float(total[2]) == pytest.approx(sum(values))
+    assert list(together.lines())[-1] == list(alone.lines())[-1]

@@ -54,6 +54,7 @@ def test_a_secret_inside_basic_credentials_is_masked(user, secret):
         ("Authorization: Bearer abcdef123456", "abcdef123456"),
         ('{"authorization": "Basic dXNlcjpwYXNz"}', "dXNlcjpwYXNz"),
         ("Cookie: session=abc123; theme=dark", "abc123"),
+        ("GET /api/v1/bsk_0123456789abcdefghijKLMNOP", "efghij"),
         ("postgres://app:hunter22@db:5432/shop", "hunter22"),
         ("redis://:pa55word@cache:6379", "pa55word"),
         ("JWT_SECRET=swordfish", "swordfish"),

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import apsw
 import pytest
 
 from backstay.core.errors import Fault
-from backstay.core.sqlite import Database, Schema
+from backstay.core.sqlite import Database, LongerError, Schema
+from backstay.core.sqlite.reading import BRIEF_BYTES
+from backstay.core.virtual import VirtualClock
 
 SCHEMA = Schema("backstay.test", ("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",))
 
@@ -119,6 +122,8 @@ async def test_close_answers_what_was_given_and_refuses_what_comes_after(databas
         with pytest.raises(Fault) as caught:
             await refused
         assert caught.value.entry.code == "CORE044"
+    with pytest.raises(LongerError):
+        database.brief(texts)
 
 
 async def test_the_log_is_checkpointed_by_the_writer_and_empty_after_close(database: Database):
@@ -253,3 +258,82 @@ async def test_no_statement_is_prepared_again_because_other_values_are_bound(dat
 
     await database.write(insert("text"))
     assert await database.write(looks) == await database.read(looks) == 0
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def timeless(tmp_path: Path, clock: VirtualClock):
+    """No machine is so loaded that time passes there."""
+    made = Database(tmp_path / "note.db", SCHEMA, clock=clock)
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_brief_read_sees_every_answered_write_and_uses_no_other_thread(timeless: Database):
+    await timeless.write(insert("kept"))
+    assert timeless.brief(lambda db: (texts(db), threading.get_ident())) == (
+        ["kept"],
+        threading.get_ident(),
+    )
+
+
+async def test_brief_work_that_takes_long_is_broken_off_and_a_reader_does_it(timeless: Database):
+    forever = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT 1"
+
+    def last(rows: int):
+        return lambda db: len(list(db.execute(f"{forever} FROM n", (rows,))))
+
+    with pytest.raises(LongerError):
+        timeless.brief(last(100_000))
+    assert await timeless.read(last(100_000)) == 100_000
+    # What was broken off left no snapshot and no count of steps behind.
+    for number in range(100):
+        assert timeless.brief(last(100)) == 100
+        await timeless.write(insert(str(number)))
+        assert len(timeless.brief(texts)) == number + 1
+
+
+async def test_brief_work_many_times_over_is_still_brief(timeless: Database):
+    # SQLite counts the steps of a prepared statement over all its runs.
+    await timeless.write(lambda db: db.executemany(*_many(500)))
+    assert {len(timeless.brief(texts)) for _ in range(300)} == {500}
+
+
+async def test_brief_work_meets_no_large_value(timeless: Database):
+    await timeless.write(insert("x" * BRIEF_BYTES))
+    assert timeless.brief(texts) == ["x" * BRIEF_BYTES]
+    await timeless.write(insert("y" * (BRIEF_BYTES + 1)))
+    with pytest.raises(LongerError):
+        timeless.brief(texts)
+    with pytest.raises(LongerError):
+        timeless.brief(lambda db: db.execute("SELECT ?", ("z" * 2 * BRIEF_BYTES,)).get)
+    assert len(await timeless.read(texts)) == 2
+
+
+async def test_brief_work_does_not_wait_for_a_slow_disk(timeless: Database, clock: VirtualClock):
+    def slowly(db: apsw.Connection) -> int:
+        db.create_scalar_function("disk", lambda: clock.advance_now(0.001))
+        numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40)"
+        return len(list(db.execute(f"{numbers} SELECT disk() FROM n")))
+
+    with pytest.raises(LongerError):
+        timeless.brief(slowly)
+    assert await timeless.read(slowly) == 40
+
+
+async def test_brief_work_inside_of_brief_work_is_for_a_reader(timeless: Database):
+    def nested(db: apsw.Connection) -> list[str]:
+        with pytest.raises(LongerError):
+            timeless.brief(texts)
+        return texts(db)
+
+    assert timeless.brief(nested) == []
+
+
+def _many(count: int) -> tuple[str, list[tuple[str]]]:
+    return "INSERT INTO note (text) VALUES (?)", [(str(number),) for number in range(count)]

@@ -113,6 +113,9 @@ async def test_a_file_that_is_gone_is_noticed_before_the_next_answer(tmp_path: P
         with pytest.raises(Fault) as caught:
             await attempt
         assert caught.value.entry.code == "CORE046"
+    with pytest.raises(Fault) as caught:
+        database.brief(count)
+    assert caught.value.entry.code == "CORE046"
     if loss == "moved":
         (tmp_path / "elsewhere.db").rename(path)
         await database.write(insert("back"))

@@ -14,7 +14,7 @@ from backstay.core.bodies import BODY_SECONDS
 from backstay.core.clock import SystemClock, Uuid7
 from backstay.core.context import LOCAL, Principal
 from backstay.core.errors import Fault
-from backstay.core.server import HttpServer, Listen
+from backstay.core.server import HEAD_SECONDS, HttpServer, Listen
 from backstay.core.web import Endpoint, Later, Request, Response, decode_json, json_response
 from backstay.core.web_errors import DRAINING
 
@@ -44,7 +44,9 @@ class Answered:
 class Face:
     """The app under test, and how a test talks to it."""
 
-    def __init__(self, path: Path, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self, path: Path, body_seconds: float = BODY_SECONDS, head_seconds: float = HEAD_SECONDS
+    ) -> None:
         self.meter = Answered()
         self.cancelled = asyncio.Event()
         self.entered = asyncio.Event()
@@ -67,7 +69,7 @@ class Face:
             self.meter,
             body_seconds=body_seconds,
         )
-        self.server = HttpServer(app, Listen(path=path))
+        self.server = HttpServer(app, Listen(path=path), head_seconds=head_seconds)
         self.path = path
 
     async def thing(self, request: Request) -> Response:
@@ -227,6 +229,40 @@ async def test_a_body_that_drips_in_gives_its_connection_back(tmp_path: Path) ->
         assert (await face.ask("GET", "/things/1"))[0] == 200
     finally:
         await face.server.stop()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"GET /things/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0",
+    ],
+)
+async def test_a_client_that_says_nothing_more_gives_its_connection_back(
+    tmp_path: Path, sent: bytes
+) -> None:
+    """Silent connections were never closed; as many as a face takes, and nobody was answered."""
+    face = Face(tmp_path / "f.sock", head_seconds=0.3)
+    await face.server.start()
+    try:
+        silent = [await asyncio.open_unix_connection(str(face.path)) for _ in range(20)]
+        for _, writer in silent:
+            writer.write(sent)
+        for reader, writer in silent:
+            await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+    finally:
+        await face.server.stop()
+
+
+async def test_http_2_is_not_spoken(face: Face) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(face.path))
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    raw = await asyncio.wait_for(reader.read(), 5)
+    assert not raw or raw.startswith(b"HTTP/1.1 400 ")
+    writer.close()
 
 
 async def test_another_media_type_is_refused(face: Face) -> None:

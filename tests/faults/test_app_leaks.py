@@ -122,7 +122,7 @@ def test_memory_that_grows_without_a_limit_is_seen(served: Served) -> None:
         (grown,) = found["follows"]
         assert "requests of POST /api/v1/notes are under way and hold it" in grown
         assert "most grown since its start" in grown
-        assert "_asyncio.Task +" in grown
+        assert "asgi._Known +" in grown
     finally:
         over.set()
         adding.join()

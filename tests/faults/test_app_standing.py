@@ -165,13 +165,13 @@ def test_a_restore_was_interrupted(tmp_path: Path) -> None:
         assert stack.command("backup", str(kept)).returncode == 0
         assert stack.command("down").returncode == 0
         code = [sys.executable, "-m", "backstay.cli.backstay", "restore", str(kept)]
-        late = held_up(tmp_path / "trace", "link,linkat", 30.0)
+        late = held_up(tmp_path / "trace", "link,linkat", 15.0)
         restoring = subprocess.Popen(
             [*late, *code, "--data", str(stack.data)], env=clean_env(), stdout=subprocess.DEVNULL
         )
         until(lambda: any(stack.data.glob("*.db.restoring")), 30.0)
         restoring.kill()
-        restoring.wait(10)
+        restoring.wait(40)
         found = assert_named(stack.data, "restore-interrupted", "--only", "app-standing")
         assert ".db.restoring" in found["says"]
         again = next(fix["command"] for fix in found["fixes"] if fix["id"] == "restore-again")

@@ -72,6 +72,29 @@ def test_no_secret_is_told_or_written(stack: Stack):
         assert not any(needle in text for text in (*told, *written)), needle
 
 
+def test_an_api_key_is_written_nowhere_however_it_was_sent(stack: Stack):
+    """Decision 4: the gateway passes `X-API-Key`, since the app judges by it."""
+    wanted = {"name": "depot", "scopes": ["admin"]}
+    made = post(stack.port, "/api/v1/admin/keys", wanted, bearer(token("a", "admin")))
+    key = str(made.json["key"])
+    assert send(stack.port, "GET", "/api/v1/executions", [("X-API-Key", key)]).status == 200
+    for target, headers in (
+        ("/api/v1/executions", bearer(key)),
+        (f"/api/v1/{key}", []),
+        (f"/{key}/x?api_key={key}", []),
+        ("/v1/codeq/tasks", [("X-API-Key", key)]),
+        ("/api/v1/executions", [("X-API-Key", f"{key}x")]),
+        ("/api/v1/executions", [("X-Request-ID", key)]),
+    ):
+        send(stack.port, "GET", target, headers)
+    bundle = stack.data.parent / "keys.json"
+    told = stack.command("doctor", "--bundle", str(bundle), timeout=60)
+    until(lambda: "/v1/codeq/tasks" in stack.output.read_text(), 10, lambda: "not in the log yet")
+    written = [path.read_bytes() for path in stack.data.parent.rglob("*") if path.is_file()]
+    assert key not in told.stdout + told.stderr
+    assert not any(key.encode() in each for each in written)
+
+
 def test_what_is_stored_is_its_users_alone(stack: Stack):
     open_to_others = {
         str(path): oct(path.stat().st_mode)

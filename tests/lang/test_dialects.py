@@ -64,12 +64,15 @@ def test_an_old_endpoint_has_its_steps_and_a_new_path() -> None:
     assert (endpoint.request, endpoint.response) == (("UserId", "path"), ("User", 200))
     assert endpoint.annotations == (("auth", "jwt"), ("deprecated", ""))
     assert isinstance(endpoint.does, p.Action)
-    _, find, query = endpoint.does.body
-    assert isinstance(find, p.Act)
-    assert (find.name, find.into, [name for name, _ in find.options]) == ("find", "user", ["limit"])
-    assert find.where == p.Constant("id = :id", p.ScalarType("string"))
-    assert isinstance(query, p.Act)
-    assert query.into == "rows"
+    request, find, query, missing = endpoint.does.body
+    assert isinstance(request, p.Let)
+    assert isinstance(find, p.Ask)
+    assert (find.into, find.text) == ("found", "select from User where id = @request.id limit 1")
+    assert [name for name, _ in find.parameters] == ["request.id"]
+    assert isinstance(query, p.Ask)
+    assert (query.into, query.text) == ("rows", "select from User")
+    assert isinstance(missing, p.If)
+    assert isinstance(endpoint.does.returns, p.ItemAt)
 
 
 def test_old_workflows_and_jobs_stand_in_the_same_file() -> None:

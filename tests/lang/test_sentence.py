@@ -78,9 +78,9 @@ SENTENCE = {
     "returns a list with its relations": A
     + "endpoint GET /as { returns: paginated(A), include: [bs] }\n"
     + "endpoint GET /bs { returns: list(B), include: [a] }",
-    "returns values": "endpoint GET /a { returns: list(string) }\n"
-    "endpoint GET /b { returns: list({ c: string }) }\n"
-    "endpoint GET /c { returns: { a: int, b: list({ c: string }) } }",
+    "returns values": 'endpoint GET /a { returns: list(string), do { return ["a"] } }\n'
+    'endpoint GET /b { returns: list({ c: string }), do { return [{ c: "c" }] } }\n'
+    "endpoint GET /c { returns: { a: int, b: list({ c: string }) }, do { return { a: 1, b: [] } } }",
     "a change by the method alone": A
     + """endpoint POST /as { body { n: int }, returns: A, include: [bs], status: 201 }
     endpoint PUT /as/{id} { path { id: uuid }, body { n: int, required }, returns: A }

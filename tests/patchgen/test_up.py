@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.patchgen.support import BIN, PATIENCE, text_of
+from tests.servers.running import until
 
 from backstay.core.runtime import find_runtime
 from backstay.up.ports import free_port
@@ -82,10 +83,17 @@ def test_a_section_in_the_configuration_is_asking_for_it(tmp_path: Path) -> None
         assert "strict mode" in refused["error"]
 
 
-def test_without_asking_it_is_not_started_and_the_route_cannot_reach_it(tmp_path: Path) -> None:
+def test_without_asking_it_is_not_started_and_the_route_says_how_to_switch_it_on(
+    tmp_path: Path,
+) -> None:
     with running(tmp_path / "data") as base:
         assert set(processes(tmp_path / "data")) == {"queue", "gateway"}
-        status, answer = post(base, text_of())
-        assert (status, answer["code"]) == (502, "GATE010")
-        assert answer["detail"] == "patchgen cannot be reached"
-        assert "backstay status" in answer["fix"]
+        # More than would open a breaker: who asks in vain does not make the house look ill.
+        until(lambda: post(base, text_of())[1]["code"] == "GATE028", "the reason is told")
+        for _ in range(6):
+            status, answer = post(base, text_of())
+            assert (status, answer["code"]) == (404, "GATE028")
+        assert "PATCHGEN_OUTPUT_DIR" in answer["fix"]
+        with urllib.request.urlopen(f"{base}/health", timeout=PATIENCE) as health:
+            report = json.loads(health.read())
+        assert (report["status"], report["checks"]["patchgen"]["status"]) == ("healthy", "skipped")

@@ -1,7 +1,7 @@
 """The queue's loops in this process, over an engine, with real sockets to real receivers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,3 +122,8 @@ async def until(true: Callable[[], Any], seconds: float = 15.0) -> Any:
             return found
         await asyncio.sleep(0.01)
     raise AssertionError(f"not true within {seconds} s")
+
+
+async def none(found: Awaitable[object]) -> bool:
+    """Whether what is waited for is empty."""
+    return not await found

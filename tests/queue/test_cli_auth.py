@@ -126,6 +126,14 @@ def test_a_login_that_is_refused_or_gives_no_token_says_so_and_keeps_what_was(
     assert kept(home)["default"]["workerToken"] == "old"
 
 
+def test_a_login_where_nobody_issues_tokens_says_what_to_do(home: dict[str, str], tmp_path: Path):
+    told = run_codeq("auth", "login", "--data", str(tmp_path / "none"), env=home)
+    assert told.returncode == 3
+    assert "QUEUE065" in told.stderr
+    assert "--login-url" in told.stderr
+    assert not Path(home["CODEQ_CONFIG_DIR"]).exists()
+
+
 def test_a_token_may_be_printed_instead_of_kept(home: dict[str, str]):
     with scripted((200, {"idToken": "t-1"}, {})) as iam:
         login = ("--login-url", iam.url, "--payload", '{"code": 1}', "--no-save")

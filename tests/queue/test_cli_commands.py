@@ -204,8 +204,8 @@ def test_a_periodic_task_is_set_shown_paused_and_deleted(codeq: Any, command: st
     assert "never" in line
     assert codeq("periodic", "pause", name) == f"[OK] {name} is paused\n"
     assert as_json(codeq, "periodic", "get", name)["paused"] is True
-    codeq("periodic", "resume", name)
-    codeq("periodic", "delete", name)
+    assert as_json(codeq, "periodic", "resume", name)["paused"] is False
+    assert as_json(codeq, "periodic", "delete", name)["name"] == name
     assert name not in codeq("periodic", "list")
     wrong = ("periodic", "set", name, "--event", command, "--cron", "61 * * * *")
     assert "61 * * * *" in codeq(*wrong, code=1)
@@ -218,7 +218,7 @@ def test_subscriptions_are_made_listed_and_deleted(codeq: Any, command: str):
     line = next(line for line in codeq("subscription", "list").splitlines() if id_ in line)
     assert url in line
     assert command in line
-    codeq("subscription", "delete", id_)
+    assert as_json(codeq, "subscription", "delete", id_) == {"deleted": id_}
     assert id_ not in codeq("subscription", "list")
 
 
@@ -238,3 +238,22 @@ def test_callbacks_that_wait_are_shown_and_made_again(codeq: Any, server: Server
     assert delivery["error"]
     told = codeq("admin", "retry-delivery", delivery["deliveryId"])
     assert told == f"[OK] {delivery['deliveryId']} is made again\n"
+
+
+def test_what_a_worker_says_does_nothing_to_the_terminal(codeq: Any, server: Server, command: str):
+    hostile = "bad \x1b[31mred\x1b]0;owned\x07 \x9b31m\r\u202e"
+    task = server.create(command, payload={"said": hostile})["id"]
+    claimed = server.claim(command)
+    assert claimed is not None
+    done = {"status": "FAILED", "error": hostile, "leaseToken": claimed["leaseToken"]}
+    server.post(f"/tasks/{task}/result", done)
+    for words in (
+        ("task", "list", "--event", command),
+        ("task", "get", task),
+        ("task", "result", task),
+        ("task", "attempts", task),
+    ):
+        told = codeq(*words)
+        assert "red" in told, words
+        assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(told), words
+    assert as_json(codeq, "task", "result", task)["error"] == hostile

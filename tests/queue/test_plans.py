@@ -11,11 +11,13 @@ from backstay.queue.store.sql import MIGRATIONS, SQL
 from backstay.queue.store.sqlite_pages import page_sql
 from backstay.queue.store.sqlite_rows import Queues
 
+BATCHES = ("pick_all", "lease_all", "show_all", "finishing", "finish_all")
 DAILY = [
     name
     for name, text in SQL.items()
     if text.startswith(("SELECT", "UPDATE", "DELETE"))
     and not name.startswith(("all_", "audit_", "count_", "repair_", "recompute_"))
+    and name not in BATCHES
 ]
 
 
@@ -26,6 +28,22 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> apsw.Connection:
     for migration in MIGRATIONS:
         connection.execute(migration)
     return connection
+
+
+# They walk what they are given, or what the index has just found: a batch.
+_OF_A_BATCH = re.compile(
+    r"SCAN (g|json_each) VIRTUAL TABLE INDEX 1:|SCAN \(subquery-\d+\)"
+    r"|USE TEMP B-TREE FOR (GROUP BY|json_group_array\(DISTINCT\))"
+)
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_statements_over_a_batch_search_the_tasks_by_an_index(empty: apsw.Connection, name: str):
+    prepared = empty.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", _anything(SQL[name]))
+    steps = [row[3] for row in prepared]
+    assert any(step.startswith("SEARCH t") for step in steps), steps
+    walks = [step for step in steps if "SCAN" in step or "TEMP B-TREE" in step]
+    assert [step for step in walks if not _OF_A_BATCH.fullmatch(step)] == []
 
 
 @pytest.mark.parametrize("name", DAILY)
@@ -78,5 +96,5 @@ def test_in_many_queues_at_once_tasks_are_walked_in_the_order_of_arrival(empty: 
 
 
 def _anything(sql: str) -> dict[str, int] | tuple[int, ...]:
-    names = {word.strip("(),;").lstrip(":") for word in sql.split() if word.lstrip("(")[:1] == ":"}
+    names = re.findall(r":([a-z_]+)", sql)
     return dict.fromkeys(names, 1) if names else (1,) * sql.count("?")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backstay.core import logs
 from backstay.core.backoff import Backoff
 from backstay.core.clock import Uuid7
 from backstay.core.errors import Fault
@@ -15,7 +16,7 @@ from backstay.core.virtual import FixedDice, VirtualClock
 from backstay.queue.loops.mover import Mover
 from backstay.queue.metrics import QueueMetrics
 from backstay.queue.model import ANY_TENANT, Rules, Task
-from backstay.queue.operations import Create
+from backstay.queue.operations import Create, Finish, Leased
 from backstay.queue.service import Hold, Queue, Verdict, Want
 from backstay.queue.store.sqlite import SqliteEngine
 
@@ -66,6 +67,19 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():
             await asyncio.sleep(0.002)
+
+
+@pytest.fixture(params=[True, False], ids=["debug", "info"])
+def debug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Where each task is logged by itself, each is asked for by itself."""
+    told: bool = request.param
+    monkeypatch.setattr(logs._configured, "threshold", 10 if told else 20)
+    assert logs.debugs() == told
+    return told
+
+
+def results_of(task: Task) -> Finish:
+    return Finish(task.tenant, task.id, task.worker, task.lease_token, ok=True, result='{"n":1}')
 
 
 @pytest.fixture
@@ -164,9 +178,9 @@ async def test_others_are_not_woken(house: House):
     foreign.cancel()
 
 
-async def test_a_claim_whose_client_left_gives_its_task_back(house: House):
+async def test_a_claim_whose_client_left_gives_its_task_back(house: House, debug: bool):
     made = await house.create()
-    claim = waiting(house, wait=0.0)
+    claim = waiting(house, msgspec_replace(WANT, shown=not debug), wait=0.0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     claim.cancel()
@@ -210,6 +224,48 @@ async def test_draining_sends_everybody_home(house: House):
     with pytest.raises(Fault) as caught:
         await house.queue.claim(WANT, 20.0)
     assert caught.value.entry.code == "QUEUE019"
+
+
+async def test_leases_that_nobody_hears_of_are_given_back_however_they_were_asked_for(
+    house: House, debug: bool
+):
+    made = [await house.create() for _ in range(3)]
+    leased = await house.queue.claim_now(msgspec_replace(WANT, count=5, shown=True))
+    assert [each.count for each in leased if isinstance(each, Leased)] == ([] if debug else [3])
+    handing = asyncio.create_task(house.queue.handed(leased))
+    await settle()
+    handing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handing
+    await settle()
+    found = [await house.queue.task("default", task.id) for task in made]
+    assert [(task.state, task.attempts) for task in found] == [("delayed", 0)] * 3
+
+
+async def test_many_results_at_once_are_heard_by_those_who_wait(house: House, debug: bool):
+    made = [await house.create(reply_to="app") for _ in range(2)]
+    held = await house.queue.claim(msgspec_replace(WANT, count=2))
+    waits = [asyncio.create_task(house.queue.result(ANY_TENANT, task.id, 20.0)) for task in made]
+    reading = asyncio.create_task(house.queue.outcomes("*", "app", 20.0, 10))
+    await settle()
+    results = [results_of(task) for task in held]
+    finished = await house.queue.finish_all(results)
+    assert len(finished.others) == (2 if debug else 0)
+    for wait in waits:
+        assert (await asyncio.wait_for(wait, 10)).state == "completed"
+    assert len(await asyncio.wait_for(reading, 10)) == 2
+
+
+async def test_while_draining_an_exchange_takes_results_and_gives_nothing(
+    house: House, debug: bool
+):
+    for _ in range(2):
+        await house.create()
+    [held] = await house.queue.claim(WANT)
+    house.queue.drain()
+    finished, given = await house.queue.exchange([results_of(held)], WANT)
+    assert (len(finished.others), list(given)) == (1 if debug else 0, [])
+    assert (await house.queue.task("default", held.id)).state == "completed"
 
 
 async def test_a_lease_that_took_long_is_given_back_when_its_client_has_left(house: House):

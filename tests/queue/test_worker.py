@@ -181,6 +181,10 @@ async def test_results_that_are_ready_together_go_in_one_request(server: Server,
             sent.append(len(results))
             return await super().batch_submit_results(results)
 
+        async def exchange(self, results: Any, *more: Any, **named: Any) -> Any:
+            sent.append(len(results))
+            return await super().exchange(results, *more, **named)
+
     settings = WorkerSettings(concurrency=50, lease=5.0)
     worker = Worker(lambda: Counting(server.base_url), settings)
     started: list[str] = []

@@ -13,6 +13,7 @@ from tests.up.conftest import Up, until
 
 from backstay.core.runtime import find_runtime
 from backstay.up.catalogue import entries
+from backstay.up.ports import free_port
 
 SERVER_LIBRARIES = ("granian", "aiohttp", "structlog", "httptools", "uvloop", "prometheus_client")
 
@@ -271,3 +272,29 @@ def test_reset_asks_before_it_deletes(up) -> None:
     assert backstay("reset", "--yes", "--data", str(one.data)).returncode == 0
     assert not one.data.exists()
     assert not find_runtime(one.data).exists()
+
+
+def test_a_start_in_the_background_that_is_refused_says_why(tmp_path: Path) -> None:
+    """It ended with 2 and not a word: what the gateway had said was in the log alone."""
+    env = {name: text for name, text in os.environ.items() if name != "JWT_SECRET"}
+    words = ("up", "--host", "0.0.0.0", "--port", str(free_port()), "--data", str(tmp_path / "d"))
+    for _ in range(2):
+        done = backstay(*words, "--detach", env=env)
+        assert done.returncode == 2
+        assert done.stderr.count("CORE012: refused to listen") == 2
+        assert "fix: set JWT_SECRET" in done.stderr
+        assert '"level"' not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["backstay", "codeai", "codeq", "patchgen"])
+def test_every_command_alone_shows_its_help_and_tells_the_shell_how_to_complete(name: str) -> None:
+    python = [sys.executable, "-m", f"backstay.cli.{name}"]
+    alone = subprocess.run(python, capture_output=True, text=True, timeout=30)
+    assert alone.returncode == 2
+    assert alone.stderr.startswith(f"Usage: {name} [OPTIONS]")
+    told = subprocess.run([*python, "completion", "bash"], capture_output=True, text=True)
+    assert f"_{name.upper()}_COMPLETE" in told.stdout
+    typed = {"COMP_WORDS": f"{name} compl", "COMP_CWORD": "1"}
+    asked = {**os.environ, **typed, f"_{name.upper()}_COMPLETE": "bash_complete"}
+    found = subprocess.run(python, capture_output=True, text=True, env=asked)
+    assert found.stdout.split() == ["plain,completion"]

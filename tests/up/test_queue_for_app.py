@@ -131,3 +131,14 @@ async def test_a_queue_that_is_gone_is_a_fault_to_try_again(tmp_path: Path) -> N
         await queue.send([call("e/pack/1")])
     assert caught.value.entry.retryable
     await queue.close()
+
+
+async def test_the_more_urgent_call_is_worked_on_first(queue: QueueForApp, socket: Path) -> None:
+    """`queue: critical` of a job reaches the worker that both wait for."""
+    low, usual, urgent = (
+        OutsideCall("e/low/1", "PACK", "{}", 0, priority=1),
+        call("e/usual/1"),
+        OutsideCall("e/urgent/1", "PACK", "{}", 0, priority=6),
+    )
+    await queue.send([low, usual, urgent])
+    assert [(await work(socket)).priority for _ in range(3)] == [6, 3, 1]

@@ -20,7 +20,10 @@ HOSTS = [
     DOT.join(("deb", "debian", "org")),
 ]
 OPTIONS = [r"--(extra-)?index[-]url", r"--find[-]links", r"(PIP|UV)(_EXTRA)?_INDEX[_]URL"]
-FOLDERS = [rf"(?<![\w.}}]){re.escape('/' + name)}/\w" for name in ("work", "root", "home", "Users")]
+# As they are written: an endpoint may well be called /users.
+FOLDERS = [
+    rf"(?-i:(?<![\w.}}]){re.escape('/' + name)}/\w)" for name in ("work", "root", "home", "Users")
+]
 FORBIDDEN = re.compile("|".join([*HOSTS, *OPTIONS, *FOLDERS]), re.IGNORECASE)
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 GENERATED = {
     ROOT / f"docs/reference/{name}.md"
-    for name in ("commands", "errors", "settings", "troubleshooting")
+    for name in ("commands", "errors", "language-limits", "settings", "troubleshooting")
 }
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 

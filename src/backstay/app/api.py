@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from backstay.app.errors import BAD_KEY, DECLINED, NO_UPLOADS
+from backstay.app.errors import BAD_KEY, DECLINED, KEY_MISSING, NO_UPLOADS
 from backstay.app.plan.actions import ActionPlan
 from backstay.app.plan.endpoints import PREFIX, EndpointPlan
 from backstay.app.plan.lists import ListPlan
@@ -63,11 +63,21 @@ def _acting(runtime: Runtime, plan: EndpointPlan, does: ActionPlan) -> Handler:
         who = runtime.seen(request.ctx.principal)
         admit(runtime.program, plan, who)
         _expect_json(request)
-        key = _header(request, "idempotency-key") if "idempotency-key" in request.headers else ""
+        key = _key(request, plan)
         answer = await act(runtime, plan, does, _ask(request, who, key))
         return Response(answer.status, answer.body, headers=_REPLAYED if answer.replayed else ())
 
     return handler
+
+
+def _key(request: Request, plan: EndpointPlan) -> str:
+    """The key of the request, "" for none where none is wanted. Raises APP025, APP069."""
+    name = plan.repeats.header
+    if name in request.headers:
+        return _header(request, name)
+    if plan.repeats.required:
+        raise Fault(KEY_MISSING, path=request.path, header=name)
+    return ""
 
 
 def _expect_json(request: Request) -> None:

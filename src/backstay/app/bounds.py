@@ -1,8 +1,9 @@
 """`rate_limit: 100 per 1m` and `timeout: 2s` of endpoints, in front of everything else they do.
 
 A rate is counted here, for each caller on his own (all who are nobody share one), so two replicas
-admit twice as much: a limit of a whole installation is the gateway's. A read that takes too long is
-ended; a write goes on, as only its database can know whether it was done.
+admit twice as much: a limit of a whole installation is the gateway's. One of a middleware is
+counted over all endpoints that use it. A read that takes too long is ended; a write goes on, as
+only its database can know whether it was done.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import msgspec
 import structlog
 
 from backstay.app.errors import TOO_FAST, TOO_SLOW
+from backstay.app.plan import middleware
 from backstay.app.plan.endpoints import PREFIX
 from backstay.core.clock import Clock
 from backstay.core.context import Principal
@@ -27,7 +29,7 @@ _Caller = tuple[str, str, str]
 
 
 class Limiter:
-    """The rate of one endpoint."""
+    """The rate of one endpoint, or of all that share a middleware."""
 
     def __init__(self, rate: Rate, clock: Clock) -> None:
         self._rate = rate
@@ -51,6 +53,9 @@ class Bounds:
         self._endpoints: dict[tuple[str, str], Endpoint] = {
             (each.method, PREFIX + each.path): each for each in program.endpoints
         }
+        self._shared = {
+            name: Limiter(rate, clock) for name, rate in middleware.rates(program).items()
+        }
         self._clock = clock
 
     def over(self, routes: Sequence[Route]) -> list[Route]:
@@ -66,6 +71,9 @@ class Bounds:
             handler = _timed(handler, endpoint.timeout, ends=route.method == "GET")
         if endpoint.rate_limit is not None:
             handler = _limited(handler, Limiter(endpoint.rate_limit, self._clock))
+        for name in dict.fromkeys(endpoint.middleware):
+            if name in self._shared:
+                handler = _limited(handler, self._shared[name])
         return msgspec.structs.replace(route, handler=handler)
 
 

@@ -56,7 +56,7 @@ def cors_of(program: Program, origins: Sequence[str]) -> Cors | None:
     made = Cors(
         frozenset(named),
         _texts(values, "methods", _METHODS),
-        tuple(name.lower() for name in _texts(values, "headers", (*_HEADERS, *_OWN_HEADERS))),
+        tuple(name.lower() for name in _texts(values, "headers", _read_by(program))),
         credentials=_plain(values.get("credentials")) is True,
         max_age=_seconds(values.get("max_age")),
     )
@@ -119,6 +119,15 @@ def _origin(scope: Scope) -> str:
     return next(
         (value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), ""
     )
+
+
+def _read_by(program: Program) -> tuple[str, ...]:
+    """The headers that some endpoint reads."""
+    found = dict.fromkeys((*_HEADERS, *_OWN_HEADERS))
+    for endpoint in program.endpoints:
+        names = [field.name.lower().replace("_", "-") for field in endpoint.header_fields]
+        found |= dict.fromkeys((endpoint.repeats.header, *names))
+    return tuple(found)
 
 
 def _expect_origin(text: str) -> None:

@@ -161,6 +161,14 @@ CANNOT_COMPUTE = ErrorEntry(
     fix="look at the values it was computed from",
     status=422,
 )
+TOO_LONG = ErrorEntry(
+    code="APP077",
+    message="more than {most} statements in the loops of one transaction",
+    cause="a loop holds the one transaction that may write, and everybody else waits for its end",
+    fix="write one update or delete with a where, or a step with for_each, whose items are"
+    " transactions of their own",
+    status=422,
+)
 KEY_REUSED = ErrorEntry(
     code="APP024",
     message="Idempotency-Key {key} was used for another request",
@@ -200,7 +208,7 @@ NO_SLOW_QUERY = ErrorEntry(
 WANTS_RESTART = ErrorEntry(
     code="APP072",
     message="{what} of the program changed, which a running server does not take",
-    cause="who may ask is decided once, when the server starts",
+    cause="who may ask, and over how many connections, is decided when the server starts",
     fix="restart it: the program on disk is served then",
     exit=Exit.NEGATIVE,
 )
@@ -263,6 +271,7 @@ TOO_SLOW = ErrorEntry(
     fix="look whether it was done before you repeat it; with an Idempotency-Key it is done once",
     status=504,
     retryable=True,
+    narrow=True,
 )
 BAD_QUESTION = ErrorEntry(
     code="APP067",
@@ -271,9 +280,33 @@ BAD_QUESTION = ErrorEntry(
     fix='send {{"query": "select from ENTITY", "parameters": {{}}, "entity": ""}}',
     status=400,
 )
+KEY_MISSING = ErrorEntry(
+    code="APP069",
+    message="{path} wants the header {header}",
+    cause="the endpoint is told apart from its repetitions by a key alone",
+    fix="send a UUID, and the same one when you repeat the request",
+    status=400,
+)
+BROKEN_PROMISE = ErrorEntry(
+    code="APP068",
+    message="the endpoint does not answer what it promises: {place} {reason}",
+    cause="its returns names a shape, and the value of its return is another one",
+    fix="leave required out of the shape, or give the value with ??; nothing was changed",
+    status=422,
+)
+
+UNREADABLE_DATABASE = ErrorEntry(
+    code="APP076",
+    message="DATABASE_URL cannot be read as an address: {problem}",
+    cause="a character of user or password has a meaning in addresses, or a part is mistyped",
+    fix="write postgres://user:password@host:5432/name, with @ : / ? # [ ] in a password as"
+    " %40 %3A %2F %3F %23 %5B %5D",
+    exit=Exit.USAGE,
+)
 
 ERRORS = (
     BAD_DATABASE,
+    UNREADABLE_DATABASE,
     ENV_MISSING,
     MIGRATION_REFUSED,
     SCHEMA_BEHIND,
@@ -295,6 +328,7 @@ ERRORS = (
     BAD_VALUE,
     NO_VALUE,
     CANNOT_COMPUTE,
+    TOO_LONG,
     KEY_REUSED,
     BAD_KEY,
     BAD_SEED,
@@ -310,5 +344,7 @@ ERRORS = (
     TOO_FAST,
     TOO_SLOW,
     BAD_QUESTION,
+    BROKEN_PROMISE,
+    KEY_MISSING,
 )
 """All of them; `backstay explain` and the reference are made from these."""

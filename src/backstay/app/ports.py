@@ -9,13 +9,15 @@ import msgspec
 class OutsideCall(msgspec.Struct, frozen=True):
     """Work for an outside worker. `key` is execution/step/attempt: the same key twice is one call.
 
-    `payload` is JSON text; `expires_at` is the wall time after which nobody wants the answer.
+    `payload` is JSON text; `expires_at` is the wall time after which nobody wants the answer; of
+    two calls that wait, the one with the higher `priority` (0 to 9) is worked on first.
     """
 
     key: str
     command: str
     payload: str
     expires_at: float
+    priority: int = 3
     traceparent: str = ""
 
 

@@ -6,6 +6,7 @@ what is stored, changes nothing: the one before goes on, and the reason is shown
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -63,6 +64,10 @@ class Reloader:
 
     async def step(self) -> float | None:
         """Look once; a change is taken when it looks the same twice, so that no half of it is."""
+        if self._seen is None:
+            # What stands from the start stays until the end. To look through all of it for garbage,
+            # which compiling another program is the occasion for, would stop every request.
+            gc.freeze()
         seen = await asyncio.to_thread(self._source.signature)
         if seen == self._seen and seen != self._taken:
             self._taken = seen

@@ -10,7 +10,7 @@ from backstay.app.bounds import Bounds
 from backstay.app.cache.responses import Caching
 from backstay.app.cache.store import Cache
 from backstay.app.cache.watching import WatchedDatabase
-from backstay.app.cors import cors_of
+from backstay.app.cors import CorsApp, cors_of
 from backstay.app.described.api import routes as described_routes
 from backstay.app.environment import read_environment
 from backstay.app.errors import WANTS_RESTART
@@ -25,7 +25,6 @@ from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
 from backstay.app.store.service import Store
 from backstay.app.trust import with_provider
-from backstay.core.asgi import App
 from backstay.core.errors import Fault
 from backstay.core.process import Process
 from backstay.core.web import Endpoint
@@ -60,7 +59,7 @@ class Serving:
         self._database.watch(caching.tables)
         return found
 
-    def swapping(self, app: App, program: Program) -> Swap:
+    def swapping(self, app: CorsApp, program: Program) -> Swap:
         """How the program is changed for another: all of it, or a Fault and nothing."""
         served = program
 
@@ -69,8 +68,10 @@ class Serving:
             changed = with_provider(changed)
             if changed.auth != served.auth:
                 raise Fault(WANTS_RESTART, what="auth")
-            if cors_of(changed, ()) != cors_of(served, ()):
-                raise Fault(WANTS_RESTART, what="cors")
+            for name in ("cors", "database"):
+                if dict(changed.settings).get(name) != dict(served.settings).get(name):
+                    raise Fault(WANTS_RESTART, what=name)
+            cors = cors_of(changed, self._process.loaded.settings.cors_origins)
             env = read_environment(changed, os.environ)
             aimed = aim(changed, self._database.dialect)
             # On another thread: requests are answered while a large program is compiled.
@@ -85,6 +86,7 @@ class Serving:
                 check for check in self._flow.checks if check.name not in before
             ]
             app.serve(found)
+            app.cors = cors
             served = aimed
 
         return swap

@@ -12,6 +12,7 @@ import msgspec
 from backstay.app.audit.rows import Deed, insert
 from backstay.app.errors import BAD_QUERY, CHANGED, MISSING_ROLE, NO_ROW
 from backstay.app.plan.actions import ActionPlan
+from backstay.app.plan.asked import Page
 from backstay.app.plan.checks import Mistake, fault_of, together
 from backstay.app.plan.endpoints import EndpointPlan
 from backstay.app.plan.grants import Grants
@@ -107,7 +108,9 @@ async def read(runtime: Runtime, plan: EndpointPlan, does: ListPlan | OnePlan, a
         plan.demands.judge(unit, scope)
         return msgspec.json.encode(run(unit, scope=scope))
 
-    return await runtime.database.read(work, snapshot=several or plan.demands.any)
+    # Demands may compute anything; what rows cost, the database sees for itself.
+    brief = not (plan.demands.any or (isinstance(part, Page) and part.long))
+    return await runtime.database.read(work, snapshot=several or plan.demands.any, brief=brief)
 
 
 async def act(runtime: Runtime, plan: EndpointPlan, does: ActionPlan, ask: Ask) -> Answer:
@@ -155,7 +158,8 @@ def _require_match(plan: EndpointPlan, unit: Unit, scope: Scope, ask: Ask) -> No
 async def _once(runtime: Runtime, slot: Slot, work: Callable[[Session], Answer]) -> Answer:
     """Do it unless it was done, and never twice at the same time."""
     while True:
-        before = await runtime.database.read(partial(recall, slot=slot, clock=runtime.clock))
+        recalled = partial(recall, slot=slot, clock=runtime.clock)
+        before = await runtime.database.read(recalled, brief=True)
         if before is not None:
             return before
         try:
@@ -212,4 +216,5 @@ def _slot(plan: EndpointPlan, ask: Ask) -> Slot:
         route=f"{plan.method} {ask.path}",
         key=ask.key,
         fingerprint=hashlib.sha256(query + b"\n" + ask.body).hexdigest(),
+        kept=micros(plan.repeats.keep),
     )

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from backstay.app.errors import BAD_DATABASE
+from backstay.app.errors import BAD_DATABASE, UNREADABLE_DATABASE
 from backstay.core.errors import Fault
 from backstay.core.process_settings import ProcessSettings
 from backstay.core.settings import Option, Secret
@@ -139,13 +140,28 @@ class AppSettings(ProcessSettings, frozen=True):
         return self.listen or f"127.0.0.1:{self.port}"
 
     def store(self) -> Path | None:
-        """The database file, None for a PostgreSQL server. Raises APP001 for anything else."""
+        """The database file, None for a PostgreSQL server. Raises APP001 for anything else, APP076
+        for the address of a server that no driver could read."""
         url = self.database_url.reveal()
         if not url:
             return self.data / "app.db"
         scheme, found, path = url.partition("://")
         if found and scheme in ("postgres", "postgresql"):
+            _refuse_unreadable(url)
             return None
         if not found or scheme != "sqlite" or not path.removeprefix("/"):
             raise Fault(BAD_DATABASE, scheme=scheme if found else "no scheme")
         return Path(path.removeprefix("/"))
+
+
+def _refuse_unreadable(url: str) -> None:
+    """What is wrong is told without any of it: where an address is cut wrongly, a piece of the
+    password stands where the port should. Several hosts with commas are the driver's to try."""
+    try:
+        places = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    except ValueError:
+        raise Fault(UNREADABLE_DATABASE, problem="its brackets do not fit") from None
+    for place in places:
+        _, colon, port = place.rpartition("]")[2].rpartition(":")
+        if colon and port and not (port.isascii() and port.isdigit() and int(port) < 65536):
+            raise Fault(UNREADABLE_DATABASE, problem="its port is no number up to 65535")

@@ -32,7 +32,7 @@ from backstay.app.reloading import Reloader, Source, Swap
 from backstay.app.served import Serving
 from backstay.app.settings import AppSettings
 from backstay.app.store.aim import aim
-from backstay.app.store.choose import database_of
+from backstay.app.store.choose import database_of, told
 from backstay.app.store.errors import ERRORS as STORE_ERRORS
 from backstay.app.store.forgetter import Forgetter
 from backstay.app.store.service import Store
@@ -65,8 +65,9 @@ async def build(
 
     Raises APP001 (another database), APP002 (missing environment), APP004 (not compilable).
     """
-    settings, clock = process.loaded.settings, process.clock
+    clock = process.clock
     program = with_provider(program)
+    settings = told(process.loaded, program)
     env = read_environment(program, os.environ)
     listen = Listen.parse(settings.address)
     cache = cache_of(settings, program, clock, process.ids)

@@ -16,6 +16,7 @@ EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 """Decimal arithmetic of the runtime: halves are rounded away from zero, in SQL as well."""
 INT64 = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - see stamp_text
 _MICROSECOND = timedelta(microseconds=1)
 TIMESTAMPS = range(-62_135_596_800_000_000, 253_402_300_800_000_000)  # the years 1 to 9999
 _STAMP = re.compile(
@@ -30,8 +31,8 @@ def micros(epoch: float) -> int:
 
 def stamp_text(stamp: int) -> str:
     """RFC 3339, UTC, microseconds, `Z`."""
-    moment = _EPOCH + timedelta(microseconds=stamp)
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    # Without a zone: to leave out what it would add takes as long as all the rest.
+    return (_NAIVE + timedelta(0, 0, stamp)).isoformat("T", "microseconds") + "Z"
 
 
 def parse_stamp(text: str) -> int:

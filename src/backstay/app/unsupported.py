@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from backstay.lang.check.fields import NOTED
+from backstay.lang.parser.grammar import BLOCKS, DECLARATIONS
+from backstay.lang.parser.statements import STATEMENTS
 from backstay.lang.program import Place, Program
 
 
@@ -39,12 +42,23 @@ def _problems(program: Program) -> Iterator[Problem]:
             yield Problem(construct, what, instead, place)
 
 
+def refused() -> list[tuple[str, str, str]]:
+    """All of the language that keeps a program from being served: the construct, its words, and
+    what to write instead."""
+    known = {f"{block}.{name}" for block, slots in BLOCKS.items() for name in slots}
+    known |= {f"declaration.{name}" for name in DECLARATIONS} | {f"modifier.{n}" for n in NOTED}
+    known |= {f"statement.{name}" for name in STATEMENTS} | set(NAMES)
+    return [(name, *_words(name)) for name in sorted(known - RUNS)]
+
+
 def _words(construct: str) -> tuple[str, str]:
     """The construct in a sentence, and what to write instead."""
     block, _, name = construct.partition(".")
     instead = INSTEAD.get(construct, INSTEAD.get(block, "leave it out"))
     if construct in NAMES:
         return NAMES[construct], instead
+    if block == "column":
+        return f"the function {name}() of a column", instead
     if block in ("declaration", "statement"):
         where = " at the top level" if block == "declaration" else " as a statement"
         return f"'{name}'{where}", instead
@@ -61,11 +75,12 @@ RUNS: frozenset[str] = frozenset(
     # A test is run by `codeai test`; a server does not look at it.
     _members("declaration", "config entity endpoint workflow job integration event on webhook")
     | _members("declaration", "test function")
-    | _members("config", "name version description auth cache cors")
+    | _members("config", "name version description auth cache cors database")
     | _members("auth", "secret issuer audience jwks_url algorithm")
     | _members("provider", "method jwks_url issuer audience")
     | _members("declaration", "auth role middleware")
-    | _members("middleware", "type config")
+    | _members("middleware", "type config type.authentication type.authorization")
+    | _members("middleware", "type.logging type.rate_limiting")
     | _members("role", "description permissions")
     | _members("entity", "description index indexes access soft_delete")
     | _members("indexes", "index")
@@ -79,14 +94,15 @@ RUNS: frozenset[str] = frozenset(
     | _members("integration", "description type base_url auth timeout retry circuit_breaker")
     | _members("integration", "operation headers rate_limit fallback default_cache_ttl")
     | _members("integration", "type.webhook auth.basic auth.api_key auth.apikey auth.oauth2")
-    | _members("integration", "auth.hmac")
+    | _members("integration", "auth.hmac auth.aws_signature_v4 signature idempotency dead_letter")
     | _members("circuit_breaker", "threshold timeout reset_after half_open_requests")
     | _members("circuit_breaker", "max_concurrent")
     | _members("operation", "description method path query body headers timeout retry cache")
-    | _members("operation", "fallback returns")
+    | _members("operation", "fallback returns idempotency")
     | _members("endpoint", "description auth roles path query body returns where filter sort")
     | _members("endpoint", "include page_size page_limit do status on_success cache")
     | _members("endpoint", "headers validate error require_role middleware rate_limit timeout")
+    | _members("endpoint", "idempotency request response")
     | {"endpoint.returns.list", "endpoint.include.list"}
     | _members("event", "description schema payload publish_to trigger")
     | _members("webhook", "event url method headers secret retry initial_interval backoff receive")
@@ -94,9 +110,9 @@ RUNS: frozenset[str] = frozenset(
     | _members("workflow", "on_complete on_fail")
     | _members("step", "description do call task action activity send emit query signal")
     | _members("step", "for_each parallel check when if as timeout retry compensate")
-    | _members("step", "input template data subject attachment format on_success on_fail")
-    | _members("compensate", "do call task action send emit")
-    | _members("job", "description schedule timezone do steps task action timeout retry")
+    | _members("step", "input template data subject attachment format on_success on_fail on_empty")
+    | _members("compensate", "do call task action send emit query activity")
+    | _members("job", "description schedule timezone do steps task action timeout retry queue")
     | _members("job", "on_complete on_fail")
     | _members("retry", "max_attempts initial_interval backoff_multiplier max_interval")
     | _members("statement", "let create update delete for if fail start emit return var assign")
@@ -140,6 +156,7 @@ NAMES: Mapping[str, str] = {
     "integration.auth.oauth2": "auth by oauth2",
     "integration.auth.hmac": "auth by hmac",
     "integration.type.graphql": "an integration of type graphql",
+    "operation.graphql": "an operation in GraphQL",
     "integration.type.grpc": "an integration of type grpc",
     "integration.auth.aws_signature_v4": "auth by aws_signature_v4",
     "integration.auth.other": "this auth of an integration",
@@ -149,39 +166,64 @@ NAMES: Mapping[str, str] = {
     "model.type": "a field of this type",
     "model.modifier": "this modifier of a model's field",
     "model.default": "this default of a model's field",
-    "auth.other": "auth by anything but jwt",
-    "endpoint.returns.record": "a value other than rows after returns",
+    "endpoint.request.type": "a request of a type that is not declared",
+    "middleware.type.authentication": "a middleware of type authentication",
+    "middleware.type.authorization": "a middleware of type authorization",
+    "middleware.type.logging": "a middleware of type logging",
+    "middleware.type.rate_limiting": "a middleware of type rate_limiting",
+    "middleware.type.cors": "a middleware of type cors",
+    "middleware.type.compression": "a middleware of type compression",
+    "middleware.type.cache": "a middleware of type cache",
+    "middleware.type.custom": "a middleware of type custom",
+    "endpoint.alone": "an endpoint that does not say what it does",
+    "endpoint.response.status": "this status of a response",
     "endpoint.returns.list": "returns: list(…)",
     "endpoint.include.list": "include on a list",
+    "column.division": "a division of decimals with a column",
+    "column.rest": "% of floats with a column",
+    "column.json": "a column of another type as JSON",
+    "column.made": "a text, a list or a record that is made of a column",
+    "job.queue.other": "a queue of its own name for a job",
     "on.elsewhere": "a handler of what this program does not declare",
 }
 
+_GRAPHQL = "call its address with type: rest and POST { query, variables }"
+
 INSTEAD: Mapping[str, str] = {
+    "column": "compute it into a let before, or keep it in a field of its own",
     "on": "declare it here, or leave the handler out",
     "declaration.exec": "use a task for an outside worker",
     "declaration.var": "codeai run runs scripts; use let inside do",
     "declaration.if": "codeai run runs scripts; use if inside do",
     "declaration.for": "codeai run runs scripts; use for inside do",
-    "declaration.annotation": "leave it out",
     "model": "write it as an entity",
-    "config.database": "SQLite inside is used",
+    "config.scheduler": "give each job its queue, timeout and retry",
+    "auth.expiry": "leave it out: a token says itself when it ends",
     "config.setting": "leave it out, or read the environment with env()",
+    "job.queue.other": "write critical, default or low",
     "model.name": "give it another name",
     "model.key": "mark one field primary, and the others unique",
     "model.type": "use json, or decimal with its digits: decimal(10, 2)",
     "model.modifier": "leave it out, or write the model as an entity",
     "model.default": "write a plain value of the field's type, or now()",
     "index.kind": "mark the fields searchable to look through texts; places have no index",
-    "integration.idempotency": "each call carries the step's key already",
-    "integration.type.graphql": "call its address with type: rest and POST { query, variables }",
+    "integration.type.graphql": _GRAPHQL,
     "integration.type.grpc": "put an HTTP gateway in front of it and use type: rest",
-    "integration.auth.aws_signature_v4": "put a signing proxy in front of it",
     "integration.auth.other": 'write auth: bearer(env("TOKEN"))',
-    "integration.dead_letter": "a call that failed stands in the history of its execution",
-    "operation.idempotency": "each call carries the step's key already",
-    "endpoint.request": "write body { … }",
-    "endpoint.response": "write returns: … or return in do",
-    "endpoint.returns.record": "return it inside do",
+    "endpoint.request.type": "declare the type as a model or an entity, or write body { … }",
+    "middleware.type.cors": "write config { cors { origins: […] } }",
+    "middleware.type.cache": "write cache: 5m in the endpoint",
+    "middleware.type.compression": "let the proxy in front compress",
+    "middleware.type.custom": "write it into do, or as a function that do calls",
+    "endpoint.alone": "write returns: Entity, or do { … }",
+    "endpoint.response.status": "write status: 201 for what was done, fail 404 for what was not",
+    "declaration.annotation": "write auth: …, rate_limit: … or nothing",
+    "integration.batching": "each call has an idempotency key of its own, which one request for"
+    " several cannot carry: walk the list with for_each and parallel: N, or declare an operation"
+    " that takes a list",
+    "operation.graphql": _GRAPHQL,
+    "operation.mutation": _GRAPHQL,
+    "operation.variables": _GRAPHQL,
     "statement.action": "use create, update, delete and query, or a step of a workflow",
     "statement.exec": "use a task for an outside worker",
 }

@@ -113,7 +113,8 @@ def _decimal(kind: DecimalType, *, scaled: bool) -> Codec:
         if abs(int(number.scaleb(kind.scale, EXACT))) >= bound:
             digits = kind.precision - kind.scale
             raise ValueError(f"expected at most {digits} digits before the point")
-        return number
+        # Databases know one zero, so the answer to a write must not show another.
+        return number or number.copy_abs()
 
     def parse(value: object) -> Decimal:
         number = to_decimal(value)

@@ -20,6 +20,9 @@ command = LazyGroup(
             "backstay.cli.backup:backup", "Copy all stores, consistently, while they run."
         ),
         "restore": Lazy("backstay.cli.backup:restore", "Put a backup in place of the stores."),
+        "completion": Lazy(
+            "backstay.cli.completion:completion", "What to put into the shell's start file."
+        ),
         "reset": Lazy("backstay.cli.running:reset", "Delete the data folder."),
     },
     help="A backend in one package that knows why it broke.",

@@ -25,6 +25,9 @@ command = LazyGroup(
         "keys": Lazy("backstay.cli.codeai_keys:keys", "Make, show, rotate and revoke API keys."),
         "audit": Lazy("backstay.cli.codeai_keys:audit", "Show who changed what."),
         "job": Lazy("backstay.cli.workflow:job", "Look at jobs, run them, cancel their runs."),
+        "completion": Lazy(
+            "backstay.cli.completion:completion", "What to put into the shell's start file."
+        ),
         "version": Lazy("backstay.cli.codeai_version:version", "Print the version."),
     },
     help="The .cai language and the server of its programs.",

@@ -112,7 +112,7 @@ def audit(
         who, status = item["who"], "?" if item["status"] is None else item["status"]
         did = ", ".join(_did(each) for each in item["changes"])
         said = (item["at"], f"{who['kind']}:{who['sub']}", item["method"], item["path"])
-        click.echo("  ".join([*said, str(status), did]).rstrip())
+        face.tell("  ".join([*said, str(status), did]).rstrip())
     return Exit.OK
 
 

@@ -12,6 +12,7 @@ import click
 
 from backstay.cli.face import emit_json
 from backstay.core.errors import Exit, Fault
+from backstay.core.visible import visible
 from backstay.lang.api import MAX_CHARACTERS, check_files, decode, parse_text
 from backstay.lang.diagnostics import Diagnostic, Span
 from backstay.lang.errors import FILE_UNREADABLE, NO_SOURCES, NOT_SERVED
@@ -229,4 +230,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool) -> N
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     for row in (head, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip(), err=err)
+        click.echo(visible("  ".join(cells)).rstrip(), err=err)

@@ -1,6 +1,8 @@
 """`codeai query`: the query language against the database of an app, which is only read."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,7 +29,7 @@ from backstay.lang.query.slots import Slot
     metavar="APP.DB|postgres://…",
     default="",
     show_envvar=True,
-    help="The app's database; only read.",
+    help="The app's database; only read.  [default: app.db of the data folder here]",
 )
 @click.option("--entity", default="", help="Where filters alone (status:open) look.")
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="For @NAME.")
@@ -58,6 +60,7 @@ def query(
     program = checked_program([path])
     if program is None:
         return Exit.NEGATIVE
+    database = database or _usual_database()
     now = SystemClock().now()
     try:
         if explain:
@@ -72,6 +75,12 @@ def query(
         click.echo(f"  fix: {fix}", err=True)
         return Exit.NEGATIVE
     return Exit.OK
+
+
+def _usual_database() -> str:
+    """Where `codeai server` and `backstay up`, started here, keep rows; "" where neither was."""
+    file = Path(os.environ.get("BACKSTAY_DATA") or ".backstay") / "app.db"
+    return str(file) if file.is_file() else ""
 
 
 def answered(

@@ -10,8 +10,7 @@ from backstay.cli.codeq_face import Given
 from backstay.cli.codeq_install import install
 from backstay.cli.codeq_queues import dlq, queue
 from backstay.cli.codeq_tasks import task
-
-_SHELLS = ("bash", "zsh", "fish")
+from backstay.cli.completion import completion
 
 
 @click.group("codeq", cls=face.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +100,7 @@ def command(
     )
 
 
-for group in (task, queue, dlq, periodic, subscription, admin, auth, init, install):
+for group in (task, queue, dlq, periodic, subscription, admin, auth, init, install, completion):
     command.add_command(group)
 
 
@@ -169,18 +168,6 @@ def worker_start(
     )
     names = [name.strip() for name in events.split(",") if name.strip()]
     serve(given, names, program, ack, nack_delay, settings)
-
-
-@command.command("completion")
-@click.argument("shell", type=click.Choice(_SHELLS))
-def completion(shell: str) -> None:
-    """What to put into the shell's start file: eval "$(codeq completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    maker = get_completion_class(shell)
-    if maker is None:
-        raise click.UsageError(f"no completion for {shell}")
-    click.echo(maker(command, {}, "codeq", "_CODEQ_COMPLETE").source())
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from backstay.cli.codeq_face import (
     moment,
     progress,
     read_time,
+    tell_done,
 )
 
 if TYPE_CHECKING:
@@ -84,10 +85,9 @@ def audit(given: Given, event: str, repair: bool, output: str) -> int:
 def backup(given: Given, output: str) -> None:
     """A consistent copy of the store, in the server's data folder."""
     made = ask(given, lambda client: client.backup())
-    if output == "json":
-        face.emit_json(made)
-    else:
-        click.echo(f"[OK] {made.bytes:,} bytes copied to {made.file} in the server's data folder")
+    tell_done(
+        made, output, f"[OK] {made.bytes:,} bytes copied to {made.file} in the server's data folder"
+    )
 
 
 @admin.command("restore")
@@ -112,10 +112,11 @@ def restore(file: Path, data: str, output: str) -> None:
     # itself, a lone server's, is taken by the restore.
     with Lock(folder):
         put_back(file, folder / "queue.db", SCHEMA)
-    if output == "json":
-        face.emit_json({"file": str(file), "store": str(folder / "queue.db")})
-    else:
-        click.echo(f"[OK] restored {folder / 'queue.db'} from {file}")
+    tell_done(
+        {"file": str(file), "store": str(folder / "queue.db")},
+        output,
+        f"[OK] restored {folder / 'queue.db'} from {file}",
+    )
 
 
 @admin.command("deliveries")

@@ -153,13 +153,17 @@ def _own_tokens(data: str, ttl: str) -> dict[str, str]:
     from backstay.core.clock import SystemClock
     from backstay.core.dev_issuer import AUDIENCE, ISSUER, read_dev_issuer
     from backstay.core.duration import parse_duration
+    from backstay.core.errors import Fault
     from backstay.core.tokens import Issuer
+    from backstay.queue.errors import NO_ISSUER
 
     try:
         seconds = parse_duration(ttl)
     except ValueError as bad:
         raise click.BadParameter(str(bad), param_hint="--ttl") from bad
-    secret = Secret(os.environ.get("JWT_SECRET", "")) or read_dev_issuer(Path(data)) or Secret("")
+    secret = Secret(os.environ.get("JWT_SECRET", "")) or read_dev_issuer(Path(data))
+    if not secret:
+        raise Fault(NO_ISSUER, data=data)
     issuer = Issuer(secret, ISSUER, AUDIENCE, SystemClock())
     producer = ("codeq:produce", "codeq:admin")
     return {

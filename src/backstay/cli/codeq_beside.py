@@ -12,6 +12,7 @@ from backstay.cli.codeq_face import (
     moment,
     read_json,
     show,
+    tell_done,
     tenant_option,
 )
 
@@ -109,41 +110,41 @@ def set_periodic(
             tenant=tenant,
         ),
     )
-    if output == "json":
-        face.emit_json(made)
-    else:
-        times = ", ".join(map(moment, made.next_fires[:3])) or "never"
-        click.echo(f"[OK] {made.name} creates {made.command}: {times}")
+    times = ", ".join(map(moment, made.next_fires[:3])) or "never"
+    tell_done(made, output, f"[OK] {made.name} creates {made.command}: {times}")
 
 
 @periodic.command("delete")
 @click.argument("name")
 @tenant_option
+@face.output_option
 @click.pass_obj
-def delete_periodic(given: Given, name: str, tenant: str) -> None:
+def delete_periodic(given: Given, name: str, tenant: str, output: str) -> None:
     """No more of it; tasks it has made stay."""
-    ask(given, lambda client: client.delete_periodic(name, tenant=tenant))
-    click.echo(f"[OK] {name} is gone")
+    gone = ask(given, lambda client: client.delete_periodic(name, tenant=tenant))
+    tell_done(gone, output, f"[OK] {name} is gone")
 
 
 @periodic.command("pause")
 @click.argument("name")
 @tenant_option
+@face.output_option
 @click.pass_obj
-def pause_periodic(given: Given, name: str, tenant: str) -> None:
+def pause_periodic(given: Given, name: str, tenant: str, output: str) -> None:
     """Its times pass without a task."""
-    ask(given, lambda client: client.pause_periodic(name, tenant=tenant))
-    click.echo(f"[OK] {name} is paused")
+    held = ask(given, lambda client: client.pause_periodic(name, tenant=tenant))
+    tell_done(held, output, f"[OK] {name} is paused")
 
 
 @periodic.command("resume")
 @click.argument("name")
 @tenant_option
+@face.output_option
 @click.pass_obj
-def resume_periodic(given: Given, name: str, tenant: str) -> None:
+def resume_periodic(given: Given, name: str, tenant: str, output: str) -> None:
     """It goes on with its next time."""
-    ask(given, lambda client: client.resume_periodic(name, tenant=tenant))
-    click.echo(f"[OK] {name} goes on")
+    held = ask(given, lambda client: client.resume_periodic(name, tenant=tenant))
+    tell_done(held, output, f"[OK] {name} goes on")
 
 
 # --- subscriptions ---------------------------------------------------------------------------
@@ -192,16 +193,15 @@ def create_subscription(
         given,
         lambda client: client.create_subscription(url, events, ttl_seconds=ttl_seconds),
     )
-    if output == "json":
-        face.emit_json(made)
-    else:
-        click.echo(f"[OK] Subscription {made.subscription_id} until {moment(made.expires_at)}")
+    told = f"[OK] Subscription {made.subscription_id} until {moment(made.expires_at)}"
+    tell_done(made, output, told)
 
 
 @subscription.command("delete")
 @click.argument("id")
+@face.output_option
 @click.pass_obj
-def delete_subscription(given: Given, id: str) -> None:
+def delete_subscription(given: Given, id: str, output: str) -> None:
     """No more calls."""
     ask(given, lambda client: client.delete_subscription(id))
-    click.echo(f"[OK] {id} is gone")
+    tell_done({"deleted": id}, output, f"[OK] {id} is gone")

@@ -10,6 +10,7 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 from backstay.cli import face
+from backstay.core.visible import visible
 
 if TYPE_CHECKING:
     from backstay.queue.api.wire import Count, TaskView
@@ -189,7 +190,15 @@ def show(found: object, output: str) -> None:
         return
     for name, value in msgspec.to_builtins(found).items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        click.echo(f"{name + ':':<18}{text}")
+        face.tell(f"{name + ':':<18}{text}")
+
+
+def tell_done(done: object, output: str, text: str) -> None:
+    """What a command did: `text` for people, `done` as JSON."""
+    if output == "json":
+        face.emit_json(done)
+    else:
+        face.tell(text)
 
 
 def draw(head: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
@@ -203,7 +212,8 @@ def draw(head: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
 
     table = Table(*head, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*map(Text, row))  # what a user wrote is no markup
+        # What a user wrote is no markup, and nothing for the terminal to obey.
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console = Console()
     # Ids are for copying: when the output is no terminal, nothing may be folded away.
     Console(width=console.width if console.is_terminal else 400).print(table, soft_wrap=False)

@@ -17,6 +17,7 @@ from backstay.cli.codeq_face import (
     first_line,
     read_time,
     show,
+    tell_done,
     tenant_option,
     yes_option,
 )
@@ -108,7 +109,7 @@ def stats(given: Given, event: str, output: str) -> None:
 def pause(given: Given, event: str, tenant: str, output: str) -> None:
     """Nothing more is claimed; creation goes on."""
     held = ask(given, lambda client: client.pause_queue(event, tenant=tenant))
-    _tell(held, output, f"[OK] {event} is paused")
+    tell_done(held, output, f"[OK] {event} is paused")
 
 
 @queue.command("resume")
@@ -119,7 +120,7 @@ def pause(given: Given, event: str, tenant: str, output: str) -> None:
 def resume(given: Given, event: str, tenant: str, output: str) -> None:
     """Its tasks may be claimed again."""
     held = ask(given, lambda client: client.resume_queue(event, tenant=tenant))
-    _tell(held, output, f"[OK] {event} goes on")
+    tell_done(held, output, f"[OK] {event} goes on")
 
 
 @queue.command("policy")
@@ -235,7 +236,7 @@ def redrive(
         count = ask_until_done(given, lambda client: step(client, 0), "redriven")
     left = "; some are left" if more else ""
     text = f"[OK] {event}: {count} tasks begin again{left}"
-    _tell({"redriven": count, "more": more}, output, text)
+    tell_done({"redriven": count, "more": more}, output, text)
 
 
 @dlq.command("purge")
@@ -250,11 +251,4 @@ def purge(given: Given, event: str, before: str, output: str) -> None:
     count = ask_until_done(
         given, lambda client: client.purge(event, status="DEAD", before=end), "deleted"
     )
-    _tell({"deleted": count}, output, f"[OK] {event}: {count} dead letters deleted")
-
-
-def _tell(done: object, output: str, text: str) -> None:
-    if output == "json":
-        face.emit_json(done)
-    else:
-        click.echo(text)
+    tell_done({"deleted": count}, output, f"[OK] {event}: {count} dead letters deleted")

@@ -15,6 +15,7 @@ from backstay.cli.codeq_face import (
     read_json,
     read_time,
     show,
+    tell_done,
 )
 
 
@@ -69,10 +70,7 @@ def create(
             key=key,
         ),
     )
-    if output == "json":
-        face.emit_json(made)
-    else:
-        click.echo(f"[OK] Task created: {made.id}")
+    tell_done(made, output, f"[OK] Task created: {made.id}")
 
 
 @task.command("list")
@@ -212,10 +210,7 @@ def cancel(
             "cancelled",
         )
         told, text = {"cancelled": count}, f"[OK] {count} tasks cancelled"
-    if output == "json":
-        face.emit_json(told)
-    else:
-        click.echo(text)
+    tell_done(told, output, text)
 
 
 @task.command("retry")
@@ -225,10 +220,7 @@ def cancel(
 def retry(given: Given, id: str, output: str) -> None:
     """Now: a waiting task becomes due, an ended one begins again."""
     again = ask(given, lambda client: client.retry_task(id))
-    if output == "json":
-        face.emit_json(again)
-    else:
-        click.echo(f"[OK] Task is {again.status} again: {again.id}")
+    tell_done(again, output, f"[OK] Task is {again.status} again: {again.id}")
 
 
 @task.command("reschedule")
@@ -246,7 +238,4 @@ def reschedule(given: Given, id: str, run_at: str, delay_seconds: float, output:
         given,
         lambda client: client.reschedule_task(id, run_at=due, delay_seconds=delay_seconds),
     )
-    if output == "json":
-        face.emit_json(moved)
-    else:
-        click.echo(f"[OK] Task {moved.id} is due {moved.run_at or 'now'}")
+    tell_done(moved, output, f"[OK] Task {moved.id} is due {moved.run_at or 'now'}")

@@ -7,6 +7,7 @@ import click
 
 from backstay.cli.face import output_option
 from backstay.core.errors import Exit
+from backstay.core.visible import visible
 
 
 @click.command("doctor")
@@ -45,5 +46,5 @@ def command(
         replay=Path(replay) if replay else None,
     )
     answer = diagnose(guides(), question)
-    click.echo(answer.as_json() if output == "json" else answer.as_text())
+    click.echo(answer.as_json() if output == "json" else visible(answer.as_text()))
     return {"healthy": Exit.OK, "wrong": Exit.NEGATIVE}.get(answer.status, Exit.USAGE)

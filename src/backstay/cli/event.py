@@ -45,16 +45,16 @@ def show(id: str, base_url: str, token: str, output: str) -> int:
     if given.output == "json":
         face.emit_json(body)
         return Exit.OK
-    click.echo(f"{body['id']}  {body['event']}  {body['created_at']}")
-    click.echo(f"  {msgspec.json.encode(body['payload']).decode()}")
+    face.tell(f"{body['id']}  {body['event']}  {body['created_at']}")
+    face.tell(f"  {msgspec.json.encode(body['payload']).decode()}")
     for each in body["deliveries"]:
         made = each.get("execution") or each.get("event") or ""
-        click.echo(f"  {each['target']:<28} {each['state']}  {made}".rstrip())
+        face.tell(f"  {each['target']:<28} {each['state']}  {made}".rstrip())
         if each["error"]:
-            click.echo(f"    {each['error']}")
+            face.tell(f"    {each['error']}")
         for tried in each["attempts"]:
             if tried["error"]:
-                click.echo(f"    {tried['attempt']}. {tried['outcome']}: {tried['error']}")
+                face.tell(f"    {tried['attempt']}. {tried['outcome']}: {tried['error']}")
     return Exit.OK
 
 

@@ -11,10 +11,12 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from backstay import __version__
 from backstay.core.errors import Exit, Fault, for_terminal
 from backstay.core.nearest import nearest
+from backstay.core.visible import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,6 +77,12 @@ class LazyGroup(Group):
         rows = [(name, self._lazy[name].help) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click's own, without importing every command for its line of help."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=self._lazy[name].help) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _there(self, name: str) -> bool:
         return importlib.util.find_spec(self._lazy[name].target.partition(":")[0]) is not None
@@ -139,6 +147,11 @@ def server_options(*file_env: str) -> Callable[[F], F]:
     return add
 
 
+def tell(text: str, *, err: bool = False) -> None:
+    """Print what may have words of other people in it: of users, workers, services."""
+    click.echo(visible(text), err=err)
+
+
 def emit_json(value: object) -> None:
     """One JSON document, indented, on standard output."""
     try:
@@ -190,6 +203,9 @@ def main(command: click.Command, prog: str, arguments: Sequence[str] | None = No
 
 def _usage(bad: click.UsageError) -> int:
     message = bad.format_message()
+    if message.startswith("Usage: "):
+        click.echo(message, err=True)  # the help itself, as no word was typed that could be wrong
+        return Exit.USAGE
     if isinstance(bad, click.NoSuchOption) and bad.ctx is not None:
         known = [name for param in bad.ctx.command.get_params(bad.ctx) for name in param.opts]
         message = f"no such option {bad.option_name}.{did_you_mean(bad.option_name, known)}"

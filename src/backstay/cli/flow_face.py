@@ -73,10 +73,10 @@ def show_list(
     widths = [max(len(line[column]) for line in rows) for column in range(len(heads))]
     for line in rows:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        face.tell("  ".join(cells).rstrip())
     page = body["pagination"]
     if page["has_next"]:
-        click.echo(f"page {page['page']}; there are {page['total']} in all")
+        face.tell(f"page {page['page']}; there are {page['total']} in all")
     return Exit.OK
 
 
@@ -85,7 +85,7 @@ def say(given: Given, body: dict[str, Any], text: str) -> int:
     if given.output == "json":
         face.emit_json(body)
     else:
-        click.echo(text.format_map(body))
+        face.tell(text.format_map(body))
     return Exit.OK
 
 

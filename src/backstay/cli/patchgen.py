@@ -29,6 +29,9 @@ command = LazyGroup(
             "backstay.cli.patchgen_server:watch", "Turn intents in a folder to packages."
         ),
         "serve": Lazy("backstay.cli.patchgen_server:serve", "Serve POST /intent."),
+        "completion": Lazy(
+            "backstay.cli.completion:completion", "What to put into the shell's start file."
+        ),
         "version": Lazy(f"{_HELP}:version", "Versions of generator and schema."),
     },
     help="From an intent to a package that Kubernetes tools accept.",

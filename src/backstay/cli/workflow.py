@@ -118,9 +118,9 @@ def history(execution: str, base_url: str, token: str, output: str) -> int:
     if given.output == "json":
         face.emit_json(body)
         return Exit.OK
-    click.echo(f"{body['id']}  {body['workflow_id']}  {body['status']}")
+    face.tell(f"{body['id']}  {body['workflow_id']}  {body['status']}")
     for moment in body["data"]:
-        click.echo("  " + _moment(moment))
+        face.tell("  " + _moment(moment))
     return Exit.OK
 
 
@@ -180,6 +180,24 @@ def run_job(name: str, base_url: str, token: str, output: str) -> int:
     return say(given, ask(given, "POST", f"/jobs/{name}/run"), "{job}: run {id} is {status}")
 
 
+@job.command("pause")
+@click.argument("name")
+@given_options
+def pause_job(name: str, base_url: str, token: str, output: str) -> int:
+    """Let the times of a job pass without a run."""
+    given = Given(base_url, token, output)
+    return say(given, ask(given, "POST", f"/jobs/{name}/pause"), "{name} is {status}")
+
+
+@job.command("resume")
+@click.argument("name")
+@given_options
+def resume_job(name: str, base_url: str, token: str, output: str) -> int:
+    """Let a paused job run again, from now on."""
+    given = Given(base_url, token, output)
+    return say(given, ask(given, "POST", f"/jobs/{name}/resume"), "{name} is {status}")
+
+
 @job.command("cancel")
 @click.argument("run")
 @given_options
@@ -204,19 +222,19 @@ def _shown(given: Given, body: dict[str, Any]) -> int:
     if given.output == "json":
         face.emit_json(body)
         return Exit.OK
-    click.echo(f"{body['id']}  {body['workflow_id']}  {body['status']}")
+    face.tell(f"{body['id']}  {body['workflow_id']}  {body['status']}")
     if body["error"]:
-        click.echo(f"  error: {body['error']}")
+        face.tell(f"  error: {body['error']}")
     for title, steps in (("steps", body["steps"]), ("compensations", body["compensations"])):
         if steps:
-            click.echo(f"{title}:")
+            face.tell(f"{title}:")
         for step in steps:
             doubt = " (outcome was unknown)" if step["unknown"] else ""
             name = step["name"] + (f"[{step['item']}]" if "item" in step else "")
-            click.echo(f"  {name:<20} {step['kind']:<5} {step['state']}{doubt}")
+            face.tell(f"  {name:<20} {step['kind']:<5} {step['state']}{doubt}")
             for tried in step["attempts"]:
                 if tried["error"]:
-                    click.echo(f"    {tried['attempt']}. {tried['outcome']}: {tried['error']}")
+                    face.tell(f"    {tried['attempt']}. {tried['outcome']}: {tried['error']}")
     return Exit.OK
 
 
@@ -239,10 +257,10 @@ def _rehearsed(given: Given, report: dict[str, Any]) -> int:
         name = step["step"] + (f"[{step['item']}]" if "item" in step else "")
         shown = [step[what] for what in ("payload", "output", "begins") if what in step]
         said = [msgspec.json.encode(each).decode() for each in shown]
-        click.echo("  ".join([name.ljust(20), step["does"], *said]))
+        face.tell("  ".join([name.ljust(20), step["does"], *said]))
         if step.get("error"):
-            click.echo(f"  fails: {step['error']}")
+            face.tell(f"  fails: {step['error']}")
     for undone in report["compensations"]:
-        click.echo(f"  undone: {undone['step']}: {undone['does']}")
-    click.echo(f"would end: {report['ends']}")
+        face.tell(f"  undone: {undone['step']}: {undone['does']}")
+    face.tell(f"would end: {report['ends']}")
     return code

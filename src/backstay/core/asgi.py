@@ -14,7 +14,7 @@ import structlog
 
 from backstay.core.bodies import BODY_SECONDS, Bodies, Receive, spill
 from backstay.core.clock import Clock, Ids
-from backstay.core.context import ANONYMOUS, Principal, RequestContext
+from backstay.core.context import ANONYMOUS, NARROW_HEADER, Principal, RequestContext
 from backstay.core.errors import Fault, problem
 from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import debugs, request_debug
@@ -317,6 +317,8 @@ def _refusal(fault: Fault, ctx: RequestContext) -> Response:
         headers.append((b"retry-after", str(after).encode()))
     if fault.entry.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if fault.entry.narrow:
+        headers.append((NARROW_HEADER.encode(), b"true"))
     return Response(
         status=fault.entry.status,
         body=msgspec.json.encode(problem(fault, ctx)),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backstay.core.context import RequestContext
+from backstay.core.visible import visible
 
 if TYPE_CHECKING:
     Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
@@ -33,7 +34,11 @@ class Exit:
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """One known error. `message`, `cause` and `fix` are templates over the fault's values."""
+    """One known error. `message`, `cause` and `fix` are templates over the fault's values.
+
+    `narrow`, for a status of 502 to 504: it speaks of one request or route, and the system is well.
+    No breaker may count it, or whoever can ask for it takes the whole system from everybody.
+    """
 
     code: str
     message: str
@@ -44,6 +49,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
     retryable: bool = False
     guide: str = ""
     title: str = ""
+    narrow: bool = False
 
 
 class Fault(Exception):  # noqa: N818 - the house's word for it
@@ -108,7 +114,8 @@ def for_terminal(fault: Fault) -> str:
     if fault.fix:
         lines.append(f"  fix: {fault.fix}")
     lines.append(f"  more: backstay explain {fault.entry.code}")
-    return "\n".join(lines)
+    # Values in it may be of other people.
+    return visible("\n".join(lines))
 
 
 def index(catalogues: Iterable[Iterable[ErrorEntry]]) -> dict[str, ErrorEntry]:

@@ -6,6 +6,7 @@ request that may have arrived (decision 15), keeps no cookies and follows no red
 """
 
 import errno
+import os
 import socket
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -231,12 +232,14 @@ def _typed(
         text = f"no complete answer within {seconds:g} s"
         return failed.TotalTimeoutError(address, text, sent=sent)
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return failed.DnsError(address, reason, sent=False)
+        return failed.DnsError(address, failure.os_error.strerror or reason, sent=False)
     if isinstance(failure, aiohttp.ClientSSLError):
         return failed.TlsError(address, reason, sent=False)
     if isinstance(failure, aiohttp.ClientConnectorError):
-        name = errno.errorcode.get(inner.errno or 0, "") if isinstance(inner, OSError) else ""
-        return failed.RefusedError(address, f"{name}: {reason}", sent=False)
+        code = inner.errno or 0 if isinstance(inner, OSError) else 0
+        name = errno.errorcode.get(code, "")
+        text = os.strerror(code) if name else reason  # the address is told beside it
+        return failed.RefusedError(address, f"{name}: {text}", sent=False)
     if isinstance(failure, (aiohttp.ClientResponseError, ValueError)):
         return failed.ProtocolError(address, reason, sent=sent)
     return failed.ResetError(address, reason, sent=sent)

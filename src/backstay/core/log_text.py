@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from backstay.core.errors import Plain
+from backstay.core.visible import visible
 
 _PLAIN_VALUE = re.compile(r"[^\s\"'={}\[\]\x00-\x1f\x7f]+")
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warn": "\x1b[33m", "error": "\x1b[31m"}
@@ -21,7 +22,7 @@ def as_text(
     line = " ".join(words)
     trace = values.get("exception")
     if isinstance(trace, str):
-        line += "\n  " + trace.replace("\n", "\n  ")
+        line += "\n  " + visible(trace).replace("\n", "\n  ")
     return line + "\n"
 
 
@@ -32,5 +33,5 @@ def _value(value: Plain) -> str:
         return str(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if _PLAIN_VALUE.fullmatch(text):
-        return text
-    return json.dumps(text, ensure_ascii=False)
+        return visible(text)
+    return visible(json.dumps(text, ensure_ascii=False))

@@ -23,6 +23,7 @@ from backstay.core.log_settings import Level, LogSettings
 from backstay.core.log_sink import Sink, open_sink
 from backstay.core.log_text import as_text
 from backstay.core.redact import redactor
+from backstay.core.visible import visible
 
 Event = MutableMapping[str, Any]
 
@@ -179,7 +180,8 @@ class _Pipeline:
         tail = redactor().redact_plain(_plain(tail))
         message = redactor().redact(head["msg"])
         if not self._text:
-            return msgspec.json.encode({**head, "msg": message, **about, **tail}) + b"\n"
+            line = msgspec.json.encode({**head, "msg": message, **about, **tail})
+            return visible(line.decode()).encode() + b"\n"
         text = as_text(head["ts"], head["level"], message, {**tail, **about}, colour=self._colour)
         return text.encode("utf-8", "backslashreplace")
 

@@ -6,7 +6,7 @@ One event loop (and the GIL) owns a Registry: counting from another thread may l
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -132,13 +132,26 @@ class Histogram(Series):
 
     def observe(self, *labels: str, value: float) -> None:
         """Count one observation."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            key = self.key(labels, self._counts)
-            # One place for each bound, one for +Inf, one for the sum.
-            counts = self._counts.setdefault(key, [0.0] * (len(self._bounds) + 2))
+        counts = self._counts.get(labels) or self._new(labels)
         counts[bisect_left(self._bounds, value)] += 1
         counts[-1] += value
+
+    def observe_all(self, *labels: str, values: Sequence[float]) -> None:
+        """Count many observations under the same labels: one look at each bound for all of them."""
+        counts = self._counts.get(labels) or self._new(labels)
+        ordered = sorted(values)
+        before = 0
+        for at, bound in enumerate(self._bounds):
+            upto = bisect_right(ordered, bound, before)
+            counts[at] += upto - before
+            before = upto
+        counts[-2] += len(ordered) - before
+        counts[-1] += sum(ordered)
+
+    def _new(self, labels: Labels) -> list[float]:
+        # One place for each bound, one for +Inf, one for the sum.
+        key = self.key(labels, self._counts)
+        return self._counts.setdefault(key, [0.0] * (len(self._bounds) + 2))
 
     def snapshot(self) -> dict[Labels, tuple[float, ...]]:
         """By label values: a count for each bound of `bounds`, one above them all, and the sum."""

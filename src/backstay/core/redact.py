@@ -2,7 +2,7 @@
 
 Two nets. Known secrets (settings register theirs) are found as they are and in the encodings
 in which they travel. Structural rules catch secrets nobody registered: credentials in headers and
-addresses, values of telling keys, JWTs, PEM blocks.
+addresses, values of telling keys, JWTs, API keys, PEM blocks.
 """
 
 import base64
@@ -26,7 +26,7 @@ _WORD = (
 _TELLING = re.compile(rf"(?:{_WORD}|authorization|cookie)$", re.IGNORECASE)
 # What every rule and every telling key has in it, in lower case.
 _SUSPECT = re.compile(
-    rb"-----begin|eyj|authorization|cookie|bearer|basic|://"
+    rb"-----begin|eyj|bsk_|authorization|cookie|bearer|basic|://"
     rb"|passw|passphrase|secret|token|api[_-]?key|private[_-]?key|credential"
 )
 _KEYS = (
@@ -54,6 +54,8 @@ _RULES: tuple[_Rule, ...] = (
         rf"-----BEGIN \1----- {MASK}",
     ),
     _Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{4,}+\.[\w-]++(?:\.[\w-]*+)?"), MASK),
+    # API keys of a served program; their first letters are shown on purpose, and pass.
+    _Rule(("bsk_",), re.compile(r"(?<![\w-])bsk_[\w-]{20,}+"), MASK),
     _Rule(
         ("authorization",),
         re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:(\w+)\s+)?[^\s\"',;]+"),

@@ -33,6 +33,8 @@ _log = structlog.get_logger("http")
 _BACKLOG = 1024
 CONNECTIONS = 2048
 """How many connections a face serves at once unless it is told otherwise."""
+HEAD_SECONDS = 30.0
+"""Longest time until a request's head is there, on a new connection or after an answer."""
 _OWN_FILES = 256
 _SOCKET_PATH_LIMIT = 107
 
@@ -78,11 +80,18 @@ class Listen(msgspec.Struct, frozen=True):
 class HttpServer:
     """A Service: one ASGI app on one address. Unix sockets are made with mode 0600. At most
     `connections` are served at once, fewer where the process may not open that many files; others
-    wait to be accepted."""
+    wait to be accepted. One on which no head arrives within `head_seconds` is closed."""
 
-    def __init__(self, app: App, listen: Listen, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        app: App,
+        listen: Listen,
+        connections: int = CONNECTIONS,
+        head_seconds: float = HEAD_SECONDS,
+    ) -> None:
         self.name = f"http:{app.name}"
         self._connections = connections
+        self._head_seconds = head_seconds
         self.most = 0
         """Connections that are served at once, known once it has started."""
         self.listen = listen
@@ -93,7 +102,8 @@ class HttpServer:
     async def start(self) -> None:
         """Bound and answering on return. Raises CORE111 when the address is taken."""
         # Imported here: commands that serve nothing must not pay for a server.
-        from granian.constants import Interfaces
+        from granian.constants import HTTPModes, Interfaces
+        from granian.http import HTTP1Settings
         from granian.server.embed import Server
 
         self._claim_address()
@@ -109,6 +119,10 @@ class HttpServer:
             backlog=_BACKLOG,
             backpressure=self.most,
             websockets=False,
+            # Waiting to see which HTTP it will be has no deadline: silent clients would hold every
+            # connection there is. Nothing here needs HTTP/2.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=round(self._head_seconds * 1000)),
             log_enabled=False,
             **where,
         )

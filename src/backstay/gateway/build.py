@@ -75,7 +75,18 @@ def assemble(
     listen = Listen.parse(settings.listen)
     guarded = not (settings.metrics_open or listen.loopback)
     own = OwnRoutes(health, breakers, upstreams, registry, ready, shown, guarded=guarded)
-    stages = _stages(settings, upstreams, judge, clock, ids, registry, own, guard, tracer)
+    stages = _stages(
+        settings,
+        upstreams,
+        judge,
+        clock,
+        ids,
+        registry,
+        own,
+        guard,
+        systems.was_never_there,
+        tracer,
+    )
     observers: list[Observer] = [guard.observe, Counting(registry), access]
     if tracer.on:
         observers.append(tracing.end)
@@ -112,6 +123,7 @@ def _stages(
     registry: Registry,
     own: OwnRoutes,
     guard: BreakerStage,
+    never_there: Callable[[str], bool],
     tracer: Tracer,
 ) -> list[Stage]:
     """The policies in their order."""
@@ -124,6 +136,7 @@ def _stages(
         trust.judge(judge),
         identity.debug,
         trust.authorize,
+        route.refuse_switched_off(never_there),
         route.limit_body,
     ]
     if settings.rate_limit > 0:

@@ -203,6 +203,14 @@ GATEWAY_SILENT = ErrorEntry(
     exit=Exit.UNREACHABLE,
 )
 
+SWITCHED_OFF = ErrorEntry(
+    code="GATE028",
+    message="nothing is served at {path}: {upstream} is not switched on",
+    cause="{upstream} runs only where it is wanted, and was not started beside this gateway",
+    fix="{switch_on}",
+    status=404,
+)
+
 ERRORS: Sequence[ErrorEntry] = (
     CANNOT_LISTEN,
     BAD_UPSTREAMS,
@@ -231,4 +239,5 @@ ERRORS: Sequence[ErrorEntry] = (
     NO_BREAKER,
     BAD_CODING,
     GATEWAY_SILENT,
+    SWITCHED_OFF,
 )

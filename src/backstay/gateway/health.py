@@ -58,6 +58,12 @@ class Systems:
         self.last: dict[str, SystemReport] = {}
         self._renewed = renewed
         self._pids: dict[str, int] = {}
+        self._absent: set[str] = set()
+
+    def was_never_there(self, name: str) -> bool:
+        """Whether an optional system has no control socket and, since this process began, never
+        had one: it was not wanted, rather than just restarted."""
+        return name in self._absent
 
     def checks(self) -> list[Check]:
         """One check per system."""
@@ -87,12 +93,15 @@ class Systems:
             except ControlSilent as silent:
                 self.last.pop(upstream.name, None)
                 if silent.why == "missing" and upstream.optional:
+                    if upstream.name not in self._pids:
+                        self._absent.add(upstream.name)
                     return Finding("skip", error="not started")
                 return Finding("fail", error=silent.cause)
             except (Fault, msgspec.MsgspecError) as bad:
                 self.last.pop(upstream.name, None)
                 return Finding("fail", error=str(bad))
             self.last[upstream.name] = report
+            self._absent.discard(upstream.name)
             failing = [
                 f"{name}: {entry.get('error', entry.get('status'))}"
                 for name, entry in report.checks.items()

@@ -27,13 +27,16 @@ class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One system behind the gateway. `control` is its control socket, "" when it has none;
-    an `optional` one whose control socket does not exist was not started, which is no failure."""
+    an `optional` one whose control socket does not exist was not started, which is no failure.
+    `switch_on` is for one that is off unless it is wanted: what to do to have it, for people who
+    ask for it (GATE028)."""
 
     name: str
     address: str
     control: str = ""
     critical: bool = False
     optional: bool = False
+    switch_on: str = ""
     routes: tuple[RouteSpec, ...] = ()
 
     @property
@@ -183,6 +186,7 @@ DEFAULT_ROUTES: Sequence[tuple[str, Sequence[RouteSpec]]] = (
     ("app", (RouteSpec("/api/v1"), RouteSpec("/api/v1/admin", max_body=64 * 1_048_576))),
     ("patchgen", (RouteSpec("/intent"),)),
 )
+_SWITCH_ON = {"patchgen": "set PATCHGEN_OUTPUT_DIR to the folder for packages, and start again"}
 
 
 def default_upstreams(runtime: Path) -> tuple[Upstream, ...]:
@@ -193,6 +197,7 @@ def default_upstreams(runtime: Path) -> tuple[Upstream, ...]:
             address=f"unix:{runtime / name}.sock",
             control=f"{runtime / name}.ctl",
             optional=True,
+            switch_on=_SWITCH_ON.get(name, ""),
             routes=tuple(routes),
         )
         for name, routes in DEFAULT_ROUTES

@@ -283,6 +283,14 @@ BAD_ARGUMENT = ErrorEntry(
     fix="see the command's --help",
     exit=Exit.USAGE,
 )
+NO_ISSUER = ErrorEntry(
+    code="QUEUE065",
+    message="there is nobody to take tokens from",
+    cause="no provider was named, JWT_SECRET is not set, and {data} holds no issuer's secret",
+    fix="codeq auth login --login-url URL, or --data with the folder of `backstay up`; a server on"
+    " loopback without tokens configured needs none",
+    exit=Exit.AUTH,
+)
 BAD_SCHEDULE = ErrorEntry(
     code="QUEUE060",
     message="invalid '{field}' {value!r}: {reason}",

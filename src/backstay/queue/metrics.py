@@ -7,6 +7,7 @@ from backstay.core.metrics import OTHER, Gauge, Registry
 from backstay.core.sqlite import Stats
 from backstay.core.system import Metric
 from backstay.queue.model import QueueStats, Subscription, Task
+from backstay.queue.operations import Leased
 
 MOST_NAMES = 200
 """Commands, and tenants, that are told apart; what comes after is counted as `other`."""
@@ -136,6 +137,20 @@ class QueueMetrics:
         self._tenant_claimed.inc(self._tenants[task.tenant])
         since = max(task.due_at, task.created_at)
         self._waited.observe(command, value=max(0.0, task.claimed_at - since))
+
+    def claimed_together(self, leased: Leased, at: float) -> None:
+        """Deliveries at this wall time, of tasks of one queue."""
+        command = self._commands[leased.command]
+        self._claimed.inc(command, by=leased.count)
+        self._tenant_claimed.inc(self._tenants[leased.tenant], by=leased.count)
+        waited = [max(0.0, at - since) for since in leased.since]
+        self._waited.observe_all(command, values=waited)
+
+    def completed_together(self, command: str, seconds: Sequence[float]) -> None:
+        """Successes; the `seconds` of each since its creation."""
+        command = self._commands[command]
+        self._completed.inc(command, "COMPLETED", by=len(seconds))
+        self._latency.observe_all(command, "COMPLETED", values=seconds)
 
     def completed(self, command: str, status: str, seconds: float) -> None:
         """A result; `seconds` since the creation of the task."""

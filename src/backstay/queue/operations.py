@@ -2,6 +2,8 @@
 them. Frozen and free of I/O; each engine does them in its own way.
 """
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from backstay.core.errors import Fault
@@ -35,7 +37,7 @@ class Claim(msgspec.Struct, frozen=True, tag="claim"):
     """Up to `count` tasks for `worker`. `tenants` empty serves all, by deficit round robin.
     `commands` is in order of preference; empty rotates over all that have work. Paused queues and
     those at a bound of their policy have no work. Nothing to claim is no failure: the result is an
-    empty list."""
+    empty list. `shown`: an engine that can may answer with `Leased` in place of tasks."""
 
     worker: str
     tokens: tuple[str, ...]
@@ -43,6 +45,7 @@ class Claim(msgspec.Struct, frozen=True, tag="claim"):
     commands: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     count: int = 1
+    shown: bool = False
 
 
 class Extend(msgspec.Struct, frozen=True, tag="extend"):
@@ -136,6 +139,33 @@ class Ack(msgspec.Struct, frozen=True, tag="ack"):
     ids: tuple[str, ...]
 
 
+class FinishAll(msgspec.Struct, frozen=True, tag="finish_all"):
+    """Results of one worker of one tenant, each judged as it would be alone, in their order."""
+
+    items: tuple[Finish, ...]
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """`count` tasks of one queue that a claim leased: their JSON objects as the worker is shown
+    them (`api.wire.TaskView`), with commas between, and since when each could be claimed."""
+
+    tenant: str
+    command: str
+    count: int
+    tasks: bytes
+    since: Sequence[float]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What came of a `FinishAll`. Those of `items` that are not among `others`, by their position,
+    were completed `at` this time, and nothing else is to be said of them; `created` tells per
+    command when they had been."""
+
+    at: float = 0.0
+    created: Mapping[str, Sequence[float]] = {}
+    others: Mapping[int, "Task | Fault"] = {}
+
+
 def same_result(op: Finish, task: Task) -> bool:
     """Whether `op` is the result that ended `task`, sent again because its answer was lost."""
     return (
@@ -216,6 +246,7 @@ Op = (
     | Claim
     | Extend
     | Finish
+    | FinishAll
     | Nack
     | Abandon
     | Cancel
@@ -233,7 +264,16 @@ Op = (
     | SettleDelivery
 )
 
-OpResult = Task | list[Task] | list[Subscription] | list[Delivery] | int | Fault
+OpResult = (
+    Task
+    | list[Task]
+    | list[Task | Leased]
+    | list[Subscription]
+    | list[Delivery]
+    | Finished
+    | int
+    | Fault
+)
 """Create … Cancel, Redrive, Reschedule and Fire (that came first) give the task as it is now;
-Claim, TakeNotices, TakeDeliveries a list; the others a count. A Fault is that operation's own
-failure; the others of the batch stand."""
+Claim, TakeNotices, TakeDeliveries a list; FinishAll a Finished; the others a count. A Fault is that
+operation's own failure; the others of the batch stand."""

@@ -120,6 +120,10 @@ class Bells:
     def __init__(self) -> None:
         self._hung: dict[Hashable, set[Bell]] = {}
 
+    def __len__(self) -> int:
+        """How many things somebody waits for."""
+        return len(self._hung)
+
     def hang(self, name: Hashable) -> Bell:
         """A bell that rings at the next `ring(name)`; take it down with `unhang`."""
         bell = Bell()

@@ -37,7 +37,7 @@ NO_APP_FILE = ErrorEntry(
     code="UP005",
     message="{file} is not a file that can be read",
     cause="{reason}",
-    fix="give the path of a .cai file: backstay up examples/orders/app.cai",
+    fix="give the path of a .cai file or of a folder with one; codeai new FOLDER makes one",
     exit=Exit.USAGE,
 )
 NOT_OURS = ErrorEntry(

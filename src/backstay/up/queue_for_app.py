@@ -86,6 +86,7 @@ class QueueForApp:
         return new_task(
             call.command,
             msgspec.Raw(call.payload.encode()),
+            priority=call.priority,
             max_attempts=1,
             idempotency_key=call.key,
             reply_to=self._name,

@@ -16,6 +16,7 @@ from backstay.core.dev_issuer import make_dev_issuer
 from backstay.core.errors import Exit, Fault
 from backstay.core.runtime import find_runtime, make_runtime
 from backstay.core.settings import Loaded
+from backstay.core.visible import visible
 from backstay.up.config import UpSettings, check, resolve, sections, shown
 from backstay.up.errors import NEVER_READY
 from backstay.up.logs import stdout_terminal
@@ -28,6 +29,8 @@ from backstay.up.supervisor import START_SECONDS, supervise
 from backstay.up.table import behind, show
 
 _POLL = 0.05
+_LAST = 20
+"""Lines that are shown of a start that failed."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -65,6 +68,7 @@ def in_background(asked: Asked) -> int:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     logs.mkdir(mode=0o700, exist_ok=True)
     printed = logs / "detached.err"
+    said = _Said(printed, logs / "all.log")
     with printed.open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "backstay.cli.backstay", *sys.argv[1:]],
@@ -74,16 +78,37 @@ def in_background(asked: Asked) -> int:
             start_new_session=True,
             env={**os.environ, "BACKSTAY_DETACHED": "1"},
         )
-    return asyncio.run(_report(asked, data, child, printed))
+    return asyncio.run(_report(asked, data, child, said))
 
 
-async def _report(asked: Asked, data: Path, child: "subprocess.Popen[bytes]", printed: Path) -> int:
+class _Said:
+    """Why a start in the background came to nothing: what the supervisor said, else what the
+    processes printed that was no line of a log."""
+
+    def __init__(self, printed: Path, log: Path) -> None:
+        self._printed = printed
+        self._log = log
+        self._before = log.stat().st_size if log.exists() else 0
+
+    def text(self) -> str:
+        own = self._printed.read_text(errors="replace")
+        if own or not self._log.exists():
+            return own
+        with self._log.open("rb") as file:
+            # A shorter one was begun anew since.
+            file.seek(self._before if self._log.stat().st_size >= self._before else 0)
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+        return "".join([line for line in lines if "| {" not in line][-_LAST:])
+
+
+async def _report(asked: Asked, data: Path, child: "subprocess.Popen[bytes]", said: _Said) -> int:
     clock = SystemClock()
     end = clock.tick() + START_SECONDS + 10
     while clock.tick() < end:
         code = child.poll()
         if code is not None:
-            return _failed(printed, code)
+            sys.stderr.write(visible(said.text()))
+            return code
         runtime = find_runtime(data)
         try:
             live = await ask(runtime / "up.ctl", "/live")
@@ -94,11 +119,6 @@ async def _report(asked: Asked, data: Path, child: "subprocess.Popen[bytes]", pr
         await clock.sleep(clock.tick() + _POLL)
     reason = f"the supervisor runs (pid {child.pid})"
     raise Fault(NEVER_READY, seconds=START_SECONDS, names="up", first="up", reason=reason)
-
-
-def _failed(printed: Path, code: int) -> int:
-    sys.stderr.write(printed.read_text(errors="replace"))
-    return code
 
 
 def _table(asked: Asked, data: Path, runtime: Path) -> int:

@@ -83,9 +83,9 @@ class Stage:
 
     async def restart(self) -> None:
         """The process dies with everything it had in memory; the next one takes over."""
-        for task in list(self.flow.runner._flying.values()):
+        for task in list(self.flow.runner._flying.tasks.values()):
             task.cancel()
-        await asyncio.gather(*self.flow.runner._flying.values(), return_exceptions=True)
+        await asyncio.gather(*self.flow.runner._flying.tasks.values(), return_exceptions=True)
         await self.flow.stop()
         self.flow = self.engine()
         await self.flow.serve(self.program)

@@ -14,8 +14,10 @@ from tests.app.flow.live import Live
 from tests.app.flow.payments import Payments
 from tests.app.flow.scripted import BASE, mark, program
 
+from backstay.app.flow.plans import RECENT
 from backstay.app.flow.sweeper import HISTORY_KEEP
 from backstay.core.errors import Fault
+from backstay.lang.program import Program
 
 SHOP = (
     BASE
@@ -148,6 +150,32 @@ async def test_an_execution_is_moved_to_a_program_with_the_same_beginning(
     assert marks == [("new",), ("old",), ("one",), ("one",)]
     with pytest.raises(Fault):
         await stage.flow.migrate(moved, old.hash)
+
+
+async def test_programs_that_no_execution_needs_leave_the_memory_and_are_recalled_when_asked_for(
+    open_stage: Open,
+) -> None:
+    def version(name: str) -> Program:
+        wait, last = "wait { signal: go timeout: 1h }", f"last {{ do {{ {mark(name)} }} }}"
+        return program(f"workflow w {{ signals {{ go: bool }} steps {{ {wait} {last} }} }}")
+
+    first, *others = (version(f"v{number}") for number in range(RECENT + 3))
+    stage = await open_stage(program=first)
+    moved, stays = await stage.start("w"), await stage.start("w")
+    await stage.quiet()
+    for each in others:
+        await stage.flow.serve(each)
+
+    # Where it would be recalled from does not have it.
+    with pytest.raises(Fault) as caught:
+        await stage.flow.migrate(moved, others[0].hash)
+    assert caught.value.entry.code == "APP219"
+    stage.program = others[0]
+    assert await stage.flow.migrate(moved, others[0].hash) == others[0].hash
+    for execution in (moved, stays):
+        await stage.flow.signal(execution, "go", True)
+    await stage.ends()
+    assert stage.all("SELECT text FROM marks ORDER BY text") == [("v0",), ("v1",)]
 
 
 async def test_histories_are_pruned_after_their_time_and_what_needs_a_person_stays(

@@ -100,3 +100,17 @@ async def test_jobs_are_listed_and_run(stage: Stage, shell: Shell) -> None:
     await stage.quiet()
     listed = await shell.type("job", "runs", "--status", "done")
     assert "nightly_sales" in listed.out
+
+
+async def test_a_job_is_paused_and_resumed(stage: Stage, shell: Shell) -> None:
+    await stage.quiet()
+    assert (await shell.type("job", "pause", "nightly_sales")).out == "nightly_sales is paused\n"
+    await stage.quiet()
+    listed = (await shell.type("job", "list")).out
+    assert "paused" in listed
+    assert stage.all("SELECT 1 FROM job_runs WHERE status = 'pending'") == []
+    assert (await shell.type("job", "resume", "nightly_sales")).out == "nightly_sales is active\n"
+    await stage.quiet()
+    assert "paused" not in (await shell.type("job", "list")).out
+    assert len(stage.all("SELECT 1 FROM job_runs WHERE status = 'pending'")) == 1
+    assert "APP205" in (await shell.type("job", "pause", "nope")).err

@@ -5,11 +5,13 @@ import json
 
 from tests.app.flow.carrier import Carrier
 from tests.app.flow.conftest import Open
+from tests.app.flow.looking import marks
 from tests.app.flow.payments import DECLINE
 from tests.app.flow.scripted import mark, program
 from tests.app.flow.stage import Stage
 
 from backstay.app.ports import OutsideCall, OutsideResult
+from backstay.app.unsupported import problems
 
 MINUTE = 60.0
 BITE = 30.0
@@ -161,3 +163,33 @@ async def test_a_run_of_a_job_with_steps_follows_a_retry_of_its_execution(open_s
     await stage.flow.order(execution, "retry")
     await stage.ends(execution)
     assert runs(stage, "done", "failed") == [("done", "")]
+
+
+async def test_the_queue_of_a_job_says_what_comes_first(open_stage: Open) -> None:
+    """Of jobs whose time has come together, and of their tasks in the queue."""
+    given: dict[str, int] = {}
+
+    def worker(call: OutsideCall) -> OutsideResult:
+        given[call.command] = call.priority
+        return OutsideResult(call.key, ok=True, output="1")
+
+    made = program(
+        "".join(
+            f"job {name} {{ schedule: every 10m {queue} do {{ {mark(name)} }} }}\n"
+            f"job t_{name} {{ schedule: every 10m {queue} task: {name} {{ }} }}\n"
+            for name, queue in (
+                ("a", "queue: low"),
+                ("b", "queue: default"),
+                ("c", "queue: critical"),
+                ("d", ""),
+            )
+        )
+        + "workflow w { steps { s { task: flow { } } } }"
+    )
+    assert problems(made) == []
+    stage = await open_stage(program=made, carrier=Carrier(worker))
+    await stage.quiet()
+    await stage.start("w")
+    await pass_(stage, 11 * MINUTE)
+    assert marks(stage) in (["c", "b", "d", "a"], ["c", "d", "b", "a"])
+    assert given == {"a": 1, "b": 3, "c": 6, "d": 3, "flow": 3}

@@ -10,6 +10,8 @@ from tests.app.flow.conftest import Open
 from tests.app.flow.stage import Stage
 
 from backstay.app.flow.cron import last_fire, next_fire
+from backstay.app.flow.jobs import run_now
+from backstay.app.flow.pausing import pause, resume
 from backstay.core.errors import Fault
 from backstay.lang.program import Job, Program, Start
 
@@ -137,3 +139,59 @@ async def test_a_changed_schedule_replaces_the_plan(open_stage: Open) -> None:
     plans = [row for row in await runs(stage) if row[0] == "pending"]
     assert len(plans) == 1
     assert float(str(plans[0][2])) % HOUR == 1800.0
+
+
+async def test_a_wall_clock_that_jumps_a_day_ahead_and_back_fires_each_time_once(
+    open_stage: Open,
+) -> None:
+    stage = await open_stage(program=program(job("0 * * * *")))
+    await stage.quiet()
+    for hours in (24, -24):
+        stage.clock.jump(hours * HOUR)
+        await _pass(stage, 3)
+    fired = [row[2] for row in await runs(stage) if row[0] == "done"]
+    assert len(fired) == len(set(fired))
+    # Three hours after the jump and the one it caught up, then three hours of its own again: it does
+    # not stand still until the clock is where it was.
+    assert len(fired) in range(6, 9)
+    assert stage.one("SELECT count(*) FROM daily_sales") == len(fired)
+
+
+async def test_a_wall_clock_set_back_fires_no_time_again(open_stage: Open) -> None:
+    stage = await open_stage(program=program(job("0 * * * *")))
+    await stage.quiet()
+    await _pass(stage, 3)
+    stage.clock.jump(-2.5 * HOUR)
+    await _pass(stage, 2)
+    fired = [row[2] for row in await runs(stage) if row[0] == "done"]
+    assert len(fired) == len(set(fired)) == 3
+
+
+async def test_the_times_of_a_paused_job_pass_and_none_is_made_up_for(open_stage: Open) -> None:
+    stage = await open_stage(program=program(job("0 * * * *")))
+    await stage.quiet()
+    await _pass(stage, 1)
+    await stage.database.write(lambda conn: pause(conn, "nightly_sales"))
+    assert [row[0] for row in await runs(stage)] == ["done"]
+    await _pass(stage, 2)
+    await stage.restart()
+    stage.program = program(job("30 * * * *"))
+    await stage.restart()
+    await _pass(stage, 2)
+    assert [row[0] for row in await runs(stage)] == ["done"], "over restarts and a new schedule"
+
+    now = stage.clock.now()
+    await stage.database.write(lambda conn: run_now(conn, stage.ids, "nightly_sales", now))
+    await _pass(stage, 1)
+    assert [row[:2] for row in await runs(stage)][1:] == [("done", "manual")]
+
+    now = stage.clock.now()
+    await stage.database.write(lambda conn: resume(conn, "nightly_sales", now))
+    await _pass(stage, 1)
+    assert [row[:2] for row in await runs(stage)][2:] == [("done", "cron"), ("pending", "cron")]
+
+
+async def _pass(stage: Stage, hours: int) -> None:
+    for _ in range(hours * 60):
+        await stage.clock.advance(60.0)
+        await stage.quiet()

@@ -14,6 +14,7 @@ from tests.conformance.proofs.support import BIN, PATIENCE, Serving
 from tests.e2e.stack import Answer, until
 
 from backstay.core.signing import sign
+from backstay.lang.api import check_text
 
 SECRET = "what the bank and we know"
 HUB = "what the hub and we know"
@@ -78,6 +79,16 @@ def test_a_signed_webhook_starts_its_workflow_once_however_often_it_is_sent(app:
     replayed = {**heard, "X-Backstay-Delivery": "d3"}
     assert post(app, "bank", body, heard).json["duplicate"] is False
     assert post(app, "bank", body, replayed).json["duplicate"] is True
+    has(app, "a", "b")
+
+
+def test_a_replay_does_not_use_up_the_id_of_a_delivery_to_come(app: Serving) -> None:
+    """The real d2 was answered as a duplicate, and its event was lost."""
+    body, later = body_of("a"), body_of("b")
+    heard = signed(body, "d1")
+    assert post(app, "bank", body, heard).json["duplicate"] is False
+    assert post(app, "bank", body, {**heard, "X-Backstay-Delivery": "d2"}).json["duplicate"] is True
+    assert post(app, "bank", later, signed(later, "d2")).json["duplicate"] is False
     has(app, "a", "b")
 
 
@@ -149,3 +160,25 @@ def test_marks_outlive_the_process(app: Serving, database: dict[str, str]) -> No
     assert post(app, "bank", body, headers).json["duplicate"] is True
     # A hook whose secret is not set takes nothing.
     assert post(app, "hub", body, {}).json["code"] == "APP075"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'on "order_placed" do webhook "hook"',
+        'event told_too { payload { a: string } publish_to: [webhook("hook")] }',
+    ],
+)
+def test_no_event_is_sent_to_a_webhook_that_is_received(line: str) -> None:
+    """It used to be found out by the delivery, which then failed for good."""
+    text = f"""
+    event order_placed {{ payload {{ a: string }} }}
+    event came_in {{ payload {{ a: string }} }}
+    webhook hook {{ event "came_in" receive: stripe secret: env("S") }}
+    {line}
+    """
+    program, found = check_text("app.cai", text)
+    assert program is None
+    (mistake,) = [each for each in found if each.severity == "error"]
+    assert mistake.message == "webhook 'hook' is received: no event can be sent to it"
+    assert mistake.span.line == 5

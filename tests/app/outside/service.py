@@ -14,6 +14,8 @@ class Seen(NamedTuple):
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    target: str = ""
+    """Path and query as they stood in the request."""
 
     @property
     def json(self) -> object:
@@ -29,7 +31,7 @@ def fine(_: Seen) -> Told:
 
 
 class Service:
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.seen: list[Seen] = []
         self.answers: Answers = fine
         service = self
@@ -41,7 +43,9 @@ class Service:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                seen = Seen(self.command, parts.path, parse_qs(parts.query), headers, body)
+                seen = Seen(
+                    self.command, parts.path, parse_qs(parts.query), headers, body, self.path
+                )
                 service.seen.append(seen)
                 status, more, answer = service.answers(seen)
                 self.send_response(status)
@@ -55,10 +59,11 @@ class Service:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://{host}:{self._server.server_address[1]}"
+        serve = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
 
     def close(self) -> None:
         self._server.shutdown()

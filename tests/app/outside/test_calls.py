@@ -2,86 +2,16 @@
 rate, fallback, kept answers; and which errors it can be told."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from tests.app.outside.calling import CLOCK, Made
 from tests.app.outside.service import Seen, Service, Told
 
-from backstay.app.cache.store import MemoryCache
-from backstay.app.flow.integrations import Integrations
-from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome
-from backstay.app.flow.turn import Claim
 from backstay.app.outside.answers import retry_after
-from backstay.app.outside.target import Tools
-from backstay.app.unsupported import problems
-from backstay.core.breaker import Breaker
-from backstay.core.clock import SystemClock
 from backstay.core.errors import Fault
-from backstay.core.metrics import Registry
 from backstay.core.redact import redactor
 from backstay.core.signing import verify
-from backstay.lang.api import check_text
-from backstay.lang.program import Program
-
-CLOCK = SystemClock()
-ENV: dict[str, str | None] = {
-    "TOKEN": "token-of-the-shop",
-    "USER": "ada",
-    "PASSWORD": "correct horse",
-    "KEY": "key-of-the-shop",
-    "SECRET": "secret of the hmac",
-    "CLIENT": "shop client",
-    "CLIENT_SECRET": "shop:secret",
-}
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
-    yield made
-    made.close()
-
-
-Made = Callable[[str], "Calls"]
-
-
-class Calls:
-    def __init__(self, program: Program, service: Service) -> None:
-        self.breakers: dict[str, Breaker] = {}
-        env = {**ENV, "URL": service.url, "TOKEN_URL": f"{service.url}/token"}
-        metrics = FlowMetrics(Registry((), CLOCK))
-        self.integrations = Integrations(CLOCK, metrics, self.breakers, env)
-        self.integrations.equip(Tools(cache=MemoryCache(CLOCK)))
-        self.integrations.add(program)
-
-    async def __call__(self, operation: str, payload: str = "{}", seconds: float = 5.0) -> Outcome:
-        target = f"S.{operation}"
-        return await self.integrations.call(
-            Claim("e", "w", "forward", 0, -1, "s", 1, "t", "e/s", target, payload, seconds)
-        )
-
-
-def checked(members: str) -> Program:
-    text = f'integration S {{ type: rest\n base_url: env("URL")\n {members} }}'
-    program, found = check_text("app.cai", text)
-    assert program is not None, found
-    assert problems(program) == []
-    return program
-
-
-@pytest.fixture
-async def calls(service: Service) -> AsyncIterator[Made]:
-    made: list[Calls] = []
-
-    def of(members: str) -> Calls:
-        made.append(Calls(checked(members), service))
-        return made[-1]
-
-    yield of
-    for each in made:
-        await each.integrations.close()
-
 
 GET = 'operation get { method: GET\n path: "/things/{id}" }'
 
@@ -118,6 +48,20 @@ async def test_credentials_stand_in_a_header(
     assert seen.headers["idempotency-key"] == "e/s"
     if value is not None:
         assert value.rpartition(" ")[2] not in redactor().redact(f"it said {value}")
+
+
+@pytest.mark.parametrize("value", ["..", ".", ""])
+async def test_a_value_that_would_lead_to_another_path_is_not_sent(
+    calls: Made, service: Service, value: str
+) -> None:
+    """`..` for a part deleted the thing, with the shop's own credentials."""
+    made = calls('operation drop { method: DELETE\n path: "/things/{id}/parts/{part}" }')
+    outcome = await made("drop", f'{{"id":"1","part":"{value}"}}')
+    assert (outcome.kind, outcome.final, service.seen) == ("failed", True, [])
+    assert "S.drop: the value of part cannot stand in its path" in outcome.error
+    assert all(breaker.state == "closed" for breaker in made.breakers.values())
+    assert (await made("drop", '{"id":"1","part":"..a"}')).kind == "done"
+    assert [seen.path for seen in service.seen] == ["/things/1/parts/..a"]
 
 
 async def test_an_api_key_in_the_query(calls: Made, service: Service) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.queue.together import TogetherEngine
 
 from backstay.core.backoff import Backoff
 from backstay.core.virtual import CountingIds, FixedDice, VirtualClock
@@ -126,6 +127,10 @@ def _sqlite(folder: Path) -> Callable[[VirtualClock], Engine]:
     return lambda clock: SqliteEngine(folder / "queue.db", RULES, clock, FixedDice(), "process")
 
 
+def _together(folder: Path) -> Callable[[VirtualClock], Engine]:
+    return lambda clock: TogetherEngine(folder / "queue.db", RULES, clock, FixedDice(), "process")
+
+
 def _memory(folder: Path) -> Callable[[VirtualClock], Engine]:
     world = World()  # in place of the folder, it is there at the next start
     return lambda clock: MemoryEngine(RULES, clock, FixedDice(), world)
@@ -134,6 +139,7 @@ def _memory(folder: Path) -> Callable[[VirtualClock], Engine]:
 ENGINES: dict[str, Callable[[Path], Callable[[VirtualClock], Engine]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "sqlite, together": _together,
 }
 
 

@@ -98,6 +98,24 @@ def test_what_is_never_used(text: str, unused: list[str]) -> None:
     assert said(program) == [f"{each} is never used" for each in unused]
 
 
+@pytest.mark.parametrize(
+    ("asked", "lost"),
+    [
+        ('"papers:read"', ["reader2"]),
+        ('"papers:delete"', ["reader", "reader2"]),
+        ('"papers:read:all"', ["editor", "reader", "reader2"]),
+        ("reader2", ["editor", "reader"]),
+    ],
+)
+def test_a_role_is_used_by_what_it_permits(asked: str, lost: list[str]) -> None:
+    text = f"""config {{ auth: jwt {{ secret: env("S") }} }}
+role editor {{ permissions: ["papers:*"] }}
+role reader {{ permissions: ["papers:read"] }}
+role reader2 {{ permissions: ["books:read"] }}
+{ORDER}endpoint GET /a {{ auth: required roles: [{asked}] returns: paginated(Order) }}"""
+    assert said(text) == [f"role '{each}' is never used" for each in lost]
+
+
 def test_an_entity_alone_is_the_beginning_of_a_program() -> None:
     assert said(ORDER) == []
 

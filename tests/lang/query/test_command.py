@@ -135,6 +135,17 @@ def test_the_server_is_asked_not_to_write(server: postgres.PostgresServer) -> No
         rows_of(made, server.url(), ())
 
 
+def test_without_a_name_the_data_folder_of_here_is_asked(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    query = ["query", str(PROGRAM), "select name from Product where stock < 2"]
+    assert b"LANG152" in codeai(*query).stderr
+    monkeypatch.setenv("BACKSTAY_DATA", str(file.parent))
+    assert codeai(*query).stdout.split() == [b"name", b"pen"]
+
+
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     done = codeai("query", str(PROGRAM), "select from Product", "-d", str(tmp_path / "no.db"))
     assert done.returncode == 2

@@ -19,6 +19,7 @@ from tests.queue.simulation.model import RULES, Divergence, Model
 from tests.queue.simulation.observing import Moment, final, observe
 from tests.queue.simulation.parts import Asked, Receivers, Tracked
 from tests.queue.simulation.stepped import SteppedDatabase
+from tests.queue.together import TogetherEngine
 
 from backstay.core.metrics import Registry
 from backstay.core.service import Loop
@@ -63,6 +64,8 @@ class Simulation:
     ) -> None:
         self._dice = random.Random(seed)
         self._path = path
+        # Every other queue is asked as the HTTP face asks it.
+        self._kind: type[SqliteEngine] = TogetherEngine if seed % 2 else SqliteEngine
         self._steps = steps
         self._strict = strict
         self._spoil = spoil
@@ -231,7 +234,7 @@ class Simulation:
         self._database = SteppedDatabase(self._disk, self._path, sqlite.SCHEMA, self._clock)
         # The one thing that is not as in production.
         with mock.patch.object(sqlite, "Database", return_value=self._database):
-            engine = SqliteEngine(self._path, RULES, self._clock, FixedDice())
+            engine = self._kind(self._path, RULES, self._clock, FixedDice())
         self._engine = Tracked(engine, lambda: (self._elapsed, self._clock.tick()))
         opening = asyncio.ensure_future(engine.open())
         while not opening.done():

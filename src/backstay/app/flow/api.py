@@ -15,6 +15,7 @@ from backstay.app.flow.errors import BAD_QUERY, NOT_OFFERED, UNKNOWN_EXECUTION, 
 from backstay.app.flow.event_api import routes as event_routes
 from backstay.app.flow.jobs import run_now
 from backstay.app.flow.model import EXECUTION_NEXT, Command
+from backstay.app.flow.pausing import pause, resume
 from backstay.app.store.session import Session
 from backstay.core.duration import format_duration, parse_duration
 from backstay.core.errors import Fault
@@ -48,6 +49,8 @@ def routes(flow: Flow) -> list[Endpoint]:
         ),
         Endpoint("GET", f"{root}/jobs", api.jobs),
         Endpoint("POST", f"{root}/jobs/{{name}}/run", api.run_job, scope=ADMIN),
+        Endpoint("POST", f"{root}/jobs/{{name}}/pause", api.pause_job, scope=ADMIN),
+        Endpoint("POST", f"{root}/jobs/{{name}}/resume", api.resume_job, scope=ADMIN),
         Endpoint("GET", f"{root}/admin/jobs", api.job_runs, scope=ADMIN),
         Endpoint("DELETE", f"{root}/admin/jobs/{{id}}", api.cancel_run, scope=ADMIN),
         Endpoint("POST", f"{root}/admin/jobs/purge", api.purge, scope=ADMIN),
@@ -128,6 +131,17 @@ class _Api:
         run = await self._flow.database.write(lambda conn: run_now(conn, self._flow.ids, name, now))
         self._flow.cron.wake.set()
         return json_response({"id": run, "job": name, "status": "pending"}, 202)
+
+    async def pause_job(self, request: Request) -> Response:
+        name = request.params["name"]
+        await self._flow.database.write(lambda conn: pause(conn, name))
+        return json_response({"name": name, "status": "paused"})
+
+    async def resume_job(self, request: Request) -> Response:
+        name, now = request.params["name"], self._flow.clock.now()
+        await self._flow.database.write(lambda conn: resume(conn, name, now))
+        self._flow.cron.wake.set()
+        return json_response({"name": name, "status": "active"})
 
     async def job_runs(self, request: Request) -> Response:
         window = window_of(request, "status", "job")

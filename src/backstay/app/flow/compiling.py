@@ -6,6 +6,7 @@ import msgspec
 
 from backstay.app.errors import UNFIT
 from backstay.app.flow import old
+from backstay.app.flow.empty import compile_empty
 from backstay.app.flow.listening import compile_events
 from backstay.app.flow.model import tries_of
 from backstay.app.flow.plans import (
@@ -15,22 +16,21 @@ from backstay.app.flow.plans import (
     InputPlan,
     JobPlan,
     ProgramPlan,
-    Reaction,
     Stage,
     StepPlan,
     WorkflowPlan,
+    priority_of,
 )
+from backstay.app.flow.reactions import on_fail, on_success
 from backstay.app.flow.work import (
     Block,
-    Named,
     compile_body,
-    compile_named,
     compile_undo,
     compile_work,
     message_of,
     with_options,
 )
-from backstay.app.plan.acts import Deed, Offer, event_of, names_of, wanted
+from backstay.app.plan.acts import event_of, names_of, wanted
 from backstay.app.plan.bodies import Body
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.plan.statements import compile_block
@@ -77,13 +77,14 @@ def compile_program(program: Program) -> ProgramPlan:
 def _workflow(program: Program, flow: Workflow, job: str = "") -> WorkflowPlan:
     where = f"workflow {flow.name}" if not job else f"job {job}"
     given = input_plan(program, flow)
-    steps, stages = _steps(program, flow, _names(given), where)
+    steps, stages, closing = _steps(program, flow, _names(given), where)
     return WorkflowPlan(
         name=flow.name,
         description=flow.description,
         timeout=flow.timeout,
         steps=steps,
         stages=stages,
+        closing=closing,
         on_fail=compile_body(program, flow.on_fail, names_of(_names(given)), f"{where}: on_fail"),
         input=given,
         again=tries_of(flow.retry or Retry()),
@@ -155,7 +156,8 @@ def _names(given: InputPlan) -> frozenset[str]:
 
 def _steps(
     program: Program, flow: Workflow, names: frozenset[str], where: str
-) -> tuple[tuple[StepPlan, ...], tuple[Stage, ...]]:
+) -> tuple[tuple[StepPlan, ...], tuple[Stage, ...], int]:
+    """Steps, stages, and which of these is on_complete, or would be."""
     plans: list[StepPlan] = []
     stages: list[Stage] = []
     known = set(names)
@@ -169,10 +171,11 @@ def _steps(
     last = compile_body(
         program, flow.on_complete, names_of(frozenset(known)), f"{where}: at its end"
     )
+    closing = len(stages)
     if last is not None:
         stages.append((len(plans), len(plans)))
         plans.append(StepPlan(ON_COMPLETE, last, tries_of(Retry()), 0.0, len(stages) - 1))
-    return tuple(plans), tuple(stages)
+    return tuple(plans), tuple(stages), closing
 
 
 def _stages(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -189,7 +192,7 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
     work = compile_work(program, step.work, offer, where)
     undo = None
     if step.compensate is not None:
-        undo = compile_undo(program, step.compensate, offer, f"{where}: compensate")
+        undo = compile_undo(program, step, step.compensate, offer, f"{where}: compensate")
     return StepPlan(
         name=step.name,
         work=with_options(program, work, step, where),
@@ -201,8 +204,9 @@ def _step(program: Program, step: Step, stage: int, names: frozenset[str], where
         undo=undo,
         each=each,
         into="" if each else step.into,
-        on_success=_on_success(program, step.on_success, offer, f"{where}: on_success"),
-        on_fail=_on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
+        on_success=on_success(program, step.on_success, offer, f"{where}: on_success"),
+        on_fail=on_fail(program, step.on_fail, offer, f"{where}: on_fail"),
+        on_empty=compile_empty(program, step, offer, f"{where}: on_empty"),
     )
 
 
@@ -247,26 +251,6 @@ def _list_of(kind: Type) -> Type:
     return kind if isinstance(kind, ListType) else ListType(UnknownType())
 
 
-def _on_success(program: Program, act: Act | None, offer: Offer, where: str) -> Deed | None:
-    if act is None:
-        return None
-    named = compile_named(program, act, offer, where)
-    if named.deed is None:
-        problem = f"'{act.name}' is not done in the transaction of the step"
-        raise Fault(UNFIT, where=where, problem=problem, instead="make it a step of its own")
-    return named.deed
-
-
-def _on_fail(program: Program, act: Act | None, offer: Offer, where: str) -> Reaction | None:
-    if act is None:
-        return None
-    named: Named = compile_named(program, act, offer, where)
-    if named.work is not None:
-        problem = f"'{act.name}' is not done in the transaction of the step"
-        raise Fault(UNFIT, where=where, problem=problem, instead="write it after compensate:")
-    return Reaction(named.deed, named.message, named.goes_on)
-
-
 # --- jobs --------------------------------------------------------------------------------------
 
 
@@ -278,7 +262,9 @@ def _jobs(program: Program) -> tuple[dict[str, JobPlan], dict[str, WorkflowPlan]
         if flow is None:
             jobs[job.name] = JobPlan(job, block=_body(program, job))
         else:
-            inner[flow.name] = _workflow(program, flow, job.name)
+            plan = _workflow(program, flow, job.name)
+            priority = priority_of(job.queue)
+            inner[flow.name] = msgspec.structs.replace(plan, priority=priority)
             jobs[job.name] = JobPlan(job, workflow=flow.name)
     for flow in program.workflows:
         trigger = flow.trigger

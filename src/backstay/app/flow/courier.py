@@ -5,13 +5,15 @@ key: a receiver meets an event at least once.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 
 from backstay.app.flow import deliveries, model
+from backstay.app.flow.dead_letters import of_delivery
 from backstay.app.flow.deliveries import Delivery
+from backstay.app.flow.flights import Flights
 from backstay.app.flow.integrations import Integrations
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome, Tries, tries_of
@@ -61,9 +63,10 @@ class Courier:
         self._sole = sole
         self._limit = limit
         self._tries: dict[str, Tries] = {}
-        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._flying = Flights(clock)
         self._stopped = False
         self.wake = asyncio.Event()
+        self.on_outbox: Callable[[], None] = lambda: None
 
     @property
     def flying(self) -> int:
@@ -115,7 +118,7 @@ class Courier:
 
         found, due = await self._database.write(work, alone=True)
         for each in found:
-            self._flying[each.id] = asyncio.create_task(self._fly(each), name=each.id)
+            self._flying.start(each.id, self._fly(each), each.id)
         return bool(found), due
 
     def _longest(self) -> float:
@@ -123,20 +126,12 @@ class Courier:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        while self._flying:
-            await asyncio.wait(list(self._flying.values()))
+        await self._flying.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`."""
         self._stopped = True
-        end = self._clock.tick() + seconds
-        while self._flying and self._clock.tick() < end:
-            pause = asyncio.ensure_future(self._clock.sleep(end))
-            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-        for task in list(self._flying.values()):
-            task.cancel()
-        await asyncio.gather(*self._flying.values(), return_exceptions=True)
+        await self._flying.drain(seconds)
 
     async def _fly(self, delivery: Delivery) -> None:
         began = self._steady.now()
@@ -144,7 +139,7 @@ class Courier:
             outcome = await self._called(delivery)
             await self._settle(delivery, outcome, began)
         finally:
-            del self._flying[delivery.id]
+            self._flying.end(delivery.id)
             self.wake.set()
 
     async def _called(self, delivery: Delivery) -> Outcome:
@@ -161,15 +156,23 @@ class Courier:
         tries = self._tries.get(delivery.target, _ONCE)
         verdict = model.judge(outcome, delivery.attempt, tries, self._dice, unknown=False)
         self._metrics.delivered(delivery.target, outcome.kind)
-        if verdict.state in ("failed", "unknown"):
-            about = {"event": delivery.event, "name": delivery.name, "target": delivery.target}
+        given_up = verdict.state in ("failed", "unknown")
+        if given_up:
+            about = {"id": delivery.event, "name": delivery.name, "target": delivery.target}
             _log.error("an event was not delivered", **about, error=outcome.error)
         ended = self._steady.now()
+
+        def settle(conn: Session) -> bool:
+            counts = deliveries.settle(conn, delivery, outcome, verdict, began, ended)
+            if not (counts and given_up):
+                return False
+            letters, key = self._integrations.dead_letters, key_of(delivery)
+            return of_delivery(conn, letters, delivery, key, outcome.error, ended)
+
         while True:
             try:
-                await self._database.write(
-                    lambda conn: deliveries.settle(conn, delivery, outcome, verdict, began, ended)
-                )
+                if await self._database.write(settle):
+                    self.on_outbox()
                 return
             except Fault as trouble:
                 _log.error("a delivery could not be stored yet", error=trouble.message)
@@ -186,6 +189,11 @@ def _body(delivery: Delivery) -> bytes:
     return msgspec.json.encode(told)
 
 
+def key_of(delivery: Delivery) -> str:
+    """The idempotency key of all tries of a call that an event asks for."""
+    return f"{delivery.event}/{delivery.target}/{delivery.id}"
+
+
 def _claim_of(delivery: Delivery, target: str, timeout: float) -> Claim:
     return Claim(
         execution=delivery.event,
@@ -196,7 +204,7 @@ def _claim_of(delivery: Delivery, target: str, timeout: float) -> Claim:
         name=delivery.target,
         attempt=delivery.attempt,
         token=delivery.id,
-        key=f"{delivery.event}/{delivery.target}/{delivery.id}",
+        key=key_of(delivery),
         target=target,
         payload=delivery.payload,
         timeout=timeout,

@@ -61,8 +61,9 @@ def reclaim(conn: Session, owner: str, now: float, *, sole: bool) -> int:
 
 def settle(
     conn: Session, delivery: Delivery, outcome: Outcome, verdict: Verdict, began: float, now: float
-) -> None:
-    """One try has ended. What another try has taken over meanwhile is left alone."""
+) -> bool:
+    """One try has ended; whether it is the one that counts. What another try has taken over
+    meanwhile is left alone."""
     refused = outcome.refused
     state = {"done": "done", "pending": "pending"}.get(verdict.state, "failed")
     conn.execute(
@@ -79,12 +80,14 @@ def settle(
             delivery.attempt,
         ),
     )
+    counts = conn.changes() > 0
     if not refused:
         conn.execute(
             "INSERT INTO backstay_delivery_attempts (delivery, attempt, outcome, error,"
             " started_at, took) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             (delivery.id, delivery.attempt, outcome.kind, outcome.error, began, now - began),
         )
+    return counts
 
 
 def waiting(conn: Session, now: float) -> list[dict[str, object]]:

@@ -97,6 +97,7 @@ class Flow:
             emitters=self.publisher.emitter,
             owner=self.ids.new(),
             call_timeouts=self.integrations.timeouts,
+            dead_letters=self.integrations.dead_letters,
         )
 
     def _drive(self, limit: int, keep: float) -> None:
@@ -127,6 +128,7 @@ class Flow:
         self._relay = Relay(self.database, queue, clock, self._steady, dice)
         self._inbox = Inbox(self.database, queue, self.runner, clock, dice, wait)
         self.runner.on_outbox = self.sweeper.on_resend = self._relay.wake.set
+        self.courier.on_outbox = self._relay.wake.set
         self._relay.on_sent = self._inbox.wake.set
 
     @property
@@ -184,11 +186,14 @@ class Flow:
         await self.database.write(sync)
         self._catalog.served = plan
         self.cron.serve(plan)
+        if self._catalog.crowded:
+            self._catalog.forget(await self.database.read(service.programs_alive))
 
     async def start(self) -> None:
         """Compile every program that a living execution is pinned to."""
         self._loop = asyncio.get_running_loop()
-        self.publisher.started(self._loop, self.runner.wake.set, self.courier.wake.set)
+        relay = [self._relay.wake.set] if self._relay is not None else []
+        self.publisher.started(self._loop, self.runner.wake.set, self.courier.wake.set, *relay)
         for program, count in (await self.database.read(service.programs_alive)).items():
             if self._catalog.get(program) is None:
                 await self._recall(program, count)

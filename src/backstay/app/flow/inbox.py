@@ -109,6 +109,8 @@ def _apply(turn: Turn, result: OutsideResult, row: rows.Execution | None) -> boo
     """Settle the step that waits for this answer. A success of an earlier attempt counts, too:
     the work is done, and the later call is taken back."""
     turn.conn.execute("DELETE FROM outbox WHERE key = ?", (result.key,))
+    if result.key.endswith(rows.ALONE):
+        return True
     step, current = _waiting(turn, result.key, row) if row is not None else (None, False)
     if step is None or not (result.ok or current):
         _log.warning("an answer came that nobody waits for", key=result.key, ok=result.ok)

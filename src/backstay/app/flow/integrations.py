@@ -6,14 +6,15 @@ The step's policy is the only owner of retries inside workflows (decision 15).
 import msgspec
 
 from backstay.app.errors import UNFIT
+from backstay.app.flow.dead_letters import command_of
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.turn import Claim
-from backstay.app.outside import credentials
+from backstay.app.outside import body_signature, credentials
 from backstay.app.outside.instead import instead_of
 from backstay.app.outside.returned import expectations
 from backstay.app.outside.target import Target, Tools
-from backstay.app.outside.values import Environment, headers_of, seconds_of
+from backstay.app.outside.values import Environment, headers_of, key_header, seconds_of
 from backstay.core.breaker import Breaker, BreakerSettings
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault, Plain
@@ -44,6 +45,8 @@ class Integrations:
         self._targets: dict[str, Target] = {}
         self.timeouts: dict[str, float] = {}
         """Seconds by integration, and by `Integration.operation` where that has its own."""
+        self.dead_letters: dict[str, str] = {}
+        """By integration: the command of the tasks that calls become which are given up."""
         metrics.read_breakers(lambda: {b.target: b.state for b in breakers.values()})
 
     def equip(self, tools: Tools) -> None:
@@ -71,6 +74,7 @@ class Integrations:
         known.configure(declared, self._env, self._allow)
         self.timeouts[declared.name] = declared.timeout
         self.timeouts.update(_timeouts(declared))
+        self.dead_letters[declared.name] = command_of(declared)
         return known
 
     def add_missing(self, program: Program) -> None:
@@ -135,6 +139,8 @@ def check(program: Program) -> None:
 
 def _check(declared: Integration) -> None:
     credentials.check(declared)
+    body_signature.check(declared)
+    command_of(declared)
     where = f"integration {declared.name}"
     seconds_of(dict(declared.settings).get("default_cache_ttl"), f"{where}: default_cache_ttl")
     headers_of(declared, None, {})
@@ -142,6 +148,7 @@ def _check(declared: Integration) -> None:
         place = f"{where}: {operation.name}"
         headers_of(declared, operation, {})
         instead_of(declared, operation)
+        key_header(declared, operation)
         seconds_of(dict(operation.settings).get("timeout"), f"{place}: timeout")
         kept = seconds_of(dict(operation.settings).get("cache"), f"{place}: cache")
         if kept is not None and operation.method != "GET":

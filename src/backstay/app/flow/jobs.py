@@ -13,7 +13,8 @@ import structlog
 from backstay.app.flow.cron import last_fire, next_fire, schedule_of
 from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.metrics import FlowMetrics
-from backstay.app.flow.plans import JobPlan, ProgramPlan
+from backstay.app.flow.pausing import drop_plans, paused
+from backstay.app.flow.plans import JobPlan, ProgramPlan, priority_of
 from backstay.app.flow.turn import Ground, Turn
 from backstay.app.store.session import Database, Session
 from backstay.core.clock import Clock, Ids
@@ -70,18 +71,27 @@ class Cron:
     def _fire(self, conn: Session, program: ProgramPlan, now: float) -> Ran:
         turn = Turn(self._ground, conn, now)
         ran: Ran = []
-        for plan in program.jobs.values():
-            _catch_up(turn, plan)
-        due = "SELECT id, job, fire_at FROM job_runs WHERE status = 'pending' AND fire_at <= ?"
-        for row, job, fire_at in conn.execute(due, (now,)).fetchall():
-            found = program.jobs.get(str(job))
-            if found is not None:
-                status = _run(turn, program, found, str(row), float(fire_at or 0))
-                if status != "running":
-                    ran.append((str(job), status))
-        for plan in program.jobs.values():
-            _plan_next(turn, plan)
+        resting = paused(conn)
+        for name, plan in program.jobs.items():
+            if name not in resting:
+                _catch_up(turn, plan)
+        for row, job, fire_at in _due(conn, program, now):
+            status = _run(turn, program, program.jobs[job], row, fire_at)
+            if status != "running":
+                ran.append((job, status))
+        for name, plan in program.jobs.items():
+            if name not in resting:
+                _plan_next(turn, plan)
         return ran
+
+
+def _due(conn: Session, program: ProgramPlan, now: float) -> list[tuple[str, str, float]]:
+    """Runs whose time has come: those of the most urgent queue first, then the oldest."""
+    sql = "SELECT id, job, fire_at FROM job_runs WHERE status = 'pending' AND fire_at <= ?"
+    found = [(str(row), str(job), float(at or 0)) for row, job, at in conn.execute(sql, (now,))]
+    ours = [run for run in found if run[1] in program.jobs]
+    queue = {name: priority_of(plan.job.queue) for name, plan in program.jobs.items()}
+    return sorted(ours, key=lambda run: (-queue[run[1]], run[2], run[0]))
 
 
 def run_now(conn: Session, ids: Ids, job: str, now: float) -> str:
@@ -186,18 +196,12 @@ def sync_jobs(conn: Session, program: ProgramPlan, now: float) -> None:
             (name, program.hash, schedule, job.timezone, job.description, now, int(changed)),
         )
         if changed:
-            _drop_plans(conn, name)
+            drop_plans(conn, name)
     for name in known.keys() - program.jobs.keys():
         conn.execute("UPDATE jobs SET status = 'retired' WHERE name = ?", (name,))
-        _drop_plans(conn, name)
+        drop_plans(conn, name)
         conn.execute(
             "UPDATE job_runs SET status = 'cancelled', ended_at = ? WHERE job = ?"
             " AND status = 'pending'",
             (now, name),
         )
-
-
-def _drop_plans(conn: Session, job: str) -> None:
-    conn.execute(
-        "DELETE FROM job_runs WHERE job = ? AND status = 'pending' AND cause = 'cron'", (job,)
-    )

@@ -7,7 +7,8 @@ import msgspec
 
 from backstay.app.errors import UNFIT
 from backstay.app.flow.plans import EventPlan, WorkflowPlan
-from backstay.app.plan.acts import event_of
+from backstay.app.flow.work import Payload, compile_named
+from backstay.app.plan.acts import event_of, names_of
 from backstay.app.plan.bodies import Body
 from backstay.app.plan.expressions import compile_expr
 from backstay.app.values import codec
@@ -37,13 +38,15 @@ def _event(program: Program, event: Event, flows: Mapping[str, WorkflowPlan]) ->
         _fits(event.payload, flows[name].input.fields, event.name, f"workflow {name}")
     emits = [_emitted(program, event, each.target) for each in heard if each.action == "emit"]
     shape, scope = _codecs(program, event)
+    tasks = _tasks(program, event)
     return EventPlan(
         name=event.name,
         shape=shape,
         body=Body(program, RecordType(event.payload)),
         workflows=tuple(dict.fromkeys(workflows)),
         emits=tuple(dict.fromkeys(emits)),
-        outside=tuple(dict.fromkeys(_outside(program, event, heard))),
+        outside=tuple(dict.fromkeys((*_outside(program, event, heard), *tasks))),
+        tasks=tasks,
         when=compile_expr(program, event.when) if event.when is not None else None,
         scope=scope,
     )
@@ -115,7 +118,8 @@ def _outside(program: Program, event: Event, heard: list[Handler]) -> Iterator[s
         if _same(program, hook.event, event):
             yield f"webhook:{hook.name}"
     for act in event.publish:
-        yield _published(program, event, act)
+        if act.name == "webhook":
+            yield _webhook(program, event, act)
     for each in heard:
         if each.action == "webhook":
             yield f"webhook:{each.target}"
@@ -123,12 +127,28 @@ def _outside(program: Program, event: Event, heard: list[Handler]) -> Iterator[s
             yield f"integration:{_operation(program, event, each.target)}"
 
 
-def _published(program: Program, event: Event, act: Act) -> str:
+def _tasks(program: Program, event: Event) -> dict[str, tuple[str, Payload]]:
+    """Where Backstay has no wire to (`kafka("orders")`, `slack("#c")`): tasks for the worker of
+    that command, as of a step's `send`."""
     where = f"event {event.name}: publish_to"
-    if act.name != "webhook":
-        instead = 'declare webhook NAME { event, url } and write publish_to: [webhook("NAME")]'
-        problem = f"there is no way to publish to {act.name}(…)"
-        raise Fault(UNFIT, where=where, problem=problem, instead=instead)
+    found: dict[str, tuple[str, Payload]] = {}
+    for act in event.publish:
+        if act.name == "webhook":
+            continue
+        named = compile_named(program, act, names_of(frozenset()), where)
+        work = named.work
+        if work is None or work.kind != "task" or work.payload is None:
+            problem = f"'{act.name}' is no place to publish to"
+            instead = 'write webhook("NAME"), or the command of a worker: kafka("orders")'
+            raise Fault(UNFIT, where=where, problem=problem, instead=instead)
+        same = sum(command == act.name for command, _ in found.values())
+        target = f"task:{act.name}" + (f":{same + 1}" if same else "")
+        found[target] = (act.name, work.payload)
+    return found
+
+
+def _webhook(program: Program, event: Event, act: Act) -> str:
+    where = f"event {event.name}: publish_to"
     named = act.args[0] if act.args else None
     name = str(named.value) if isinstance(named, Constant) else ""
     if not any(hook.name == name for hook in program.webhooks):

@@ -6,7 +6,7 @@ those of one stage; going backward there is at most one compensation.
 
 import msgspec
 
-from backstay.app.flow import items, model, rows, undoing
+from backstay.app.flow import dead_letters, empty, items, model, rows, undoing
 from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import Outcome
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
@@ -35,11 +35,16 @@ def advance(
     In a run that follows another, steps that were done and not undone stay done.
     """
     when = turn.now if due_at is None else due_at
-    for first, last in plan.stages[stage:]:
+    while stage < len(plan.stages):
+        if 0 < stage < plan.closing and empty.left_out(turn, row, plan, stage - 1):
+            stage = plan.closing
+            continue
+        first, last = plan.stages[stage]
         begun = [_open(turn, row, plan, place, when) for place in range(first, last + 1)]
         if any(begun):
             turn.notes.pending = True
             return
+        stage += 1
     undoing.end(turn, row, "completed")
 
 
@@ -70,6 +75,7 @@ def _walked(turn: Turn, step: Step) -> bool:
 
 def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: Outcome) -> None:
     """An attempt of `step` has ended: store what it means, and what comes next."""
+    outcome = empty.judged(turn, row, plan, step, outcome)
     # What an open breaker refused never left: it is no try. Success need not count.
     refused = 0 if outcome.kind == "done" else rows.refusals(turn.conn, step, row.run)
     verdict = model.judge(
@@ -91,6 +97,8 @@ def settle(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, outcome: 
         said = rows.REFUSED if outcome.refused else outcome.kind
         rows.archive(turn.conn, step, row.run, said)
     rows.save_step(turn.conn, step)
+    if step.kind == "call" and step.state in ("failed", "unknown"):
+        dead_letters.of_step(turn, row, plan, step)
     if verdict.again:
         turn.notes.pending = True
     else:

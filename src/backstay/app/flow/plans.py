@@ -4,13 +4,13 @@
 one being served is what new executions start with, and what events are heard by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
 import msgspec
 
 from backstay.app.flow.errors import UNKNOWN_WORKFLOW
-from backstay.app.flow.model import Tries
+from backstay.app.flow.model import ON_FAIL, Phase, Tries
 from backstay.app.flow.work import Block, Payload, WorkPlan
 from backstay.app.plan.acts import Deed
 from backstay.app.plan.bodies import Body
@@ -22,8 +22,17 @@ WIDTH = 8
 """Items of a for_each that are under way at once, unless the step says `parallel: N`."""
 
 MOST_ITEMS = 10_000
+DEFAULT_PRIORITY = 3
+_PRIORITIES: Mapping[str, int] = {"critical": 6, "low": 1}
+
 Stage = tuple[int, int]
 """The first and the last position of steps that run side by side."""
+
+
+def priority_of(queue: str) -> int:
+    """By the queue of a job: which of its outside tasks are worked on first (9 is first), and which
+    of several jobs fires first. Workflows, and jobs that say nothing, are in the middle."""
+    return _PRIORITIES.get(queue, DEFAULT_PRIORITY)
 
 
 class EachPlan(msgspec.Struct, frozen=True):
@@ -54,6 +63,16 @@ class Reaction(msgspec.Struct, frozen=True):
     goes_on: bool = False
 
 
+class EmptyPlan(msgspec.Struct, frozen=True):
+    """What a step says about finding nothing: `deed` happens, with a `message` it fails, `leaves`
+    ends the workflow there. `before` is the value that is looked at before the work is done."""
+
+    before: Closure | None = None
+    deed: Deed | None = None
+    message: Payload | None = None
+    leaves: bool = False
+
+
 class CheckPlan(msgspec.Struct, frozen=True):
     holds: Closure
     message: Payload
@@ -75,6 +94,7 @@ class StepPlan(msgspec.Struct, frozen=True):
     into: str = ""
     on_success: Deed | None = None
     on_fail: Reaction | None = None
+    on_empty: EmptyPlan | None = None
 
 
 class InputPlan(msgspec.Struct, frozen=True):
@@ -91,16 +111,18 @@ class InputPlan(msgspec.Struct, frozen=True):
 
 
 class WorkflowPlan(msgspec.Struct, frozen=True):
-    """`stages` are the positions of `steps` that run side by side, in order. `again` is how often
+    """`stages` are the positions of `steps` that run side by side, in order; `closing` is the place
+    of on_complete among them, or behind them. `again` is how often
     the whole is run when it failed and was undone. `named` are the names that steps give their
     outputs, with theirs; `awaits` are the events that steps wait for; `job` is the job whose run
-    an execution is."""
+    an execution is, `priority` that of its outside tasks."""
 
     name: str
     description: str
     timeout: float
     steps: tuple[StepPlan, ...]
     stages: tuple[Stage, ...]
+    closing: int
     on_fail: WorkPlan | None
     input: InputPlan
     again: Tries
@@ -109,6 +131,16 @@ class WorkflowPlan(msgspec.Struct, frozen=True):
     named: tuple[tuple[str, str], ...] = ()
     awaits: frozenset[str] = frozenset()
     job: str = ""
+    priority: int = DEFAULT_PRIORITY
+
+    def work_at(self, phase: Phase, position: int) -> WorkPlan:
+        """The work that a row stands for. Raises LookupError when there is none."""
+        if phase == "forward":
+            return self.steps[position].work
+        found = self.on_fail if position == ON_FAIL else self.steps[position].undo
+        if found is None:
+            raise LookupError(f"{self.name} has no compensation for {self.steps[position].name}")
+        return found
 
 
 class JobPlan(msgspec.Struct, frozen=True):
@@ -122,7 +154,9 @@ class JobPlan(msgspec.Struct, frozen=True):
 
 class EventPlan(msgspec.Struct, frozen=True):
     """`targets` are as the deliveries name them; `outside` are those that leave the process, which
-    `when` may keep the event from. An event that nobody declared is `free`: any JSON."""
+    `when` may keep the event from; `tasks` are the ones of these that are tasks for outside
+    workers, by command and what the event says to them. An event that nobody declared is `free`:
+    any JSON."""
 
     name: str
     shape: Callable[[Mapping[str, object]], str]
@@ -130,6 +164,7 @@ class EventPlan(msgspec.Struct, frozen=True):
     workflows: tuple[str, ...] = ()
     emits: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    tasks: Mapping[str, tuple[str, Payload]] = {}
     when: Closure | None = None
     scope: Callable[[str], dict[str, object]] = lambda _text: {}
 
@@ -158,6 +193,11 @@ class ProgramPlan(msgspec.Struct, frozen=True):
         return self.events.get(name) or self.events.get(name.replace(".", "_"))
 
 
+RECENT = 8
+"""Programs that stay at hand whatever they are pinned by: requests that began with them may be
+under way."""
+
+
 class Catalog:
     """Plans by the program's hash. Filled by the event loop, read by the writer's thread."""
 
@@ -175,6 +215,19 @@ class Catalog:
 
     def get(self, hash: str) -> ProgramPlan | None:
         return self._plans.get(hash)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is time to `forget`."""
+        return len(self._plans) > RECENT
+
+    def forget(self, alive: Collection[str]) -> None:
+        """Drop the plans of old programs that are not in `alive`: who asks for one of those again
+        has it recalled."""
+        served = self.served.hash if self.served else ""
+        for old in list(self._plans)[:-RECENT]:
+            if old != served and old not in alive:
+                del self._plans[old]
 
     def waiting_for(self, event: str) -> frozenset[str]:
         """Workflows of any program here with a step that waits for this event."""

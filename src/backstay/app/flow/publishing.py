@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from backstay.app.flow import service
+from backstay.app.flow import rows, service
 from backstay.app.flow.errors import PROGRAM_MISSING, UNKNOWN_EVENT
 from backstay.app.flow.plans import Catalog, EventPlan, ProgramPlan
 from backstay.app.flow.signals import heard
 from backstay.app.plan.operators import truth
 from backstay.app.plan.unit import Emitter, Unit
 from backstay.app.store.session import Session
-from backstay.core.clock import Ids
+from backstay.core.clock import Ids, rfc3339
 from backstay.core.errors import Fault
 
 
@@ -107,7 +107,7 @@ class Publisher:
     ) -> None:
         kind, _, name = target.partition(":")
         state, made, error = "pending", "", ""
-        if kind in ("workflow", "emit"):
+        if kind in ("workflow", "emit", "task"):
             state = "done"
             try:
                 with unit.conn.savepoint():
@@ -122,6 +122,8 @@ class Publisher:
         self, unit: Unit, program: ProgramPlan, plan: EventPlan, told: Told, kind: str, name: str
     ) -> str:
         values = plan.scope(told.payload)
+        if kind == "task":
+            return _handed_out(unit, plan, told, f"task:{name}", values)
         if kind == "workflow":
             given = {
                 field.name: values[field.name]
@@ -143,6 +145,27 @@ class Publisher:
         if self._loop is not None:
             for wake in self._wakers:
                 self._loop.call_soon_threadsafe(wake)
+
+
+def _handed_out(
+    unit: Unit, plan: EventPlan, told: Told, target: str, values: Mapping[str, object]
+) -> str:
+    """Put the event into the outbox as a task for its worker; the task's key. Raises ValueError
+    where the program does not publish there any more."""
+    if target not in plan.tasks:
+        raise ValueError(f"{told.event} is not published to {target} any more")
+    command, payload = plan.tasks[target]
+    said = msgspec.json.decode(payload(unit, values), type=dict[str, object])
+    about = {
+        "id": told.id,
+        "event": told.event,
+        "created_at": rfc3339(told.now),
+        "payload": msgspec.Raw(told.payload.encode()),
+    }
+    key = f"{told.id}/{target}/{told.run}/told"
+    text = msgspec.json.encode({**said, **about}).decode()
+    rows.add_alone(unit.conn, key, told.id, command, text, told.now)
+    return key
 
 
 def targets_of(unit: Unit, plan: EventPlan, told: Told) -> list[str]:

@@ -14,7 +14,7 @@ import structlog
 from backstay.app.flow import machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.guarded import Refused, inside, scope_at
-from backstay.app.flow.model import NEVER, ON_FAIL, Kind, Outcome
+from backstay.app.flow.model import NEVER, Kind, Outcome
 from backstay.app.flow.plans import MOST_ITEMS, EachPlan, StepPlan, WorkflowPlan
 from backstay.app.flow.rows import WHOLE, Execution, Step
 from backstay.app.flow.turn import Claim, Turn
@@ -99,6 +99,9 @@ def _run(turn: Turn, step: Step) -> None:
         if forward is not None and not _admitted(turn, row, forward, step, scope):
             machine.skip(turn, row, plan, step)
             return
+        if forward is not None and _has_nothing(turn, row, forward, step, scope):
+            machine.settle(turn, row, plan, step, Outcome("done", output="null"))
+            return
         _work(turn, row, plan, step, scope)
     except Refused as failed:
         machine.settle(turn, row, plan, step, Outcome("failed", error=failed.text))
@@ -116,6 +119,17 @@ def _admitted(
         if not inside(turn, lambda: truth(check.holds(unit, scope))):
             raise Refused(inside(turn, lambda: check.message(unit, scope)))
     return True
+
+
+def _has_nothing(
+    turn: Turn, row: Execution, plan: StepPlan, step: Step, scope: Mapping[str, object]
+) -> bool:
+    """Whether the step has empty data to work on. Its first try decided that for all of them."""
+    data = plan.on_empty.before if plan.on_empty is not None else None
+    if data is None or step.attempt > 1:
+        return False
+    unit = turn.unit(row.program)
+    return not inside(turn, lambda: data(unit, scope))
 
 
 def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:
@@ -157,20 +171,10 @@ def _put_off(turn: Turn, step: Step, row: Execution | None) -> None:
     rows.save_step(turn.conn, step)
 
 
-def work_of(plan: WorkflowPlan, step: Step) -> WorkPlan:
-    """The work that a row stands for. Raises LookupError when the plan has none there."""
-    if step.phase == "forward":
-        return plan.steps[step.position].work
-    found = plan.on_fail if step.position == ON_FAIL else plan.steps[step.position].undo
-    if found is None:
-        raise LookupError(f"{plan.name} has no compensation for {step.name}")
-    return found
-
-
 def _work(
     turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, scope: dict[str, object]
 ) -> None:
-    work = work_of(plan, step)
+    work = plan.work_at(step.phase, step.position)
     if work.kind == "signal":
         _listen(turn, row, plan, step, work)
         return
@@ -251,5 +255,5 @@ def _hand_out(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step, work: 
     turn.notes.timer = min(turn.notes.timer, step.due_at)
     rows.save_step(turn.conn, step)
     key = model.call_key(step.key, step.phase, row.run, step.attempt)
-    rows.add_call(turn.conn, key, step, work.target, turn.now)
+    rows.add_call(turn.conn, key, step, work.target, plan.priority, turn.now)
     turn.notes.outbox = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from backstay.app.flow.empty import nothing
 from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
 from backstay.app.flow.turn import Turn
@@ -37,12 +38,16 @@ class Rehearsal:
         self._outputs: dict[str, object] = dict.fromkeys(step.name for step in plan.steps)
         self._told: list[dict[str, str]] = []
         self._done: list[StepPlan] = []
+        self._stop = plan.closing
 
     def run(self) -> dict[str, Any]:
         """What would happen, step by step, up to the first one that would fail."""
         shown: list[dict[str, Any]] = []
         error = ""
         for step in self._plan.steps:
+            if self._stop < step.stage < self._plan.closing:
+                shown.append({"step": step.name, "does": "left out: there was nothing to do"})
+                continue
             for found in self._step(step):
                 shown.append(found)
                 error = str(found.get("error", ""))
@@ -76,7 +81,8 @@ class Rehearsal:
             inner = scope | {name: place if name == "index" else item for name in each.names}
             yield self._one(step, inner, {"step": step.name, "item": place})
         if len(items) > MOST_SHOWN or not items:
-            yield {"step": step.name, "does": f"for_each over {len(items)} items"}
+            shown = {"step": step.name, "does": f"for_each over {len(items)} items"}
+            yield shown if items else self._emptied(step, scope, shown)
 
     def _one(
         self, step: StepPlan, scope: dict[str, object], shown: dict[str, Any]
@@ -91,9 +97,36 @@ class Rehearsal:
             if check is not None and not self._holds(check.holds, scope):
                 message = inside(self._turn, lambda: check.message(self._unit(), scope))
                 return {**shown, "error": message}
-            return {**shown, **self._work(step, scope)}
+            shown |= self._work(step, scope) if not self._nothing(step, scope) else {"output": None}
         except Refused as refused:
             return {**shown, "error": refused.text}
+        if step.each is None and nothing(msgspec.json.encode(shown.get("output", 0)).decode()):
+            return self._emptied(step, scope, shown)
+        return shown
+
+    def _nothing(self, step: StepPlan, scope: dict[str, object]) -> bool:
+        data = step.on_empty.before if step.on_empty is not None else None
+        return data is not None and not inside(self._turn, lambda: data(self._unit(), scope))
+
+    def _emptied(
+        self, step: StepPlan, scope: dict[str, object], shown: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What the step says about a list without items, or a query without rows."""
+        said = step.on_empty
+        if said is None:
+            return shown
+        self._told = []
+        deed, message = said.deed, said.message
+        try:
+            if deed is not None:
+                inside(self._turn, lambda: deed(self._unit(), scope))
+            if message is not None:
+                return {**shown, "error": inside(self._turn, lambda: message(self._unit(), scope))}
+        except Refused as refused:
+            return {**shown, "error": refused.text}
+        if said.leaves:
+            self._stop = min(self._stop, step.stage)
+        return {**shown, "begins": self._told} if self._told else shown
 
     def _work(self, step: StepPlan, scope: dict[str, object]) -> dict[str, Any]:
         work, self._told = step.work, []

@@ -87,16 +87,18 @@ class Relay:
 
 def _unsent(conn: Session) -> tuple[list[OutsideCall], list[str]]:
     found = conn.execute(
-        "SELECT key, command, payload, expires_at, state FROM outbox WHERE state <> 'sent'"
-        " ORDER BY created_at LIMIT ?",
+        "SELECT key, command, payload, expires_at, priority, state FROM outbox"
+        " WHERE state <> 'sent' ORDER BY created_at LIMIT ?",
         (BATCH,),
     ).fetchall()
     calls = [
-        OutsideCall(str(key), str(command), str(payload), float(expires_at or 0))
-        for key, command, payload, expires_at, state in found
+        OutsideCall(
+            str(key), str(command), str(payload), float(expires_at or 0), int(priority or 0)
+        )
+        for key, command, payload, expires_at, priority, state in found
         if state == "new"
     ]
-    return calls, [str(row[0]) for row in found if row[4] == "cancel"]
+    return calls, [str(row[0]) for row in found if row[5] == "cancel"]
 
 
 def _mark(conn: Session, calls: list[OutsideCall], now: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from backstay.app.flow.model import ExecutionStatus, Kind, Phase, Reason, StepState
+from backstay.app.flow.model import NEVER, ExecutionStatus, Kind, Phase, Reason, StepState
 from backstay.app.store.session import Session
 
 REFUSED = "refused"
@@ -284,11 +284,12 @@ def outputs(conn: Session, execution: str, count: int) -> dict[str, object]:
     return {name: msgspec.json.decode(text) if text else None for name, text in found}
 
 
-def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> None:
+def add_call(conn: Session, key: str, row: Step, command: str, priority: int, now: float) -> None:
     """The outside call of this attempt: in the same commit as the step that waits for it."""
     conn.execute(
         "INSERT INTO outbox (key, execution, phase, position, item, attempt, command,"
-        " payload, expires_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        " payload, expires_at, created_at, priority) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO NOTHING",
         (
             key,
             row.execution,
@@ -300,7 +301,22 @@ def add_call(conn: Session, key: str, row: Step, command: str, now: float) -> No
             row.input,
             row.due_at,
             now,
+            priority,
         ),
+    )
+
+
+ALONE = ("/dead", "/told")
+"""What the keys of tasks end with that no step waits for: letters of calls that were given up, and
+events that are published to a worker."""
+
+
+def add_alone(conn: Session, key: str, about: str, command: str, payload: str, now: float) -> None:
+    """A task that no step waits for. `about` is the execution, or the event, that it is about."""
+    conn.execute(
+        "INSERT INTO outbox (key, execution, phase, position, item, attempt, command, payload,"
+        " expires_at, created_at) VALUES (?,?,'alone',-1,-1,0,?,?,?,?) ON CONFLICT DO NOTHING",
+        (key, about, command, payload, NEVER, now),
     )
 
 

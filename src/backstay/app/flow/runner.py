@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from backstay.app.flow import machine, rows
+from backstay.app.flow.flights import Flights
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome, Phase
 from backstay.app.flow.pump import pump
@@ -62,7 +63,7 @@ class Runner:
         self.limit = limit
         """Most calls under way at once."""
         self._look_again = float("inf") if sole else LOOK_AGAIN
-        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._flying = Flights(clock)
         self._stopped = False
         self.wake = asyncio.Event()
         self.on_outbox: Callable[[], None] = lambda: None
@@ -71,7 +72,7 @@ class Runner:
     @property
     def flying(self) -> frozenset[str]:
         """Lease tokens of the calls under way in this process."""
-        return frozenset(self._flying)
+        return frozenset(self._flying.tasks)
 
     async def step(self) -> float | None:
         """Run what is due now. Returns the tick of the next pending step."""
@@ -105,7 +106,7 @@ class Runner:
         notes = await self._database.write(work, alone=True)
         self._metrics.note(notes)
         for claim in notes.claims:
-            self._flying[claim.token] = asyncio.create_task(self._fly(claim), name=claim.key)
+            self._flying.start(claim.token, self._fly(claim), claim.key)
         if notes.outbox:
             self.on_outbox()
         if notes.timer < float("inf"):
@@ -116,28 +117,20 @@ class Runner:
 
     async def landed(self) -> None:
         """Wait for the end of every call under way."""
-        while self._flying:
-            await asyncio.wait(list(self._flying.values()))
+        await self._flying.landed()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more; let calls under way end for `seconds`. What is cut off is unknown,
         and the next incarnation tries it again with the same key."""
         self._stopped = True
-        end = self._clock.tick() + seconds
-        while self._flying and self._clock.tick() < end:
-            pause = asyncio.ensure_future(self._clock.sleep(end))
-            await asyncio.wait({pause, *self._flying.values()}, return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-        for task in list(self._flying.values()):
-            task.cancel()
-        await asyncio.gather(*self._flying.values(), return_exceptions=True)
+        await self._flying.drain(seconds)
 
     async def _fly(self, claim: Claim) -> None:
         try:
             outcome = await self._caller.call(claim)
             await self._persist(lambda: self.write(lambda turn: settle_claim(turn, claim, outcome)))
         finally:
-            del self._flying[claim.token]
+            self._flying.end(claim.token)
             self.wake.set()
 
     async def _persist(self, write: Callable[[], Awaitable[Notes]]) -> None:

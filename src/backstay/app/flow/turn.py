@@ -91,7 +91,8 @@ class EmittersOf(Protocol):
 
 class Ground(msgspec.Struct, frozen=True):
     """What all turns of a process share. `owner` is this incarnation; `call_margin` is how many
-    seconds a lease outlives the longest call it covers; `call_timeouts` are seconds by target."""
+    seconds a lease outlives the longest call it covers; `call_timeouts` are seconds by target;
+    `dead_letters` are commands by integration."""
 
     catalog: Catalog
     ids: Ids
@@ -101,6 +102,7 @@ class Ground(msgspec.Struct, frozen=True):
     emitters: EmittersOf
     owner: str
     call_timeouts: Mapping[str, float] = {}
+    dead_letters: Mapping[str, str] = {}
     call_margin: float = 15.0
     orders: Orders = {}
 

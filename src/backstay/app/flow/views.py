@@ -137,7 +137,8 @@ def _moment(phase: str, step: Json, tried: Json) -> Json:
 def jobs(conn: Session, window: Window) -> Json:
     """Jobs with their last run and the next one to come."""
     sql = (
-        "SELECT name, status, schedule, timezone, description,"
+        "SELECT name, CASE WHEN paused = 1 AND status = 'active' THEN 'paused' ELSE status END,"
+        " schedule, timezone, description,"
         " (SELECT max(fire_at) FROM job_runs WHERE job = jobs.name AND status IN"
         "  ('done', 'failed')),"
         " (SELECT min(fire_at) FROM job_runs WHERE job = jobs.name AND status = 'pending')"

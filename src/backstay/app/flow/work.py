@@ -30,6 +30,7 @@ from backstay.lang.program import (
     NoWork,
     Program,
     QueryStep,
+    Said,
     SignalStep,
     Statement,
     Step,
@@ -110,6 +111,14 @@ def compile_named(program: Program, act: Act, offer: Offer, where: str) -> Named
     return Named(work=_outside(program, act, where))
 
 
+def compile_said(program: Program, said: Said, offer: Offer, where: str) -> Named:
+    """An action by its name, or statements, which are done in the transaction."""
+    if isinstance(said, Act):
+        return compile_named(program, said, offer, where)
+    block = compile_block(program, said.body)
+    return Named(deed=lambda unit, scope: block(unit, dict(scope)))
+
+
 def as_work(program: Program, act: Act, offer: Offer, where: str) -> WorkPlan:
     """The action as the whole work of a step."""
     named = compile_named(program, act, offer, where)
@@ -132,11 +141,14 @@ def compile_body(
     return WorkPlan("do", block=compile_block(program, body))
 
 
-def compile_undo(program: Program, work: Work, offer: Offer, where: str) -> WorkPlan:
-    """The work of a compensation, which has to do something."""
-    if isinstance(work, ActStep):
-        return _something(compile_named(program, work.act, offer, where), work.act, where)
-    return compile_work(program, work, offer, where)
+def compile_undo(program: Program, step: Step, work: Work, offer: Offer, where: str) -> WorkPlan:
+    """The work of a compensation, which has to do something. An old activity is told what the step
+    was told."""
+    if not isinstance(work, ActStep):
+        return compile_work(program, work, offer, where)
+    if work.verb == "activity":
+        return with_options(program, compile_work(program, work, offer, where), step, where)
+    return _something(compile_named(program, work.act, offer, where), work.act, where)
 
 
 def _something(named: Named, act: Act, where: str) -> WorkPlan:

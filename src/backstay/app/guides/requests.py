@@ -90,6 +90,7 @@ _ROUTE = (
 
 def _cause(reading: str, says: str, *fixes: str) -> Cause:
     expects: dict[str, Mapping[str, float]] = {_REQUESTS: {reading: 0.95}}
+    expects |= may_show(tasks={"requests": 0.14})
     if reading in ("busy", "statements"):
         # In a file there is one writer, and who computes in its turn keeps the others waiting.
         expects |= may_show(database={"waits": 0.2})

@@ -11,15 +11,16 @@ KEPT = 30 * 86400 * 1_000_000
 
 def fresh(conn: Session, hook: Incoming, marks: Sequence[str], now: int) -> bool:
     """Note the delivery; whether it is here for the first time."""
-    first = True
-    for mark in marks:
+    # The signature first: who repeats one must not use up ids, which stand unsigned beside it.
+    for mark in reversed(marks):
         conn.execute(
             "INSERT INTO backstay_received (hook, mark, event, received_at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
             (hook.name, mark, hook.event, now),
         )
-        first = first and conn.changes() > 0
-    return first
+        if not conn.changes():
+            return False
+    return True
 
 
 def forget(conn: Session, now: int) -> None:

@@ -49,7 +49,7 @@ class Keys:
         key = known[1] if known is not None and tick < known[0] else None
         if key is None:
             self._known.pop(digest, None)
-            key = await self._database.read(lambda conn: rows.by_hash(conn, digest))
+            key = await self._database.read(lambda conn: rows.by_hash(conn, digest), brief=True)
             if key is None:
                 raise Fault(faults.AUTH_INVALID, reason="no API key of this server is like it")
             if len(self._known) >= _KNOWN:

@@ -1,5 +1,5 @@
-"""As whom a service is called: bearer, basic, an API key in a header or in the query, a signature,
-or OAuth 2 client credentials, whose token is fetched, kept and renewed here.
+"""As whom a service is called: bearer, basic, an API key in a header or in the query, a signature
+(ours, AWS's), or OAuth 2 client credentials, whose token is fetched, kept and renewed here.
 
 Every secret is made known to the redactor before it is used.
 """
@@ -14,6 +14,7 @@ import msgspec
 
 from backstay.app.errors import UNFIT
 from backstay.app.outside.requests import Outgoing
+from backstay.app.outside.sigv4 import Identity, signed
 from backstay.app.outside.values import Environment, is_text, keep_secret, text_of
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
@@ -73,6 +74,28 @@ class Signed:
         return False
 
 
+class AwsSigned:
+    """Signed as AWS wants it (sigv4). The idempotency key, and what else a service of Amazon does
+    not look at, is sent and left unsigned."""
+
+    def __init__(self, who: Identity, clock: Clock) -> None:
+        self._who = who
+        self._clock = clock
+
+    async def sign(self, request: Outgoing, seconds: float) -> Outgoing:  # noqa: ARG002
+        kept = {name: text for name, text in request.headers.items() if _is_amazons(name)}
+        now = self._clock.now()
+        url, more = signed(self._who, request.method, request.url, kept, request.body, now)
+        return msgspec.structs.replace(request, url=url).with_headers(more)
+
+    def renew(self) -> bool:
+        return False
+
+
+def _is_amazons(name: str) -> bool:
+    return name.lower() == "content-type" or name.lower().startswith("x-amz-")
+
+
 class _Token(msgspec.Struct, frozen=True):
     access_token: str
     expires_in: float | None = None
@@ -122,13 +145,15 @@ class ClientCredentials:
         self._until = self._clock.tick() + max(1.0, (token.expires_in or _USUAL) - _EARLY)
 
 
-_MEMBERS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+Members = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+_MEMBERS: Members = {
     "bearer": (("token",), ()),
     "basic": (("username", "password"), ()),
     "api_key": (("value",), ("header", "query")),
     "apikey": (("value",), ("header", "query")),
     "hmac": (("secret",), ()),
     "oauth2": (("token_url", "client_id", "client_secret"), ("scope",)),
+    "aws_signature_v4": (("access_key", "secret_key", "region", "service"), ("session_token",)),
 }
 """What each kind needs, and what it may have besides; in a call without names, in this order."""
 
@@ -136,7 +161,7 @@ _MEMBERS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 def check(declared: Integration) -> None:
     """Raises APP005 for an auth that could never work."""
     if declared.auth is not None and declared.auth.label:
-        _members(declared.auth, f"auth of integration {declared.name}")
+        members_of(declared.auth, f"auth of integration {declared.name}", _MEMBERS)
 
 
 def credentials_of(
@@ -150,7 +175,7 @@ def credentials_of(
     if declared.auth is None or not declared.auth.label:
         return Fixed({})
     kind = declared.auth.label
-    found = _members(declared.auth, f"auth of integration {declared.name}")
+    found = members_of(declared.auth, f"auth of integration {declared.name}", _MEMBERS)
     given = {name: text_of(value, env) for name, value in found.items()}
     match kind:
         case "basic":
@@ -170,6 +195,9 @@ def credentials_of(
                 http,
                 clock,
             )
+        case "aws_signature_v4":
+            keep_secret("", given["secret_key"], given.get("session_token", ""))
+            return AwsSigned(Identity(**given), clock)
     value = given.get("value", given.get("token", ""))
     keep_secret("", value)
     if kind == "bearer":
@@ -179,16 +207,16 @@ def credentials_of(
     return Fixed({given.get("header") or "X-API-Key": value})
 
 
-def _members(auth: Settings, where: str) -> dict[str, Constant]:
-    """By name, those that a call gives by their place included."""
-    needed, more = _MEMBERS.get(auth.label, ((), ()))
+def members_of(auth: Settings, where: str, kinds: Members) -> dict[str, Constant]:
+    """By name, those that a call gives by their place included. Raises APP005."""
+    needed, more = kinds.get(auth.label, ((), ()))
     names = (*needed, *more)
     found = {
         names[int(name)] if name.isdigit() and int(name) < len(names) else name: value
         for name, value in auth.values
     }
     problem = ""
-    if auth.label not in _MEMBERS:
+    if auth.label not in kinds:
         problem = f"{auth.label} is not supported yet"
     elif missing := [name for name in needed if name not in found]:
         problem = f"it has no {missing[0]}"
@@ -197,6 +225,6 @@ def _members(auth: Settings, where: str) -> dict[str, Constant]:
     elif loose := [name for name, value in found.items() if not is_text(value)]:
         problem = f"{loose[0]} is no text"
     if problem:
-        known = ", ".join(names) or ", ".join(_MEMBERS)
+        known = ", ".join(names) or ", ".join(kinds)
         raise Fault(UNFIT, where=where, problem=problem, instead=f"it takes {known}")
     return found  # type: ignore[return-value]

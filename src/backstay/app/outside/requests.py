@@ -26,12 +26,12 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def outgoing(
-    base: str, operation: Operation, args: Mapping[str, Any], key: str, more: Mapping[str, str]
+    base: str, operation: Operation, args: Mapping[str, Any], more: Mapping[str, str]
 ) -> Outgoing:
     """`{arg}` holes of the path are filled; what the operation lists under `query` goes there; of
     the rest a GET makes its query, and everything else a JSON body."""
     url, body = address(base, operation, args)
-    headers = {"Accept": "application/json", **more, "Idempotency-Key": key}
+    headers = {"Accept": "application/json", **more}
     if body:
         headers["Content-Type"] = "application/json"
     return Outgoing(operation.method, url, headers, body)
@@ -51,6 +51,15 @@ def address(base: str, operation: Operation, args: Mapping[str, Any]) -> tuple[s
     query = urlencode({name: _plain(v) for name, v in asked.items() if v is not None})
     url = f"{base}{path}" + (f"?{query}" if query else "")
     return url, b"" if operation.method == "GET" else msgspec.json.encode(rest)
+
+
+def leads_elsewhere(operation: Operation, args: Mapping[str, Any]) -> str:
+    """The argument whose value would make another path of the operation's, "" for none: `..` means
+    the folder above to every server, and nothing at all means the list instead of its entry."""
+    for name, value in args.items():
+        if "{" + name + "}" in operation.path and _plain(value) in ("", ".", ".."):
+            return name
+    return ""
 
 
 def _named(operation: Operation, part: str) -> tuple[str, ...]:

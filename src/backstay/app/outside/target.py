@@ -14,16 +14,18 @@ from backstay.app.flow.errors import BASE_URL_MISSING
 from backstay.app.flow.metrics import FlowMetrics
 from backstay.app.flow.model import Outcome
 from backstay.app.outside.answers import judge
+from backstay.app.outside.body_signature import with_signature
 from backstay.app.outside.credentials import Credentials, Fixed, Refused, credentials_of
 from backstay.app.outside.instead import Instead, instead_of
 from backstay.app.outside.limits import RateLimit
-from backstay.app.outside.requests import outgoing
+from backstay.app.outside.requests import leads_elsewhere, outgoing
 from backstay.app.outside.returned import Expect
 from backstay.app.outside.values import (
     Environment,
     egress_of,
     headers_of,
     keep_secret,
+    key_header,
     seconds_of,
     text_of,
 )
@@ -99,7 +101,8 @@ class Target:
         self._client = Client(self._clock, rules, tracer=self._tools.tracer)
         self._base = text_of(declared.base_url, env).rstrip("/")
         keep_secret(self._base)
-        self._credentials = credentials_of(declared, env, self._client, self._clock)
+        credentials = credentials_of(declared, env, self._client, self._clock)
+        self._credentials = with_signature(credentials, declared, env, self._clock)
         rate = declared.rate_limit
         self._limit = RateLimit(rate, self._clock) if rate is not None else None
         self._variable = declared.base_url.name if isinstance(declared.base_url, Env) else ""
@@ -118,6 +121,10 @@ class Target:
         declared = self._operations.get(operation)
         if declared is None:
             return Outcome("failed", error=f"{self.name} has no operation {operation}")
+        elsewhere = leads_elsewhere(declared, msgspec.json.decode(payload))
+        if elsewhere:
+            error = f"{self.name}.{operation}: the value of {elsewhere} cannot stand in its path"
+            return Outcome("failed", error=error, final=True)
         kept = self._kept(declared, payload)
         found = await kept.look() if kept is not None else None
         if found is not None:
@@ -251,7 +258,8 @@ class Target:
     async def _send(self, operation: Operation, payload: str, key: str, seconds: float) -> Answer:
         args: dict[str, Any] = msgspec.json.decode(payload)
         more = headers_of(self._declared, operation, self._env) if self._declared else {}
-        request = outgoing(self._base, operation, args, key, more)
+        keyed = {key_header(self._declared, operation): key}
+        request = outgoing(self._base, operation, args, {**more, **keyed})
         answer = await self._sent(request, seconds)
         # Nothing was done by a call that was not let in; new credentials may be.
         if answer.status == 401 and self._credentials.renew():

@@ -1,5 +1,6 @@
 """Settings of an integration as plain values: texts, and what stands in the environment."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,8 @@ from backstay.core.errors import Fault
 from backstay.core.redact import redactor
 from backstay.lang.program import Constant, Env, Expr, Integration, Operation, Record, Settings
 
+KEY_HEADER = "Idempotency-Key"
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Environment = Mapping[str, str | None]
 
 
@@ -39,6 +42,25 @@ def headers_of(
             problem, instead = "it is no text", 'write a text or env("NAME")'
             raise Fault(UNFIT, where=where, problem=problem, instead=instead)
     return {name: text_of(value, env) for name, value in given}
+
+
+def key_header(declared: Integration | None, operation: Operation) -> str:
+    """The header that the idempotency key of a call stands in: `idempotency: header("X-Key")` of
+    the operation, else of the integration. Raises APP005."""
+    of_all = dict(declared.settings).get("idempotency") if declared is not None else None
+    settings = dict(operation.settings).get("idempotency", of_all)
+    if settings is None:
+        return KEY_HEADER
+    name = dict(settings.values).get("0")
+    if settings.label != "header" or not isinstance(name, Constant) or not _is_name(name.value):
+        where = f"idempotency of {operation.name}"
+        problem = "it does not name a header; the key of a call is the step's own"
+        raise Fault(UNFIT, where=where, problem=problem, instead='write header("X-Request-Id")')
+    return str(name.value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def seconds_of(settings: Settings | None, where: str) -> float | None:

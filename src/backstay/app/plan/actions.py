@@ -7,8 +7,10 @@ import msgspec
 from backstay.app.errors import UNFIT
 from backstay.app.plan.acts import Deed, Offer, deed
 from backstay.app.plan.bodies import Body, Nothing, Values
+from backstay.app.plan.chosen import cut
 from backstay.app.plan.demands import Demands
 from backstay.app.plan.evaluate import Evaluator
+from backstay.app.plan.promises import promised
 from backstay.app.plan.reads import Reader
 from backstay.app.plan.references import References
 from backstay.app.plan.routines import calls_one_of, writing
@@ -146,9 +148,19 @@ def _answer(program: Program, spec: Action) -> Answer:
         return lambda _unit, _scope: None
     value = Evaluator(program, Rows(program, guarded=True), writes=True).closure(spec.returns)
     if isinstance(spec.returns.type, RowType):
-        return _row(program, spec.returns.type.entity, value, spec)
+        found = _row(program, spec.returns.type.entity, value, spec)
+        if not isinstance(spec.promise, RecordType):
+            return found
+        names = frozenset(field.name for field in spec.promise.fields)
+        return lambda unit, scope: _cut(found(unit, scope), names)
+    if spec.promise is not None:
+        return promised(program, spec.promise, value)
     shape = codec(program, spec.returns.type).shape
     return lambda unit, scope: shape(value(unit, scope))
+
+
+def _cut(row: object, names: frozenset[str]) -> object:
+    return cut(row, names) if isinstance(row, dict) else row
 
 
 def _row(program: Program, entity: str, value: Answer, spec: Action) -> Answer:

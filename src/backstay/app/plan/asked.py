@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.app.errors import BAD_QUERY
 from backstay.app.plan.checks import Mistake, fault_of, unknown_name
-from backstay.app.plan.chosen import FIELDS, Chosen, chosen
+from backstay.app.plan.chosen import FIELDS, Chosen, chosen, picked
 from backstay.app.plan.operators import is_scalar
 from backstay.app.plan.params import Params, Query, refuse_unknown
 from backstay.app.plan.searching import SEARCH, Search
@@ -26,6 +26,7 @@ _EQUALITY = ("eq", "ne", "in")
 _ORDER = ("gt", "gte", "lt", "lte")
 _ORDERED = ("int", "float", "timestamp", "date", "time", "duration")
 _PAGED = ("page", "limit", "cursor", "sort", "total", FIELDS)
+_SHORT = 100
 _UNPAGED = ("limit", "sort", FIELDS)
 _LAST_PAGE = 1_000_000
 _MOST_IN = 100
@@ -58,6 +59,11 @@ class Page(msgspec.Struct, frozen=True):
     fields: Chosen = None
     search: str = ""
 
+    @property
+    def long(self) -> bool:
+        """Whether it is known to be no little work before it is done."""
+        return self.count or bool(self.search) or self.limit > _SHORT
+
 
 class Asking:
     """Reads the queries of one list endpoint; `search` is how it is looked through."""
@@ -70,7 +76,8 @@ class Asking:
         self._filters = {name: rows.column(name) for name in spec.filter}
         self._sorts = {name: rows.column(name) for name in spec.sort}
         self._key = rows.column(rows.key)
-        self._members = (*rows.names, *spec.include)
+        self._members = spec.picked or (*rows.names, *spec.include)
+        self._picked = picked(spec.picked)
         self.search = Search(rows)
         self._paging = (*(_PAGED if spec.paged else _UNPAGED), *self.search.names)
 
@@ -86,7 +93,7 @@ class Asking:
         if after is not None and "page" in paging:
             mistakes.append(Mistake("page", "cannot be used together with cursor"))
         count = _flag(paging.get("total", "false"), mistakes)
-        fields = chosen(paging.get(FIELDS), self._members, mistakes)
+        fields = chosen(paging.get(FIELDS), self._members, mistakes) or self._picked
         search = self.search.pattern(paging.get(SEARCH, ""), mistakes)
         if mistakes:
             raise fault_of(BAD_QUERY, "the query", mistakes)

@@ -1,4 +1,4 @@
-"""`?fields=id,name`: the members of a row that a request wants to see."""
+"""`?fields=id,name`: the members of a row that a request wants to see, of those that there are."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,11 @@ def chosen(text: str | None, known: Sequence[str], mistakes: list[Mistake]) -> C
         else:
             mistakes.append(Mistake(FIELDS, f"{name or 'a name'} {unknown_name(name, known)}"))
     return frozenset(found)
+
+
+def picked(names: Sequence[str]) -> Chosen:
+    """What an endpoint shows of a row unless a request wants less; no names are all of them."""
+    return frozenset(names) or None
 
 
 def cut(row: Row, wanted: Chosen) -> Row:

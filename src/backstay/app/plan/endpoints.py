@@ -13,7 +13,7 @@ from backstay.app.plan.middleware import demanded, expect_known
 from backstay.app.plan.params import Params
 from backstay.app.plan.reads import OnePlan
 from backstay.core.errors import Fault
-from backstay.lang.program import Action, Constant, Endpoint, Expr, ListOf, OneOf, Program
+from backstay.lang.program import Action, Constant, Endpoint, Expr, ListOf, OneOf, Program, Repeats
 
 PREFIX = "/api/v1"
 
@@ -22,8 +22,8 @@ class EndpointPlan(msgspec.Struct, frozen=True):
     """Everything one route needs. `roles` are any-of, and each of several is wanted; `writes` means
     a write transaction.
 
-    `shows` is what a GET of the same path answers, which If-Match speaks of. `words` replace those
-    of a refusal with that status.
+    `repeats` says which header makes a write safe to repeat. `shows` is what a GET of the same path
+    answers, which If-Match speaks of. `words` replace those of a refusal with that status.
     """
 
     method: str
@@ -37,6 +37,7 @@ class EndpointPlan(msgspec.Struct, frozen=True):
     does: ListPlan | OnePlan | ActionPlan
     demands: Demands
     words: Mapping[int, str]
+    repeats: Repeats
     shows: OnePlan | None = None
 
     @property
@@ -86,6 +87,7 @@ def _plan(program: Program, endpoint: Endpoint) -> EndpointPlan:
         does=does,
         demands=Demands(program, endpoint.validate),
         words={status: _words(endpoint, status, text) for status, text in endpoint.errors},
+        repeats=endpoint.repeats,
     )
 
 

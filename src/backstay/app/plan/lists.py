@@ -1,5 +1,4 @@
-"""Lists: filter, sort, page and cursor of a request as one SQL statement, and one more for each
-include, however many rows there are.
+"""Lists: filter, sort, page and cursor of a request as one SQL statement.
 
 Rows with equal sort values stand in the order of their key, so no page repeats or skips one.
 """
@@ -14,10 +13,9 @@ import msgspec
 from backstay.app.plan.asked import Asking, Filter, Page, Sort, spelled
 from backstay.app.plan.chosen import cut
 from backstay.app.plan.evaluate import Evaluator
+from backstay.app.plan.includes import PAGE, Includes, read_rule
 from backstay.app.plan.operators import is_json
-from backstay.app.plan.reads import Includes
 from backstay.app.plan.rows import Rows
-from backstay.app.plan.rules import rule
 from backstay.app.plan.scales import Sql
 from backstay.app.plan.sql import SqlCompiler
 from backstay.app.plan.tables import Column, quote, table
@@ -42,7 +40,7 @@ class ListPlan:
     def __init__(self, program: Program, spec: ListOf, query_fields: Sequence[Field]) -> None:
         self._rows = table(program, spec.entity)
         self._paged = spec.paged
-        self._rule = rule(program, Rows(program, guarded=False), self._rows, "read")
+        self._rule = read_rule(program, self._rows)
         self._where = None
         if spec.where is not None:
             evaluator = Evaluator(program, Rows(program, guarded=True))
@@ -53,7 +51,7 @@ class ListPlan:
 
     def several(self, page: Page) -> bool:
         """Whether this page takes more than one statement."""
-        return page.count or self._includes.any(page.fields)
+        return page.count or self._includes.more(page.fields)
 
     def fill(self, unit: Unit, values: dict[str, object]) -> None:
         """Defaults of the declared query parameters."""
@@ -66,21 +64,28 @@ class ListPlan:
         if page.after is not None:
             text, more = self._beyond(page.sort, page.after)
             conditions, params = [*conditions, text], [*params, *more]
-        order = ", ".join(self._ordered(sort) for sort in page.sort)
-        text = (
-            f"SELECT {self._rows.select} FROM {self._rows.source()}{_where(conditions)}"
-            f" ORDER BY {order} LIMIT ? OFFSET ?"
-        )
-        offset = 0 if page.after is not None else (page.page - 1) * page.limit
-        found = list(unit.conn.execute(text, (*params, page.limit + 1, offset)))
+        found = self._found(unit, page, conditions, params)
         shown = found[: page.limit]
         rows = [self._rows.shaped(values) for values in shown]
-        self._includes.put(unit, rows, page.fields)
+        self._includes.put(unit, rows, shown, page.fields)
         data = [cut(row, page.fields) for row in rows] if page.fields is not None else rows
         if not self._paged:
             return data
         pagination = self._pagination(page, shown, total, more=len(found) > page.limit)
         return {"data": data, "pagination": pagination}
+
+    def _found(
+        self, unit: Unit, page: Page, conditions: list[str], params: list[SqlValue]
+    ) -> Sequence[Sequence[SqlValue]]:
+        """The rows of the page and one more, with what comes along."""
+        text = (
+            f"SELECT {self._rows.select} FROM {self._rows.source()}{_where(conditions)}"
+            f"{self._order(page.sort, self._rows.name)} LIMIT ? OFFSET ?"
+        )
+        offset = 0 if page.after is not None else (page.page - 1) * page.limit
+        bound = text, [*params, page.limit + 1, offset]
+        order = self._order(page.sort, PAGE)
+        return unit.conn.execute(*self._includes.along(unit, bound, order, page.fields))
 
     def _pagination(
         self, page: Page, shown: Sequence[Sequence[SqlValue]], total: object, *, more: bool
@@ -117,14 +122,17 @@ class ListPlan:
             return f"{self._dialect.position(column, '?')} > 0"
         return f"{column} {_SIGNS[each.op]} ?"
 
-    def _column(self, column: Column) -> str:
-        """As it is compared and sorted."""
-        name = f"{self._rows.name}.{quote(column.name)}"
+    def _column(self, column: Column, of: str = "") -> str:
+        """As it is compared and sorted; `of` where it is not the table's own."""
+        name = f"{of or self._rows.name}.{quote(column.name)}"
         return self._dialect.json_text(name) if is_json(column.field.type) else name
 
-    def _ordered(self, sort: Sort) -> str:
+    def _order(self, sorts: Sequence[Sort], of: str) -> str:
+        return " ORDER BY " + ", ".join(self._ordered(sort, of) for sort in sorts)
+
+    def _ordered(self, sort: Sort, of: str) -> str:
         """Null sorts before everything else."""
-        column, field = self._column(sort.column), sort.column.field
+        column, field = self._column(sort.column, of), sort.column.field
         direction = "DESC" if sort.descending else "ASC"
         if field.required or field.primary:
             return f"{column} {direction}"

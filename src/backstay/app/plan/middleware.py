@@ -9,12 +9,18 @@ from typing import Literal
 import msgspec
 
 from backstay.app.errors import UNFIT
+from backstay.core.duration import parse_duration
 from backstay.core.errors import Fault
-from backstay.lang.program import Constant, Endpoint, Middleware, Program
+from backstay.lang.program import Constant, Endpoint, Middleware, Program, Rate
 
 Auth = Literal["public", "optional", "required"]
 _STRENGTH: tuple[Auth, ...] = ("public", "optional", "required")
-_KNOWN = {"authentication": ("provider", "required"), "authorization": ("role",), "logging": ()}
+_KNOWN = {
+    "authentication": ("provider", "required"),
+    "authorization": ("role",),
+    "logging": (),
+    "rate_limiting": ("requests", "window", "strategy"),
+}
 
 
 class Demanded(msgspec.Struct, frozen=True):
@@ -28,6 +34,7 @@ def expect_known(program: Program) -> None:
     """Raises APP005 for a middleware that could only be ignored, used or not."""
     for each in program.middleware:
         _config(each)
+    rates(program)
 
 
 def demanded(program: Program, endpoint: Endpoint) -> Demanded:
@@ -47,6 +54,31 @@ def demanded(program: Program, endpoint: Endpoint) -> Demanded:
             groups.append(_only(_role(used, config)))
             auth = "required"
     return Demanded(auth, tuple(groups))
+
+
+def rates(program: Program) -> dict[str, Rate]:
+    """What each `rate_limiting` lets one caller ask, by its name. Raises APP005."""
+    return {
+        each.name: _rate(each, _config(each))
+        for each in program.middleware
+        if each.type == "rate_limiting"
+    }
+
+
+def _rate(used: Middleware, config: dict[str, object]) -> Rate:
+    requests, window = config.get("requests"), config.get("window")
+    if config.get("strategy", "token_bucket") != "token_bucket":
+        problem = f"the strategy {config['strategy']} is not supported in this version"
+        raise _unfit(used, problem, "write strategy: token_bucket, or leave it out")
+    try:
+        seconds = parse_duration(window) if isinstance(window, str) else window
+    except ValueError:
+        seconds = None
+    if not isinstance(requests, int) or isinstance(requests, bool) or requests < 1:
+        raise _unfit(used, "requests is no whole number from 1 on", "write requests: 100")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
+        raise _unfit(used, "window is no time", "write window: 1m")
+    return Rate(requests, float(seconds))
 
 
 def _config(used: Middleware) -> dict[str, object]:

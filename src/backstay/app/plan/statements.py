@@ -252,10 +252,12 @@ class _Blocks:
         variable = statement.variable
         items = self._evaluator.closure(statement.items)
         body = self.block(statement.body, variable)
+        statements = max(1, len(statement.body))
 
         def run(unit: Unit, scope: dict[str, object]) -> None:
             found = items(unit, scope)
             for item in found if isinstance(found, list | tuple) else ():
+                unit.loop(statements)
                 body(unit, {**scope, variable: item, _OUTER: scope})
 
         return run

@@ -76,8 +76,9 @@ class Table(msgspec.Struct, frozen=True):
         return row
 
     def shaped(self, values: Sequence[SqlValue]) -> Row:
-        """JSON values of what the database gave for `select`, without the way through Python's."""
-        row: Row = dict(zip(self.names, values, strict=True))
+        """JSON values of what the database gave for `select`, without the way through Python's.
+        What it gave besides stands behind."""
+        row: Row = dict(zip(self.names, values, strict=False))
         for name, emit in self.emits:
             row[name] = emit(row[name])
         return row

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from backstay.app.errors import CANNOT_COMPUTE
+from backstay.app.errors import CANNOT_COMPUTE, TOO_LONG
 from backstay.app.store.session import Session
 from backstay.app.values import SqlValue
 from backstay.core.clock import Dice, Ids, SystemDice
@@ -16,6 +16,9 @@ MAX_DEPTH = 40
 """Functions of the program inside each other, as in scripts."""
 MAX_CALLS = 100_000
 """Calls of functions of the program in one transaction: nobody waits for more."""
+
+MAX_LOOPED = 100_000
+"""Statements in the loops of one transaction: about a second in which nobody else writes."""
 
 Scope = Mapping[str, object]
 """Variables by name: `body`, `path`, `query`, inputs, `let`s, loop variables, `steps`."""
@@ -61,7 +64,7 @@ class Unit:
     """
 
     __slots__ = (
-        *("_calls", "_depth", "_emit", "_rows", "_start"),
+        *("_calls", "_depth", "_emit", "_looped", "_rows", "_start"),
         *("changes", "conn", "dice", "env", "guarded", "ids", "now", "principal"),
     )
 
@@ -86,7 +89,7 @@ class Unit:
         self._start = start
         self._emit = emit
         self.changes: list[Changed] = []
-        self._depth = self._calls = 0
+        self._depth = self._calls = self._looped = 0
         self._rows: MutableMapping[tuple[str, str, str, object], object] = {}
 
     def start(self, workflow: str, input: Mapping[str, object]) -> str:
@@ -129,6 +132,13 @@ class Unit:
             raise _too_much(function, f"calls are nested deeper than {MAX_DEPTH}")
         if self._calls > MAX_CALLS:
             raise _too_much(function, f"more than {MAX_CALLS} calls in one transaction")
+
+    def loop(self, statements: int) -> None:
+        """A loop is about to run so many statements for its next item. Raises APP077 when they are
+        too many for one transaction."""
+        self._looped += statements
+        if self._looped > MAX_LOOPED:
+            raise Fault(TOO_LONG, most=MAX_LOOPED)
 
     def too_deep(self, function: str) -> Fault:
         """The fault for calls whose expressions are too high for the machine."""

@@ -35,11 +35,13 @@ class Comparison(msgspec.Struct, frozen=True):
 
 class Dialect(Protocol):
     """`scaled`: a decimal is an integer in units of its last digit, else a number as it is.
-    `numeric_flags`: true and false are 1 and 0."""
+    `numeric_flags`: true and false are 1 and 0. `arrays`: it has them, and each
+    statement is a way to a server and back."""
 
     name: columns.Dialect
     scaled: bool
     numeric_flags: bool
+    arrays: bool
 
     # --- expressions ---
 
@@ -78,6 +80,10 @@ class Dialect(Protocol):
 
     def json_text(self, column: str) -> str:
         """The text of a column that holds JSON."""
+        ...
+
+    def text_json(self, text: str) -> str:
+        """The text as a value for such a column."""
         ...
 
     # --- tables ---

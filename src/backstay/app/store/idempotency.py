@@ -11,16 +11,18 @@ from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 
 KEPT = 24 * 3600 * 1_000_000
-"""Microseconds for which a repeated request gets the first answer."""
+"""Microseconds for which a repeated request gets the first answer; an endpoint may say less."""
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Who asked for what. `fingerprint` tells one request from another under the same key."""
+    """Who asked for what. `fingerprint` tells one request from another under the same key; the
+    answer counts for `kept` microseconds, KEPT at most."""
 
     owner: str
     route: str
     key: str
     fingerprint: str
+    kept: int = KEPT
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ def recall(conn: Session, slot: Slot, clock: Clock) -> Answer | None:
     found = conn.execute(
         "SELECT fingerprint, status, body FROM backstay_idempotency"
         " WHERE owner = ? AND route = ? AND key = ? AND created_at > ?",
-        (slot.owner, slot.route, slot.key, now - KEPT),
+        (slot.owner, slot.route, slot.key, now - slot.kept),
     ).fetchone()
     if found is None:
         return None
@@ -63,7 +65,7 @@ def keep(conn: Session, slot: Slot, answer: Answer, now: int) -> None:
         " ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint,"
         " status = excluded.status, body = excluded.body, created_at = excluded.created_at"
         " WHERE backstay_idempotency.created_at <= ?",
-        (*_fields(slot), answer.status, answer.body, now, now - KEPT),
+        (*_fields(slot), answer.status, answer.body, now, now - slot.kept),
     )
     if not conn.changes():
         raise Taken

@@ -70,6 +70,7 @@ def runtime_schema() -> Schema:
         migrations.append(flow.read_text(encoding="utf-8"))
     migrations += [_sql(f"backstay.app.{room}", "schema.sql") for room in ("keys", "audit")]
     migrations.append(_sql("backstay.app.incoming", "schema.sql"))
+    migrations += [_sql("backstay.app.flow", name) for name in ("priorities.sql", "paused.sql")]
     return Schema("backstay-app", migrations)
 
 

@@ -53,7 +53,14 @@ class Store:
         if any(model.database == "mongodb" for model in self._program.models):
             where = self._database.where
             _log.warning("collections are tables here, no MongoDB server is used", path=where)
+        named = dict(self._program.settings).get("database")
+        if named is not None and named.label.startswith("postgres") and self._is_file():
+            says = "the program names PostgreSQL, DATABASE_URL does not: this is SQLite"
+            _log.warning(says, path=self._database.where)
         self._ready = True
+
+    def _is_file(self) -> bool:
+        return self._database.dialect.name == "sqlite"
 
     async def adopt(self, program: Program) -> None:
         """Bring the tables to another program while this one is served. Raises APP003 or APP028

@@ -129,8 +129,12 @@ class Database(Protocol):
         """Own or reach it, and bring the runtime's tables up to date."""
         ...
 
-    async def read(self, work: Callable[[Session], T], /, *, snapshot: bool = False) -> T:
-        """Run `work`, which writes nothing. With `snapshot` all of its statements see one state."""
+    async def read(
+        self, work: Callable[[Session], T], /, *, snapshot: bool = False, brief: bool = False
+    ) -> T:
+        """Run `work`, which writes nothing. With `snapshot` all of its statements see one state.
+        `brief` work does little besides asking for a few rows: a database in this process gives
+        them at once, and begins anew elsewhere when they turn out to be many."""
         ...
 
     async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:

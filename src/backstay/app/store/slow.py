@@ -11,14 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from backstay.app.store.session import (
-    Database,
-    Result,
-    RowTrouble,
-    Session,
-    StoreTrouble,
-    Values,
-)
+from backstay.app.store.session import Database, Result, RowTrouble, Session, Values
 from backstay.app.store.wrapping import Work, Wrapping, WrappingSession
 from backstay.core.clock import Clock, rfc3339
 
@@ -71,10 +64,9 @@ class TimedDatabase(Wrapping):
         """Seconds since the start: in statements, in waiting for a turn (a connection, the writer),
         and in work, statements and all. Threads add to them: they may be a little less."""
 
-    async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
-        if not self.threshold:
-            return await self.inner.read(work, snapshot=snapshot)
-        return await self.inner.read(self._timed(work), snapshot=snapshot)
+    async def read(self, work: Work[T], /, *, snapshot: bool = False, brief: bool = False) -> T:
+        timed = self._timed(work) if self.threshold else work
+        return await self.inner.read(timed, snapshot=snapshot, brief=brief)
 
     async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
         if not self.threshold:
@@ -165,13 +157,7 @@ class _Timed(WrappingSession):
 
     def execute(self, sql: str, values: Values = (), /) -> Result:
         began = self._of.tick()
-        try:
-            found = self.inner.execute(sql, values)
-        except StoreTrouble as trouble:
-            # What the server gave up took longest of all; a lost connection says nothing of it.
-            if type(trouble) is StoreTrouble:
-                self._of.took(sql, values, self._of.tick() - began, 0)
-            raise
+        found = self.inner.execute(sql, values)
         self._of.took(sql, values, self._of.tick() - began, len(found))
         return found
 

@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
 from backstay.app.store.dialect import Dialect
+from backstay.app.store.lengthy import Lengthy
 from backstay.app.store.session import (
     DatabaseStats,
     PoolStats,
@@ -24,7 +25,7 @@ from backstay.app.store.sqlite_dialect import SQLITE
 from backstay.core.clock import Clock
 from backstay.core.errors import Plain
 from backstay.core.sqlite import Database as File
-from backstay.core.sqlite import Durability, Schema
+from backstay.core.sqlite import Durability, LongerError, Schema
 from backstay.core.sqlite.errors import translated
 
 T = TypeVar("T")
@@ -37,6 +38,12 @@ _RULES: dict[int, RowRule] = {
     apsw.SQLITE_CONSTRAINT_DATATYPE: "range",
 }
 _OF_ROWS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError)
+_TOO_LONG = (apsw.InterruptError, apsw.TooBigError)
+BRIEF_ROWS = 200
+"""Rows that a brief read may give: those of a page, with some beside them."""
+_WALKS = re.compile(r"\bcount\(\*\)|\binstr\(|\bLIKE\b")
+"""What makes one step of a whole table, or of a long text and a long pattern. Also a name in
+quotes may look like it: then it is a reader's, and nothing is lost."""
 _ALTER_WAIT = 60_000
 """Milliseconds for which a change of tables waits for the writer."""
 _NAMED = re.compile(r"constraint failed: (.+)")
@@ -87,8 +94,42 @@ class SqliteSession:
         return RowTrouble(rule, str(failure), columns=columns)
 
 
+class _BriefSession(SqliteSession):
+    """For work on the event loop: what one step of SQLite, or Python afterwards, could be long at
+    is refused, and the work done anew by a reader."""
+
+    __slots__ = ("_left", "_lengthy")
+
+    def __init__(self, conn: apsw.Connection, lengthy: Lengthy) -> None:
+        super().__init__(conn)
+        self._lengthy = lengthy
+        self._left = BRIEF_ROWS
+
+    def execute(self, sql: str, values: Values = (), /) -> Result:
+        if _WALKS.search(sql) or self._lengthy.has(sql):
+            raise StoreTrouble from LongerError()
+        try:
+            found = super().execute(sql, values)
+        except StoreTrouble as trouble:
+            if isinstance(trouble.__cause__, _TOO_LONG):
+                self._lengthy.failed(sql)
+            raise
+        self._left -= len(found)
+        if self._left < 0:
+            self._lengthy.failed(sql)
+            raise StoreTrouble from LongerError()
+        self._lengthy.passed(sql)
+        return found
+
+    def _trouble(self, failure: apsw.Error) -> RowTrouble | StoreTrouble:
+        if isinstance(failure, _TOO_LONG):
+            return StoreTrouble(str(failure))
+        return super()._trouble(failure)
+
+
 class SqliteDatabase:
-    """A Database in one file, which one event loop uses. `connections` counts the writer, too."""
+    """A Database in one file, which one event loop uses. `connections` counts the writer, too, and
+    the readers on threads; for brief reads there is one more."""
 
     dialect: Dialect = SQLITE
 
@@ -107,6 +148,7 @@ class SqliteDatabase:
         self._writing = 0
         self._opened = 0
         self._identity: tuple[int, int] | None = None
+        self._lengthy = Lengthy()
 
     @property
     def where(self) -> str:
@@ -118,18 +160,28 @@ class SqliteDatabase:
         await self._file.open()
         self._identity = _identity(self.path)
 
-    async def read(self, work: Callable[[Session], T], /, *, snapshot: bool = False) -> T:  # noqa: ARG002 - every read is one
+    async def read(
+        self,
+        work: Callable[[Session], T],
+        /,
+        *,
+        snapshot: bool = False,  # noqa: ARG002 - every read is one
+        brief: bool = False,
+    ) -> T:
+        if brief:
+            with suppress(LongerError):
+                return self._file.brief(lambda conn: _run(work, _BriefSession(conn, self._lengthy)))
         self._reading += 1
         self._opened = max(self._opened, min(self._reading, self._readers))
         try:
-            return await self._file.read(lambda conn: _run(work, conn))
+            return await self._file.read(lambda conn: _run(work, SqliteSession(conn)))
         finally:
             self._reading -= 1
 
     async def write(self, work: Callable[[Session], T], /, *, alone: bool = False) -> T:  # noqa: ARG002 - everything is
         self._writing += 1
         try:
-            return await self._file.write(lambda conn: _run(work, conn))
+            return await self._file.write(lambda conn: _run(work, SqliteSession(conn)))
         finally:
             self._writing -= 1
 
@@ -144,7 +196,7 @@ class SqliteDatabase:
             conn.pragma("foreign_keys", False)
             conn.pragma("synchronous", "FULL")
             conn.execute("BEGIN IMMEDIATE")
-            made = _run(work, conn)
+            made = _run(work, SqliteSession(conn))
             broken = conn.execute("PRAGMA foreign_key_check").fetchone()
             if broken is not None:
                 raise RowTrouble("foreign key", f"a row of {broken[0]} would point nowhere")
@@ -195,9 +247,9 @@ class SqliteDatabase:
         await self._file.close()
 
 
-def _run(work: Callable[[Session], T], conn: apsw.Connection) -> T:
+def _run(work: Callable[[Session], T], session: SqliteSession) -> T:
     try:
-        return work(SqliteSession(conn))
+        return work(session)
     except StoreTrouble as trouble:
         # core.sqlite knows what each failure of a file means.
         raise trouble.__cause__ or trouble from None

@@ -18,6 +18,7 @@ class SqliteDialect:
     name: columns.Dialect = "sqlite"
     scaled = True
     numeric_flags = True
+    arrays = False
     closing = " STRICT"
     apart = False
     tables = "SELECT name FROM sqlite_schema"
@@ -56,6 +57,9 @@ class SqliteDialect:
 
     def json_text(self, column: str) -> str:
         return column
+
+    def text_json(self, text: str) -> str:
+        return text
 
     def name_of(self, name: str) -> str:
         return name

@@ -30,8 +30,8 @@ class Wrapping:
     async def open(self) -> None:
         await self.inner.open()
 
-    async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
-        return await self.inner.read(work, snapshot=snapshot)
+    async def read(self, work: Work[T], /, *, snapshot: bool = False, brief: bool = False) -> T:
+        return await self.inner.read(work, snapshot=snapshot, brief=brief)
 
     async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
         return await self.inner.write(work, alone=alone)

@@ -19,6 +19,7 @@ from backstay.core.errors import Fault
 from backstay.core.lock import Lock
 from backstay.core.sqlite import files
 from backstay.core.sqlite.errors import CLOSED, MOVED, translated
+from backstay.core.sqlite.reading import STATEMENTS, Brief, LongerError, connect, settle, within
 from backstay.core.sqlite.restoring import restore
 from backstay.core.sqlite.schema import Schema, migrate
 from backstay.core.sqlite.writer import Job, Stats, Writer
@@ -28,11 +29,10 @@ Durability = Literal["power", "process"]
 
 _SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
 _BUSY_MILLIS = 250
-_STATEMENTS = 256
 
 
 class Database:
-    """`write` from any task of any loop; `read` runs on a reader thread."""
+    """`write` from any task of any loop; `read` runs on a reader's thread, `brief` on your own."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Database:
         self._readers: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._read_connections: list[apsw.Connection] = []
+        self._brief: Brief | None = None
         self._last_stats = Stats()
 
     async def open(self) -> None:
@@ -82,6 +83,18 @@ class Database:
             answer = self._readers.submit(self._read, work)
         return await asyncio.wrap_future(answer)
 
+    def brief(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As `read`, at once and on this thread, besides the readers. Raises LongerError for work
+        that is for `read`, which then says what is wrong if something is."""
+        brief = self._brief
+        if brief is None:
+            raise LongerError
+        self._check_place()
+        try:
+            return brief.run(work)
+        except apsw.Error as failure:
+            raise translated(failure, self.path) from failure
+
     async def backup(self, target: Path) -> None:
         """Copy the database to `target` while it is in use; atomic, durable on return."""
         await self.read(lambda connection: files.copy(connection, target))
@@ -100,8 +113,9 @@ class Database:
         with self._gate:
             writer, self._writer = self._writer, None
             readers, self._readers = self._readers, None
+            brief, self._brief = self._brief, None
         if writer is not None:
-            await asyncio.to_thread(self._close, writer, readers)
+            await asyncio.to_thread(self._close, writer, readers, brief)
 
     # --- on threads --------------------------------------------------------------------------
 
@@ -122,14 +136,15 @@ class Database:
         writer.start()
         with self._gate:
             self._writer = writer
+            self._brief = Brief(self.path, self._clock)
             self._readers = ThreadPoolExecutor(
                 self._reader_count, thread_name_prefix=f"{self.path.stem}-read"
             )
 
     def _connect(self) -> apsw.Connection:
         files.make_private(self.path)
-        connection = apsw.Connection(str(self.path), statementcachesize=_STATEMENTS)
-        _settle(connection)
+        connection = apsw.Connection(str(self.path), statementcachesize=STATEMENTS)
+        settle(connection, _BUSY_MILLIS)
         # Refused before the first byte is changed: another application's file stays as it was.
         files.check_stamp(
             self.path, files.stamp(connection), self._schema.application, self._schema.version
@@ -144,34 +159,32 @@ class Database:
         return connection
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        connection = self._reader()
         try:
-            connection.execute("BEGIN")
-            return work(connection)
+            return within(self._reader(), work)
         except apsw.Error as failure:
             raise translated(failure, self.path) from failure
-        finally:
-            # Ends the snapshot: an open one would keep the writer's checkpoints from finishing.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def _reader(self) -> apsw.Connection:
-        writer = self._writer
-        if writer is not None and not writer.in_place():
-            raise Fault(MOVED, path=str(self.path))
+        self._check_place()
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = apsw.Connection(
-                str(self.path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS
-            )
-            _settle(connection)
+            connection = connect(self.path, _BUSY_MILLIS)
             self._local.connection = connection
             self._read_connections.append(connection)
         return connection
 
-    def _close(self, writer: Writer, readers: ThreadPoolExecutor | None) -> None:
+    def _check_place(self) -> None:
+        writer = self._writer
+        if writer is not None and not writer.in_place():
+            raise Fault(MOVED, path=str(self.path))
+
+    def _close(
+        self, writer: Writer, readers: ThreadPoolExecutor | None, brief: Brief | None
+    ) -> None:
         writer.stop()
         self._last_stats = writer.stats()
+        if brief is not None:
+            brief.close()
         if readers is not None:
             readers.shutdown(wait=True)
         for reader in self._read_connections:
@@ -183,10 +196,3 @@ class Database:
             files.checkpoint(connection)
             connection.close()
         self._lock.release()
-
-
-def _settle(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(_BUSY_MILLIS)
-    # A plan depends on its statement alone. Otherwise SQLite looks whether bound values allow a
-    # partial index, and to be able to, prepares the statement anew each time it is executed.
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

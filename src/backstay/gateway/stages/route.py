@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from backstay.core.errors import Fault
-from backstay.gateway.errors import BODY_TOO_LARGE, NO_ROUTE
+from backstay.gateway.errors import BODY_TOO_LARGE, NO_ROUTE, SWITCHED_OFF
 from backstay.gateway.exchange import Exchange, Stage
 from backstay.gateway.settings import RouteSpec, Upstream
 
@@ -69,6 +69,23 @@ def _fits(segments: Sequence[str], path: str) -> bool:
         return False
     pairs = zip(segments, given, strict=False)
     return all(have if want.startswith("{") else want == have for want, have in pairs)
+
+
+def refuse_switched_off(never_there: Callable[[str], bool]) -> Stage:
+    """Says how to have a system that nobody asked for, instead of failing to reach it: that would
+    look like an outage, and open its breaker. Raises GATE028 (404)."""
+
+    def stage(exchange: Exchange) -> None:
+        upstream = exchange.upstream
+        if upstream is not None and upstream.switch_on and never_there(upstream.name):
+            raise Fault(
+                SWITCHED_OFF,
+                upstream=upstream.name,
+                path=exchange.path[:200],
+                switch_on=upstream.switch_on,
+            )
+
+    return stage
 
 
 def limit_body(exchange: Exchange) -> None:

@@ -242,7 +242,7 @@ def outside() -> Scope:
     return scope
 
 
-_SECRETS = ("secret", "password", "token", "api_key", "apikey", "private_key", "client_secret")
+_SECRETS = ("secret", "password", "token", "api_key", "apikey", "private_key", "secret_key")
 
 
 def _secret(k: Checker, name: str, node: s.Expr) -> None:

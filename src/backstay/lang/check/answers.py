@@ -1,5 +1,7 @@
 """What an endpoint answers: a list, one row, or what its statements return."""
 
+from typing import Literal
+
 import msgspec
 
 from backstay.lang import errors as e
@@ -9,6 +11,8 @@ from backstay.lang.check.blocks import Members
 from backstay.lang.check.entities import column
 from backstay.lang.check.expressions import condition
 from backstay.lang.check.implied import created, deleted, updated
+from backstay.lang.check.oldest import answer, request
+from backstay.lang.check.returned import of_row, promised
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.statements import Bodies
 from backstay.lang.check.types import UNKNOWN, assignable, is_builtin, resolve
@@ -38,12 +42,10 @@ class Answer:
         members = self.members
         do, returns = members.value("do", s.Body), members.member("returns")
         if do is not None:
-            if returns is not None:
-                what, fix = "an endpoint with do has no returns", "return a value inside do"
-                self.k.error(e.CONFLICT, returns.name.span, what=what, fix=fix)
             self._list_members_only("do")
-            return self._action(do)
+            return self._action(do, returns)
         if returns is None and ("response" in members or "request" in members):
+            self.k.note("endpoint.alone", (self.node.path or self.node.keyword).span)
             return p.Action(())
         if returns is None:
             if "do" not in members:
@@ -93,16 +95,38 @@ class Answer:
         if isinstance(kind, s.RecordFields) or (
             isinstance(kind, s.TypeName) and self._is_plain(kind)
         ):
-            resolve(self.k, kind)
+            shape = resolve(self.k, kind)
             self._list_members_only("a value")
-            self.k.note("endpoint.returns.record", kind.span)
-            return p.Action(())
+            return self._picked(kind, shape, path_fields)
         if not isinstance(kind, s.TypeName) or kind.name.name == "void":
             return p.Action(())
         if kind.name.name in ("paginated", "list") or kind.args:
             return self._list(kind)
         self._list_members_only("one row")
         return self._one(kind, path_fields)
+
+    def _picked(
+        self, kind: s.TypeName | s.RecordFields, shape: p.Type, path_fields: tuple[p.Field, ...]
+    ) -> p.ListOf | p.OneOf | p.Action:
+        """A shape is filled from the rows of the entity whose table begins the path."""
+        path = self.node.path
+        info = self._of_table(path.text.strip("/").split("/")[0]) if path else None
+        several = isinstance(shape, p.ListType)
+        item = shape.item if isinstance(shape, p.ListType) else shape
+        if info is None or not isinstance(item, p.RecordType):
+            told = any(name in self.members for name in _LIST_ONLY)
+            if not isinstance(item, p.UnknownType) and not told:
+                what = "nothing says where the values of returns come from"
+                fix = "write do { … return { name: value } }"
+                self.k.error(e.CONFLICT, kind.span, what=what, fix=fix)
+            return p.Action(())
+        of_row(self.k, info, item.fields, kind.span)
+        self._whole_rows_only()
+        names = tuple(field.name for field in item.fields)
+        if several:
+            return p.ListOf(info.name, page_size=PAGE_LIMIT, paged=False, picked=names)
+        key = self._key(s.TypeName(kind.span, s.Ident(kind.span, info.name)), info, path_fields)
+        return p.OneOf(info.name, key, picked=names) if key else p.Action(())
 
     def _changes_nothing(self, returns: s.Member) -> bool:
         """Whether the method promises a change that nobody makes."""
@@ -228,15 +252,26 @@ class Answer:
                 )
         return tuple(name.name for name in names if name.name in related)
 
-    def _action(self, node: s.Body) -> p.Action:
-        old = self._is_old(node)
+    def _action(self, node: s.Body, promise: s.Member | None) -> p.Action:
+        shape = promised(self.k, promise) if promise else None
+        old = self.node.is_oldest
+        first: tuple[p.Statement, ...] = ()
         if old:
-            self.scope.variables.setdefault("request", UNKNOWN)
-        bodies = Bodies(self.k, may_return=True, mode="old" if old else "do")
-        body = bodies.body(node, self.scope, outermost=True)
+            asked = self.members.value("request", s.RequestNode)
+            first = (request(self.scope, asked.source.name if asked else "path"),)
+        mode: Literal["old", "do"] = "old" if old else "do"
+        bodies = Bodies(self.k, may_return=True, mode=mode, result=shape or UNKNOWN)
+        body = (*first, *bodies.body(node, self.scope, outermost=True))
+        if bodies.returned is None:
+            response = self.members.value("response", s.ResponseNode)
+            last, bodies.returned = answer(self.k, bodies.steps, response)
+            body += last
+        self._keeps(promise, bodies.returned, node)
         info = None
         include = self.members.member("include")
         match bodies.returned:
+            case _ if isinstance(shape, p.RecordType | p.ListType):
+                self._whole_rows_only()
             case p.Name(type=p.RowType(entity=name)):
                 info = self.k.world.entities[name]
             case p.Name(type=p.UnknownType()) | p.Constant(type=p.UnknownType()):
@@ -245,12 +280,23 @@ class Answer:
                 what = "include needs a row that is returned"
                 fix = "return the variable of a create"
                 self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
-        return p.Action(body, bodies.returned, self._include(info))
+        return p.Action(body, bodies.returned, self._include(info), shape)
 
-    def _is_old(self, node: s.Body) -> bool:
-        """Whether the statements are the steps of the oldest endpoints."""
-        members = self.members
-        if "request" in members or "response" in members or self.node.annotations:
-            return True
-        steps = s.DoNode | s.AssignNode
-        return bool(node.statements) and all(isinstance(each, steps) for each in node.statements)
+    def _whole_rows_only(self) -> None:
+        """A shape says all that an answer has."""
+        include = self.members.member("include")
+        if include is not None:
+            what, fix = "include adds to a whole row", "write returns: Entity, or no returns"
+            self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
+
+    def _keeps(self, promise: s.Member | None, given: p.Expr | None, node: s.Body) -> None:
+        """What `returns` promises is returned, and nothing where it promises nothing."""
+        if promise is None or node.broken:
+            return
+        nothing = isinstance(promise.value, s.TypeName) and promise.value.name.name == "void"
+        if nothing and given is not None:
+            what, fix = "returns: void answers nothing", "leave the return out, or name its type"
+            self.k.error(e.CONFLICT, promise.name.span, what=what, fix=fix)
+        elif not nothing and given is None:
+            what, fix = "do ends without the value that returns promises", "end it with return …"
+            self.k.error(e.CONFLICT, promise.name.span, what=what, fix=fix)

@@ -5,6 +5,7 @@ from typing import Literal
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.columns import function_of
 from backstay.lang.check.expressions import NOTHING, condition, lower, typed
 from backstay.lang.check.library import of_library
 from backstay.lang.check.scope import Scope
@@ -58,7 +59,11 @@ def _of_library(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
         case s.NameExpr(name=name) if name in AGGREGATES and _of_rows(k, node, scope):
             return _aggregate(k, node, name, scope)
         case s.NameExpr(name=name) if name in LIBRARY:
-            return of_library(k, node, LIBRARY[name], scope)
+            made = of_library(k, node, LIBRARY[name], scope)
+            function_of(
+                k, name, made.args if isinstance(made, p.Call) else (made,), node.span, scope
+            )
+            return made
         case s.NameExpr(name=name) as callee:
             _unknown(k, callee, name, scope)
             return NOTHING
@@ -109,6 +114,7 @@ def _own(k: Checker, node: s.CallExpr, name: str, scope: Scope) -> p.Expr:
     args: list[p.Expr] = []
     for field, arg in zip(info.params, node.args, strict=False):
         args.append(typed(k, arg, scope, field.type, f"'{field.name}' of '{name}'"))
+    function_of(k, name, args, node.span, scope)
     return p.Call(name, tuple(args), info.result)
 
 
@@ -117,6 +123,7 @@ def _has(k: Checker, node: s.CallExpr, scope: Scope) -> p.Expr:
         return p.Constant(False, BOOL)
     role = typed(k, node.args[0], scope, STRING, "'user.has'")
     k.use("role", str(role.value) if isinstance(role, p.Constant) else ANY_ROLE)
+    function_of(k, "user.has", (role,), node.span, scope)
     return p.Call("user.has", (role,), BOOL)
 
 

@@ -89,6 +89,7 @@ def middleware(k: Checker, node: s.Declaration) -> p.Middleware:
         )
     block = members.block("config")
     if kind is not None:
+        k.note(f"middleware.type.{kind.name}", kind.span)
         _configured(k, name, kind.name, Members(k, block) if block else None)
     config = settings(k, block) or p.Settings("", ())
     return p.Middleware(name.name, kind.name if kind else "", config)

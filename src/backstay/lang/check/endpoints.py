@@ -10,11 +10,14 @@ from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.actions import act, check, rate, settings
+from backstay.lang.check.annotated import Annotated
 from backstay.lang.check.answers import Answer
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.calls import USER
 from backstay.lang.check.expressions import typed, watch
 from backstay.lang.check.fields import record_type
+from backstay.lang.check.oldest import SOURCES, of_table, sent
+from backstay.lang.check.repeats import repeats
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import STRING, UNKNOWN
 from backstay.lang.check.world import RESERVED_PATHS, Checker
@@ -31,6 +34,8 @@ _TAKEN = {
     "headers": "header",
 }
 _STATUS_FIRST, _STATUS_LAST = 100, 599
+_DONE = range(200, 300)
+_PLACES = {"header": "headers", "body": "body", "query": "query"}
 
 
 def method_of(k: Checker, name: s.Ident, what: str) -> Method:
@@ -59,25 +64,30 @@ class EndpointCheck:
         path = self.node.path or s.Path(self.node.span, "/", ())
         self._reserved(path)
         path_fields = self._path_fields(path)
-        query_fields = self._record("query")
-        headers = self._record("headers")
+        named = self._sent(method, path)
+        told = Annotated(k, self.node, members)
+        query_fields = self._record("query") or named.get("query", ())
+        headers = self._record("headers") or named.get("headers", ())
         body = self._body(method)
+        if body is None and "body" in named:
+            body = p.RecordType(named["body"])
         self.scope.variables["user"] = USER
         self.scope.lenient = self.node.block.broken
         roles = tuple(name.name for name in members.names("roles"))
         for role in members.names("roles"):
             self._role(role, "{}")
         self._watch(path)
+        does = Answer(self.k, self.node, self.members, self.scope).run(path_fields)
         return p.Endpoint(
             method=method,
             path=path.text,
-            auth=self._auth(roles),
-            does=Answer(self.k, self.node, self.members, self.scope).run(path_fields),
+            auth=self._auth(roles, told),
+            does=does,
             roles=roles,
             path_fields=path_fields,
             query_fields=query_fields,
             body=body,
-            status=members.integer("status", 200, 200, 299),
+            status=members.integer("status", self._status(), 200, 299),
             description=members.text("description"),
             header_fields=headers,
             validate=self._checks(),
@@ -85,12 +95,13 @@ class EndpointCheck:
             on_success=self._on_success(),
             middleware=self._middleware(),
             cache=settings(k, self._value("cache")),
-            rate_limit=rate(k, self._value("rate_limit"), "rate_limit"),
+            rate_limit=rate(k, self._value("rate_limit"), "rate_limit") or told.rate(),
             timeout=members.seconds("timeout", 0.0),
             request=self._request(),
             response=self._response(),
-            annotations=self._annotations(),
+            annotations=told.all,
             require_role=members.text("require_role"),
+            repeats=repeats(k, members.member("idempotency"), does),
         )
 
     def _watch(self, path: s.Path) -> None:
@@ -169,39 +180,47 @@ class EndpointCheck:
             what = f"unknown role '{name.name}'"
             k.error(e.UNKNOWN_NAMED, name.span, edit=edit, what=what, known=listed(known))
 
+    # --- the oldest words ---
+
     def _request(self) -> tuple[str, str] | None:
         node = self.members.value("request", s.RequestNode)
         if node is None:
             return None
-        sources = ("body", "query", "path", "header")
-        if node.source.name not in sources:
-            self.k.unknown(e.UNKNOWN_WORD, node.source, sources, what="the source of a request")
+        if node.source.name not in SOURCES:
+            self.k.unknown(e.UNKNOWN_WORD, node.source, SOURCES, what="the source of a request")
         return node.type.name, node.source.name
+
+    def _sent(self, method: str, path: s.Path) -> dict[str, tuple[p.Field, ...]]:
+        """The fields of `request NAME from …`, by their place, where none are written out."""
+        node = self.members.value("request", s.RequestNode)
+        place = _PLACES.get(node.source.name, "path") if node else "path"
+        if node is None or place == "path" or place in self.members:
+            return {}
+        fields = sent(self.k, node, method, path)
+        if fields is None:
+            self.k.note("endpoint.request.type", node.type.span)
+            return {}
+        self.scope.variables[place] = p.RecordType(fields)
+        return {place: fields}
 
     def _response(self) -> tuple[str, int] | None:
         node = self.members.value("response", s.ResponseNode)
         if node is None:
             return None
         status = node.status.value if node.status else 200
+        span = node.status.span if node.status else node.span
         if not isinstance(status, int) or not _STATUS_FIRST <= status <= _STATUS_LAST:
-            fix, span = "a status is 100 to 599", node.status.span if node.status else node.span
-            what = "the status of a response"
+            fix, what = "a status is 100 to 599", "the status of a response"
             self.k.error(e.OUT_OF_RANGE, span, value=str(status), what=what, fix=fix)
             status = 200
+        elif "status" in self.members or status not in _DONE:
+            self.k.note("endpoint.response.status", span)
         return node.type.name, status
 
-    def _annotations(self) -> tuple[tuple[str, str], ...]:
-        found = []
-        for each in self.node.annotations:
-            value = str(each.value.value) if each.value else ""
-            if each.name.name == "auth" and not value:
-                what, fix = "@auth needs a value", 'write @auth("jwt")'
-                self.k.error(e.SETTING, each.span, what=what, fix=fix)
-            if each.name.name == "rate_limit" and not value.isdigit():
-                what, fix = "@rate_limit needs a number", 'write @rate_limit("100")'
-                self.k.error(e.SETTING, each.span, what=what, fix=fix)
-            found.append((each.name.name, value))
-        return tuple(found)
+    def _status(self) -> int:
+        node = self.members.value("response", s.ResponseNode)
+        status = node.status.value if node and node.status else 200
+        return status if isinstance(status, int) and status in _DONE else 200
 
     # --- what comes in ---
 
@@ -248,11 +267,23 @@ class EndpointCheck:
         unread |= node is not None and node.broken
         for name, hole in holes.items():
             if name not in fields and path.colons:
-                fields[name] = p.Field(name, STRING, required=True)
+                fields[name] = p.Field(name, self._colon(path, name), required=True)
             elif name not in fields and not unread:
                 fix = f"add path {{ {name}: uuid }}"
                 self.k.error(e.PATH_HOLE, hole.span, name=name, word="not declared", fix=fix)
-        return tuple(fields[name] for name in holes if name in fields)
+        made = tuple(fields[name] for name in holes if name in fields)
+        if path.colons:
+            self.scope.variables.setdefault("path", p.RecordType(made))
+        return made
+
+    def _colon(self, path: s.Path, name: str) -> p.Type:
+        """`/users/:id` is a text; in the oldest endpoints what the column of that name is in the
+        path's table."""
+        if not self.node.is_oldest:
+            return STRING
+        info = of_table(self.k, path.text.strip("/").split("/")[0])
+        field = info.fields.get(name) if info else None
+        return field.type if field and not isinstance(field.type, p.ManyType) else STRING
 
     def _body(self, method: str) -> p.RecordType | None:
         member = self.members.member("body")
@@ -263,16 +294,18 @@ class EndpointCheck:
             self.k.error(e.CONFLICT, member.name.span, what=what, fix=fix)
         return p.RecordType(self._record("body"))
 
-    def _auth(self, roles: tuple[str, ...]) -> Literal["public", "optional", "required"]:
+    def _auth(
+        self, roles: tuple[str, ...], told: Annotated
+    ) -> Literal["public", "optional", "required"]:
         """Without a word of its own an endpoint wants a user as soon as there can be one."""
         node = self.members.value("auth", s.Ident)
         wanted = self.k.world.has_auth or "require_role" in self.members
-        word = node.name if node else ("required" if wanted else "public")
+        word = node.name if node else told.auth() or ("required" if wanted else "public")
         if word == "none":
             word = "public"
         if node and word not in AUTH:
             self.k.unknown(e.UNKNOWN_WORD, node, AUTH, what="auth")
-        elif node and word != "public" and not self.k.world.has_auth:
+        elif node and word != "public" and not self.k.world.knows_users:
             what, fix = f"auth: {word} needs a config with auth", "add config { auth: jwt { … } }"
             self._conflict(node.span, what, fix)
         elif roles and word != "required":

@@ -77,6 +77,8 @@ def event(k: Checker, info: EventInfo) -> p.Event:
             when = condition(k, node, scope, "trigger")
     publish = members.value("publish_to", s.ListExpr)
     targets = publish.items if publish else ()
+    for target in targets:
+        _published(k, target)
     return p.Event(
         name=info.name,
         payload=info.fields,
@@ -114,9 +116,24 @@ def handler(k: Checker, node: s.HandlerNode) -> p.Handler:
             what = f"unknown webhook '{target}'"
             if _is_slip(k, there, world.named["webhook"], what):
                 named(k, "webhook", there, what)
+            _is_sent(k, there)
         case _:
             k.unknown(e.UNKNOWN_WORD, node.action, _TARGETS, what="the action of a handler")
     return p.Handler(name, node.action.name, target, node.asynchronous)
+
+
+def _is_sent(k: Checker, webhook: s.Ident) -> None:
+    """Reports a webhook that is received where one is wanted that is sent."""
+    if webhook.name in k.world.received:
+        what = f"webhook '{webhook.name}' is received: no event can be sent to it"
+        fix = "name a webhook with a url; what is received becomes the event that it names"
+        k.error(e.CONFLICT, webhook.span, what=what, fix=fix)
+
+
+def _published(k: Checker, target: s.Expr) -> None:
+    match target:
+        case s.CallExpr(callee=s.NameExpr(name="webhook"), args=(s.Literal_(value=str(name)), *_)):
+            _is_sent(k, s.Ident(target.args[0].span, name))
 
 
 def _heard(k: Checker, event: s.Ident) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.columns import made_of
 from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.types import (
     BOOL,
@@ -62,25 +63,36 @@ def _shaped(
     scope: Scope,
 ) -> p.Expr:
     match node:
-        case s.Text():
-            return _text(k, node, scope)
-        case s.RecordExpr():
-            return record(k, node, scope)
-        case s.Each():
-            return each(k, node, scope)
+        case s.Text() | s.RecordExpr() | s.Each() | s.ListExpr():
+            return _composed(k, node, scope)
         case s.CallExpr():
             # Calls hold expressions and expressions hold calls.
             from backstay.lang.check.calls import call
 
             return call(k, node, scope)
-        case s.ListExpr():
-            return listed_values(k, node, scope)
         case s.Where():
             what, instead = "where at this place", "use count or sum"
         case s.Lambda():
             what, instead = "a lambda at this place", "give it to map, filter or another function"
     k.error(e.UNSUPPORTED, node.span, what=what, instead=instead)
     return NOTHING
+
+
+def _composed(
+    k: Checker, node: s.Text | s.RecordExpr | s.Each | s.ListExpr, scope: Scope
+) -> p.Expr:
+    made: p.Expr
+    match node:
+        case s.Text():
+            made = _text(k, node, scope)
+        case s.RecordExpr():
+            made = record(k, node, scope)
+        case s.Each():
+            made = each(k, node, scope)
+        case _:
+            made = listed_values(k, node, scope)
+    made_of(k, made, node.span, scope)
+    return made
 
 
 def typed(k: Checker, node: s.Expr, scope: Scope, to: p.Type, what: str) -> p.Expr:

@@ -46,7 +46,8 @@ def surely_fails(step: p.Step) -> bool:
     """Whether a step fails each time it is reached, so that the workflow ends there."""
     if step.for_each is not None or (step.when is not None and truth(step.when) is not True):
         return False
-    if step.on_fail is not None and step.on_fail.name not in _GIVES_UP:
+    said = step.on_fail
+    if isinstance(said, p.Act) and said.name not in _GIVES_UP:
         return False
     if step.check is not None and truth(step.check.condition) is False:
         return True

@@ -38,7 +38,7 @@ def updated(
 ) -> p.Action:
     """The row of the key with what the body gives; what it leaves out stays."""
     values = tuple(_values(k, info, body, scope, new=False))
-    change = p.Update(info.name, _is_key(info, key), values, _absent(info))
+    change = p.Update(info.name, _is_key(info, key), values, absent(info))
     return p.Action((change,), msgspec.structs.replace(key, type=p.RowType(info.name)))
 
 
@@ -47,7 +47,7 @@ def deleted(info: EntityInfo, key: p.Get) -> p.Action:
     where = _is_key(info, key)
     count = p.Aggregate("count", info.name, "", where, INT)
     none = p.Binary("==", count, p.Constant(0, INT), BOOL)
-    return p.Action((p.If(none, (_absent(info),)), p.Delete(info.name, where)))
+    return p.Action((p.If(none, (absent(info),)), p.Delete(info.name, where)))
 
 
 def _values(
@@ -96,5 +96,6 @@ def _is_key(info: EntityInfo, key: p.Get) -> p.Expr:
     return p.Binary("==", p.Column(name, key.type), key, BOOL)
 
 
-def _absent(info: EntityInfo) -> p.Fail:
+def absent(info: EntityInfo) -> p.Fail:
+    """What is said where the row of a change is not there."""
     return p.Fail(p.Constant(f"there is no such {info.name}", STRING), _NO_ROW)

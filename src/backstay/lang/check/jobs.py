@@ -49,7 +49,7 @@ def job(k: Checker, node: s.Declaration) -> p.Job:
         every=check_period(k, every.period) if every else 0.0,
         task=_task(k, members, scope),
         steps=Steps(k, inside).all(steps) if steps else (),
-        queue=_queue(members),
+        queue=_queue(k, members),
         timeout=members.seconds("timeout", 0.0),
         retry=any_retry(k, members),
         on_complete=reaction(k, members, "job", "on_complete", scope),
@@ -67,6 +67,15 @@ def _task(k: Checker, members: Members, scope: Scope) -> p.TaskStep | None:
     return p.TaskStep(node.command.name, record(k, node.payload, scope)) if node else None
 
 
-def _queue(members: Members) -> str:
+QUEUES = ("critical", "default", "low")
+
+
+def _queue(k: Checker, members: Members) -> str:
+    """How urgent the job is. Queues of other names are something that its scheduler would have to
+    declare, which no server reads."""
     node = members.value("queue", s.Ident)
-    return node.name if node else ""
+    if node is None:
+        return ""
+    if node.name not in QUEUES:
+        k.note("job.queue.other", node.span)
+    return node.name

@@ -5,6 +5,7 @@ from decimal import Decimal
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.columns import arithmetic_of, made_of
 from backstay.lang.check.expressions import NOTHING, condition, lower, steps_named
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import (
@@ -64,7 +65,9 @@ def binary(k: Checker, node: s.BinaryExpr, scope: Scope) -> p.Expr:
     if result is None:
         _bad_operands(k, node, left, right)
         return NOTHING
-    return p.Binary(node.op, left, right, result)
+    made = p.Binary(node.op, left, right, result)
+    arithmetic_of(k, made, node.span, scope)
+    return made
 
 
 def choice(k: Checker, node: s.Choice, scope: Scope) -> p.Expr:
@@ -95,7 +98,9 @@ def item(k: Checker, node: s.Item, scope: Scope) -> p.Expr:
         return NOTHING
     if not isinstance(index.type, p.UnknownType) and index.type != INT:
         k.error(e.MISMATCH, node.index.span, what="'[ ]'", wanted="int", got=show(index.type))
-    return p.ItemAt(of, index, kind)
+    made = p.ItemAt(of, index, kind)
+    made_of(k, made, node.span, scope)
+    return made
 
 
 def _bad_operands(k: Checker, node: s.BinaryExpr, left: p.Expr, right: p.Expr) -> None:

@@ -109,8 +109,12 @@ def declare_operations(k: Checker, info: IntegrationInfo) -> None:
 def _operation(k: Checker, label: s.Ident, block: s.Block) -> p.Operation:
     members = Members(k, block)
     method, path = members.value("method", s.Ident), members.value("path", s.Path)
-    if "mutation" in members or members.value("query", s.QueryNode) is not None:
+    graphql = members.member("mutation")
+    if members.value("query", s.QueryNode) is not None:
+        graphql = members.member("query")
+    if graphql is not None:
         # GraphQL knows one path and one method.
+        k.note("operation.graphql", graphql.name.span)
         method = method or s.Ident(label.span, "POST")
         path = path or s.Path(label.span, "/", ())
     if method is None:

@@ -22,7 +22,7 @@ from backstay.lang.query.errors import QueryError
 from backstay.lang.query.slots import Slot
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_OLD_PARAMETER = re.compile(r"(?<![\w:]):(?=[A-Za-z_])")
+_OLD_PARAMETER = re.compile(r"(?<![\w:@$.])(?:[:$](?=[A-Za-z_])|(?=request\.[A-Za-z_]))")
 
 
 def query(k: Checker, node: s.QueryNode, scope: Scope) -> p.Type:
@@ -45,13 +45,15 @@ def asked(
     return result_of(made), tuple(given)
 
 
-def where(k: Checker, node: s.Expr, entity: str) -> None:
+def where(k: Checker, node: s.Expr, entity: str) -> bool:
     """The condition in quotes of `find(orders) where "id = :id"`, whose parameters come with the
-    request. What is no entity of the program has conditions of its own language."""
+    request. What is no entity of the program has conditions of its own language. False after a
+    mistake, which is reported."""
     if entity and isinstance(node, s.Literal_) and isinstance(node.value, str):
         head = f"select from {entity} where "
         text = head + _OLD_PARAMETER.sub("@", node.value)
-        _compiled(k, Quoted(node.span, text, len(head)), entity)
+        return _compiled(k, Quoted(node.span, text, len(head)), entity) is not None
+    return True
 
 
 def result_of(made: Compiled) -> p.Type:

@@ -17,6 +17,8 @@ from backstay.lang.check.expressions import (
     watch,
 )
 from backstay.lang.check.graph import said_after
+from backstay.lang.check.oldest import Steps
+from backstay.lang.check.returned import returned
 from backstay.lang.check.scope import Scope
 from backstay.lang.check.types import BOOL, UNKNOWN, UUID, show
 from backstay.lang.check.world import BUILTIN, Checker
@@ -30,7 +32,8 @@ class Bodies:
     """Lowers the statements of one block; `returned` is the value of its last `return`.
 
     `mode` says what they are part of: `do` is work on rows, `old` a `do` whose calls are steps of
-    the oldest endpoints, `function` and `script` have variables that change.
+    the oldest endpoints, `function` and `script` have variables that change. `result` is the type
+    of what they return.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Bodies:
         self._may_return = may_return
         self._mode = mode
         self._result = result
+        self.steps = Steps(k)
         self.returned: p.Expr | None = None
 
     def one(self, node: s.StatementNode, scope: Scope) -> p.Statement | None:
@@ -82,6 +86,10 @@ class Bodies:
             if isinstance(each, s.ReturnNode):
                 self._return(each, inner, last=outermost and each is node.statements[-1])
                 continue
+            old = self._old(each, inner)
+            if old is not None:
+                found += old
+                continue
             made = self._statement(each, inner)
             if made is not None:
                 found.append(made)
@@ -89,11 +97,19 @@ class Bodies:
                     said_after(self._k, each, made)
         return tuple(found)
 
+    def _old(self, node: s.StatementNode, scope: Scope) -> tuple[p.Statement, ...] | None:
+        """A step of the oldest endpoints as statements; None for everything else."""
+        if self._mode != "old":
+            return None
+        if isinstance(node, s.AssignNode) and isinstance(node.value, s.CallExpr):
+            node = s.DoNode(node.span, node.value, node.name)
+        return self.steps.step(node, scope) if isinstance(node, s.DoNode) else None
+
     def _result_of(self, node: s.ReturnNode, scope: Scope) -> p.Return:
         return p.Return(typed(self._k, node.value, scope, self._result, "the result"))
 
     def _return(self, node: s.ReturnNode, scope: Scope, *, last: bool) -> None:
-        self.returned = lower(self._k, node.value, scope)
+        self.returned = returned(self._k, node.value, scope, self._result)
         if self._may_return and last:
             return
         fix = "use if and else around the writes, and return once at the end"

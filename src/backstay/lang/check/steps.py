@@ -10,6 +10,7 @@ from backstay.lang.check.actions import act, check, emitted
 from backstay.lang.check.blocks import Members
 from backstay.lang.check.expressions import condition, declare, lower, record, steps_named
 from backstay.lang.check.graph import surely_fails
+from backstay.lang.check.reactions import on_empty, on_fail, on_success
 from backstay.lang.check.retries import any_retry, retry_of
 from backstay.lang.check.scope import Ran, Scope
 from backstay.lang.check.statements import Bodies
@@ -106,7 +107,8 @@ class Steps:
         checks = members.value("check", s.CheckNode)
         checked = check(self.k, checks, self.scope) if checks else None
         work = self._work(members, name.span, f"step '{name.name}'", checks=checked is not None)
-        gives = self._gives if each is None else UNKNOWN
+        found = self._gives
+        gives = found if each is None else UNKNOWN
         undo = self._undo(members)
         made = p.Step(
             name=name.name,
@@ -119,8 +121,9 @@ class Steps:
             check=checked,
             into=self._into(members, outer, gives),
             options=self._options(members),
-            on_success=self._act(members, "on_success"),
-            on_fail=self._act(members, "on_fail"),
+            on_success=on_success(self.k, members, self.scope),
+            on_fail=on_fail(self.k, members, self.scope),
+            on_empty=on_empty(self.k, members, found, self.scope),
         )
         self._gives = gives
         self._says_something(name, made, members)
@@ -179,21 +182,16 @@ class Steps:
         """Old inputs are paths in quotes; they are kept as they are written."""
         return [(each.name.name, lower(self.k, each.value, self.scope)) for each in node.fields]
 
-    def _act(self, members: Members, name: str) -> p.Act | None:
-        node = members.value(name, s.ActionNode)
-        if node is not None:
-            return act(self.k, node, self.scope)
-        body = members.value(name, s.Body)
-        if body is not None:
-            what, instead = f"{name} of a step as a block", "name what is done: on_fail: rollback"
-            self.k.error(e.UNSUPPORTED, body.span, what=what, instead=instead)
-        return None
-
     def _undo(self, members: Members) -> p.Work | None:
         member = members.member("compensate")
         match member.value if member else None:
             case s.Block() as block if member is not None:
-                return self._work(Members(self.k, block), member.name.span, "compensate")
+                undo = self._work(Members(self.k, block), member.name.span, "compensate")
+                if undo is not None and _only_reads(undo):
+                    what = "a query that only reads undoes nothing"
+                    fix = "write an update or a delete, or do { … }"
+                    self.k.error(e.BAD_SETTING, member.name.span, what=what, fix=fix)
+                return undo
             case s.ActionNode() as node:
                 return p.ActStep("action", act(self.k, node, self.scope))
         return None
@@ -203,7 +201,7 @@ class Steps:
         if made.when is not None and truth(made.when) is False:
             self.k.error(e.UNREACHABLE, name.span, name=name.name)
         undoes = made.compensate is not None
-        if undoes and (isinstance(made.work, p.NoWork | p.QueryStep) or surely_fails(made)):
+        if undoes and (_only_reads(made.work) or surely_fails(made)):
             member = members.member("compensate")
             span = member.name.span if member else name.span
             whole = (
@@ -298,6 +296,13 @@ def _names(block: s.Block) -> Iterator[str]:
         inner = member.value
         if isinstance(inner, s.Block) and member.name.name == "parallel" and not _is_step(inner):
             yield from _names(inner)
+
+
+def _only_reads(work: p.Work) -> bool:
+    """Whether the work leaves everything as it was."""
+    if isinstance(work, p.QueryStep):
+        return not work.text.lstrip().lower().startswith(("update", "delete"))
+    return isinstance(work, p.NoWork)
 
 
 def _is_step(block: s.Block) -> bool:

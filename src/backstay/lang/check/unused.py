@@ -32,15 +32,34 @@ def unused(k: Checker, program: p.Program, files: Mapping[str, Reports]) -> None
     for kind, info in _declared(k, program):
         if info.name not in world.used.get(kind, ()) and not info.name.startswith("_"):
             _say(info.reports, name_span(info), kind, info.name, _removed(info))
-    roles = world.named["role"] if _does_something(program) else {}
-    for name, span in roles.items():
-        if not world.used.get("role", set()) & {name, ANY_ROLE} and not name.startswith("_"):
-            _say(files[span.file], span, "role", name)
+    for name in _unused_roles(k, program) if _does_something(program) else ():
+        span = world.named["role"][name]
+        _say(files[span.file], span, "role", name)
     for reports, watched in k.watched:
         if not watched.used:
             title = f"name it _{watched.name}"
             edit = Edit(title, watched.span, f"_{watched.name}") if watched.renames else None
             reports.add(e.UNUSED, watched.span, edit=edit, what=watched.what, name=watched.name)
+
+
+def _unused_roles(k: Checker, program: p.Program) -> Iterator[str]:
+    """Roles that nobody asks for, neither by their name nor by what they permit."""
+    asked = k.world.used.get("role", set())
+    if ANY_ROLE in asked:
+        return
+    permits = {role.name: role.permissions for role in program.roles}
+    for name in k.world.named["role"]:
+        given = (name, *permits.get(name, ()))
+        if not name.startswith("_") and not any(_covers(g, a) for g in given for a in asked):
+            yield name
+
+
+def _covers(given: str, asked: str) -> bool:
+    """`papers:*` is any single part behind the colon, as when a request is judged."""
+    held, wanted = given.split(":"), asked.split(":")
+    return len(held) == len(wanted) and all(
+        mine in ("*", theirs) for mine, theirs in zip(held, wanted, strict=True)
+    )
 
 
 def _declared(k: Checker, program: p.Program) -> Iterator[tuple[str, _Info]]:

@@ -128,9 +128,16 @@ class World:
         self.named: dict[str, dict[str, Span]] = {
             kind: {} for kind in ("role", "auth", "middleware", "webhook")
         }
+        self.received: set[str] = set()
+        """The webhooks that others call."""
         self.used: dict[str, set[str]] = {}
         self.has_auth = False
         self.incomplete = False
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether config or a provider says who issues tokens."""
+        return self.has_auth or bool(self.named["auth"])
 
 
 class Checker:
@@ -275,7 +282,7 @@ def collect(files: Sequence[tuple[s.File, Reports]]) -> World:
             elif kind == "event":
                 _event(world, name, declaration, reports)
             elif kind in world.named:
-                _named(world.named[kind], kind, name, reports)
+                _named(world, name, declaration, reports)
             elif isinstance(declaration.statement, s.FunctionNode):
                 _function(world, name, declaration, reports)
     return world
@@ -293,11 +300,13 @@ def _event(world: World, name: s.Ident, declaration: s.Declaration, reports: Rep
 _WORDS = {"auth": "auth provider"}
 
 
-def _named(known: dict[str, Span], kind: str, name: s.Ident, reports: Reports) -> None:
-    span = reports.at(name.span)
-    first = known.setdefault(name.name, span)
+def _named(world: World, name: s.Ident, declaration: s.Declaration, reports: Reports) -> None:
+    kind, span = declaration.keyword.name, reports.at(name.span)
+    first = world.named[kind].setdefault(name.name, span)
     if first is not span:
         _twice(_WORDS.get(kind, kind), name, reports, first)
+    if any(member.name.name == "receive" for member in declaration.block.members):
+        world.received.add(name.name)
 
 
 def _twice(what: str, name: s.Ident, reports: Reports, first: Span) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from backstay.lang import errors as e
 from backstay.lang import program as p
 from backstay.lang import syntax as s
+from backstay.lang.check.columns import json_of
 from backstay.lang.check.expressions import condition, lower, typed, walk
 from backstay.lang.check.fields import with_type
 from backstay.lang.check.scope import Scope
@@ -73,6 +74,7 @@ class Writes:
             else:
                 what = f"field '{name.name}'"
                 found[name.name] = typed(k, entry.value, inner, field.type, what)
+                json_of(k, found[name.name], field, entry.value.span, inner)
         return list(found.items())
 
     def _rows(self, entry: s.Entry, scope: Scope, many: p.ManyType) -> p.Expr:

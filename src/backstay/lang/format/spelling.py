@@ -182,13 +182,16 @@ class _Speller:
 
     def _address(self, path: s.Path) -> bool:
         """`"/users/:id"` as `/users/{id}` with its parameter in `path { }`; whether that needs a
-        line of its own."""
+        line of its own. The oldest endpoints have the types of their tables, which a file need not
+        hold, so their paths stay."""
         words = self.words
         token = words.tokens[words.first(path.span)]
         plain = PATH.fullmatch(path.text) and not path.text.startswith("/*")
         if token.kind != "string" or not plain:
             return False
         names = list(dict.fromkeys(each.name for each in path.holes)) if path.colons else []
+        if names and self.declaration.is_oldest:
+            return False
         given = [each for each in self.declaration.block.members if each.name.name == "path"]
         for member in given:
             if isinstance(member.value, s.RecordFields):

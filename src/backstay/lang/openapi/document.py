@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from backstay.core.errors import Plain
 from backstay.lang.openapi.schemas import Schema, entity, of_field, of_type, row
-from backstay.lang.program import Action, Endpoint, Field, ListOf, OneOf, Program
+from backstay.lang.program import Action, Endpoint, Field, ListOf, OneOf, Program, RowType
 
 PREFIX = "/api/v1"
 _PAGE: Schema = {
@@ -43,11 +43,16 @@ _PROBLEM: Schema = {
 def document(program: Program) -> Schema:
     """OpenAPI 3.1.0."""
     paths: dict[str, Plain] = {}
+    names: set[str] = set()
     for each in program.endpoints:
         place = paths.setdefault(PREFIX + each.path, {})
         assert isinstance(place, dict)  # noqa: S101 - made one line above
-        place[each.method.lower()] = _operation(program, each)
+        name = _free(each, names)
+        names.add(name)
+        place[each.method.lower()] = _operation(program, each) | {"operationId": name}
     schemas: dict[str, Plain] = {each.name: entity(program, each) for each in program.entities}
+    for each in program.endpoints:
+        schemas |= _rows(program, each)
     schemas |= {"Page.Info": _PAGE, "Problem.Details": _PROBLEM}
     components: Schema = {"schemas": schemas}
     if program.auth is not None:
@@ -64,7 +69,6 @@ def document(program: Program) -> Schema:
 
 def _operation(program: Program, of: Endpoint) -> Schema:
     made: Schema = {
-        "operationId": _name(of),
         "parameters": _parameters(program, of),
         "responses": {
             **_done(program, of),
@@ -85,6 +89,8 @@ def _operation(program: Program, of: Endpoint) -> Schema:
         }
     if program.auth is not None:
         made["security"] = _security(of)
+    if any(name == "deprecated" for name, _ in of.annotations):
+        made["deprecated"] = True
     if of.roles:
         made["x-roles"] = list(of.roles)
     if of.require_role:
@@ -105,8 +111,18 @@ def _security(of: Endpoint) -> list[Plain]:
     return {"public": [], "optional": [{}, *needed], "required": needed}[of.auth]
 
 
-def _name(of: Endpoint) -> str:
-    words = [part.strip("{}") for part in of.path.split("/") if part]
+def _free(of: Endpoint, taken: set[str]) -> str:
+    """A name that no other operation has: `/x/{id}` may stand beside `/x/id`."""
+    plain = _name(of, "")
+    for name in (plain, _name(of, "by_")):
+        if name not in taken:
+            return name
+    return next(name for n in range(2, len(taken) + 3) if (name := f"{plain}_{n}") not in taken)
+
+
+def _name(of: Endpoint, hole: str) -> str:
+    parts = [part for part in of.path.split("/") if part]
+    words = [hole + part.strip("{}") if part.startswith("{") else part for part in parts]
     return "_".join([of.method.lower(), *words]).replace("-", "_")
 
 
@@ -136,8 +152,12 @@ def _conditions(program: Program, of: Endpoint) -> list[Plain]:
         for each in program.endpoints
     )
     key: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-    names = {"idempotency-key": key} | ({"if-match": {"type": "string"}} if shown else {})
-    return [{"name": name, "in": "header", "schema": schema} for name, schema in names.items()]
+    made: list[Plain] = [_header(of.repeats.header, key, required=of.repeats.required)]
+    return made + ([_header("if-match", {"type": "string"}, required=False)] if shown else [])
+
+
+def _header(name: str, schema: Schema, *, required: bool) -> Schema:
+    return {"name": name, "in": "header", "required": required, "schema": schema}
 
 
 def _parameter(program: Program, field: Field, place: str) -> Schema:
@@ -186,7 +206,7 @@ def _sorts(names: Sequence[str]) -> str:
 def _answer(program: Program, of: Endpoint) -> Schema:
     match of.does:
         case ListOf(entity=name, paged=paged):
-            data: Schema = {"type": "array", "items": row(name)}
+            data: Schema = {"type": "array", "items": _shown(program, of, name)}
             if not paged:
                 return data
             return {
@@ -195,6 +215,54 @@ def _answer(program: Program, of: Endpoint) -> Schema:
                 "required": ["data", "pagination"],
             }
         case OneOf(entity=name):
-            return row(name)
-        case action:
-            return {} if action.returns is None else of_type(program, action.returns.type)
+            return _shown(program, of, name)
+        case Action(promise=promise) if promise is not None:
+            if isinstance(promise, RowType):
+                return row(_whole(promise.entity, of.does.include))
+            return of_type(program, promise)
+        case Action(returns=None):
+            return {}
+        case Action(returns=given) if given is not None:
+            kind = given.type
+            if isinstance(kind, RowType):
+                return row(_whole(kind.entity, of.does.include))
+            return of_type(program, kind)
+    return {}
+
+
+def _shown(program: Program, of: Endpoint, entity: str) -> Schema:
+    """A row that was asked for, or the members of it that were chosen."""
+    assert not isinstance(of.does, Action)  # noqa: S101 - it shows no rows
+    whole = _whole(entity, of.does.include)
+    if of.does.picked:
+        fields = {each.name: each for each in program.entity(entity).fields}
+        members: Schema = {name: of_field(program, fields[name]) for name in of.does.picked}
+        return {"type": "object", "properties": members, "additionalProperties": False}
+    if any(each.name == "fields" for each in of.query_fields):
+        return row(whole)
+    return {"anyOf": [row(whole), row(f"{whole}.Chosen")]}
+
+
+def _whole(entity: str, include: Sequence[str]) -> str:
+    return ".".join((entity, *include))
+
+
+def _rows(program: Program, of: Endpoint) -> dict[str, Plain]:
+    """The schemas of rows that an answer of the endpoint names."""
+    included = of.does.include
+    if not isinstance(of.does, Action) and of.does.picked:
+        return {}
+    match of.does:
+        case Action(returns=given):
+            kind = None if given is None else given.type
+            if not isinstance(kind, RowType):
+                return {}
+            about = program.entity(kind.entity)
+            return {_whole(about.name, included): entity(program, about, included)}
+        case ListOf(entity=name) | OneOf(entity=name):
+            about = program.entity(name)
+    whole = _whole(name, included)
+    return {
+        whole: entity(program, about, included),
+        f"{whole}.Chosen": entity(program, about, included, whole=False),
+    }

@@ -79,15 +79,35 @@ def of_field(program: Program, field: Field) -> Schema:
     return made | {"type": [made["type"], "null"]}
 
 
-def entity(program: Program, of: Entity) -> Schema:
-    """A row as an answer holds it; lists of rows are there only when they were included."""
-    columns = [each for each in of.fields if not isinstance(each.type, ManyType)]
+def entity(
+    program: Program, of: Entity, included: Sequence[str] = (), *, whole: bool = True
+) -> Schema:
+    """A row as an answer holds it. A list of rows is there when it is `included`; of a reference
+    that is, the row stands there, or the key where the row may not be read. What is not `whole` has
+    the members that a request chose."""
+    there = [
+        each.name
+        for each in of.fields
+        if each.name in included or not isinstance(each.type, ManyType)
+    ]
     made: Schema = {
         "type": "object",
-        "properties": {each.name: of_field(program, each) for each in of.fields},
-        "required": [each.name for each in columns],
+        "properties": {
+            each.name: _beside(program, each) if each.name in included else of_field(program, each)
+            for each in of.fields
+        },
     }
+    if whole:
+        made["required"] = [*there]
     return made | ({"description": of.description} if of.description else {})
+
+
+def _beside(program: Program, field: Field) -> Schema:
+    kind = field.type
+    if not isinstance(kind, RefType):
+        return of_field(program, field)
+    key = of_field(program, field)
+    return {"anyOf": [row(kind.entity), *key.get("anyOf", [key])]}  # type: ignore[misc]
 
 
 def row(name: str) -> Schema:

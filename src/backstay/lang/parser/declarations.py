@@ -144,7 +144,6 @@ def _annotations(c: Cursor) -> tuple[Annotation, ...]:
             elif not c.at(")"):
                 value = number(c)
             c.expect(")")
-        c.note("declaration.annotation", start)
         found.append(Annotation(c.range(start), name, value))
     if found and not c.at("endpoint"):
         raise c.expected("an endpoint after its annotations", words=("endpoint",), starts=True)

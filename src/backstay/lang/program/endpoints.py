@@ -4,7 +4,7 @@ from typing import Literal
 
 from backstay.lang.program.rules import Check, Rate, Settings
 from backstay.lang.program.statements import Act, Statement
-from backstay.lang.program.values import Expr, Field, Frozen, RecordType
+from backstay.lang.program.values import Expr, Field, Frozen, RecordType, Type
 
 
 class ListOf(Frozen, frozen=True, tag="list_of"):
@@ -12,6 +12,7 @@ class ListOf(Frozen, frozen=True, tag="list_of"):
 
     `include` names `ManyType` or `RefType` fields. `paged` is false for `returns: list(ENTITY)`,
     which answers the rows themselves, `page_limit` of them at most, without pages around them.
+    `picked` are the fields that an answer has, where `returns` is a shape that is written out.
     """
 
     entity: str
@@ -22,22 +23,36 @@ class ListOf(Frozen, frozen=True, tag="list_of"):
     page_limit: int = 100
     include: tuple[str, ...] = ()
     paged: bool = True
+    picked: tuple[str, ...] = ()
 
 
 class OneOf(Frozen, frozen=True, tag="one_of"):
-    """`returns: ENTITY` by the path's key; `include` names `ManyType` or `RefType` fields."""
+    """`returns: ENTITY` by the path's key; `include` names `ManyType` or `RefType` fields, `picked`
+    as in a list."""
 
     entity: str
     key: Expr
     include: tuple[str, ...] = ()
+    picked: tuple[str, ...] = ()
 
 
 class Action(Frozen, frozen=True, tag="action"):
-    """`do { … }` in one transaction, then `returns` (a row variable or a record)."""
+    """`do { … }` in one transaction, then `returns` (a row variable or a record). `promise` is the
+    type that the endpoint's `returns` names: of a row it may be a record of some of its fields."""
 
     body: tuple[Statement, ...]
     returns: Expr | None = None
     include: tuple[str, ...] = ()
+    promise: Type | None = None
+
+
+class Repeats(Frozen, frozen=True):
+    """`idempotency`: the header (in lower case) whose key makes a write safe to repeat, whether one
+    is wanted, and for how many seconds its answer is kept."""
+
+    required: bool = False
+    header: str = "idempotency-key"
+    keep: float = 24 * 3600.0
 
 
 class Endpoint(Frozen, frozen=True):
@@ -69,3 +84,4 @@ class Endpoint(Frozen, frozen=True):
     response: tuple[str, int] | None = None
     annotations: tuple[tuple[str, str], ...] = ()
     require_role: str = ""
+    repeats: Repeats = Repeats()

@@ -86,13 +86,24 @@ class Trigger(Frozen, frozen=True):
     every: float = 0.0
 
 
+class Deeds(Frozen, frozen=True, tag="deeds"):
+    """`on_fail { … }`: statements of the step's own transaction."""
+
+    body: tuple[Statement, ...]
+
+
+Said = Act | Deeds
+"""What a step says about its end."""
+
+
 class Step(Frozen, frozen=True):
     """`when` false skips it. `timeout` is seconds for one attempt; 0 means the workflow's.
 
     `for_each` runs it once for each item, which is `item` or has the name in `into`, at the place
     `index`; `check` fails
     it before its work; `into` names its output besides `steps.NAME`; `options` are the members
-    that only the work knows (`template`, `data`, …)."""
+    that only the work knows (`template`, `data`, …); `on_empty` is for a list without items and a
+    query without rows."""
 
     name: str
     work: Work
@@ -104,8 +115,9 @@ class Step(Frozen, frozen=True):
     check: Check | None = None
     into: str = ""
     options: tuple[tuple[str, Expr], ...] = ()
-    on_success: Act | None = None
-    on_fail: Act | None = None
+    on_success: Said | None = None
+    on_fail: Said | None = None
+    on_empty: Said | None = None
 
 
 class Workflow(Frozen, frozen=True):

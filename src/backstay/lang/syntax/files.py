@@ -5,7 +5,7 @@ import msgspec
 from backstay.lang.syntax.expressions import Literal_
 from backstay.lang.syntax.members import Block, Path
 from backstay.lang.syntax.nodes import Ident, Node
-from backstay.lang.syntax.statements import StatementNode, TestNode
+from backstay.lang.syntax.statements import AssignNode, Body, DoNode, StatementNode, TestNode
 
 
 class HandlerNode(Node, frozen=True):
@@ -41,6 +41,17 @@ class Declaration(Node, frozen=True):
     path: Path | None = None
     annotations: tuple[Annotation, ...] = ()
     statement: StatementNode | HandlerNode | TestNode | None = None
+
+    @property
+    def is_oldest(self) -> bool:
+        """Whether it is an endpoint of the first version: by `request`, `response`, annotations, or
+        a `do` of nothing but steps. What its path names is of the type of that table's column."""
+        members = {each.name.name: each.value for each in self.block.members}
+        if self.annotations or not members.keys().isdisjoint(("request", "response")):
+            return True
+        do = members.get("do")
+        steps = do.statements if isinstance(do, Body) else ()
+        return bool(steps) and all(isinstance(each, DoNode | AssignNode) for each in steps)
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):

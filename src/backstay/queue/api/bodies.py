@@ -173,6 +173,16 @@ class ResultsBody(In, frozen=True):
     results: list[BatchResult]
 
 
+class ExchangeBody(In, frozen=True):
+    """Results of ended tasks, and a claim of up to `count` that does not wait; either may be
+    none."""
+
+    results: list[BatchResult] = []
+    count: int = 0
+    commands: list[str] = []
+    lease_seconds: float = 0
+
+
 # --- people and machines that look on --------------------------------------------------------
 
 

@@ -11,7 +11,15 @@ import msgspec
 from backstay.core.clock import parse_rfc3339, rfc3339
 from backstay.core.context import RequestContext
 from backstay.core.errors import Fault
-from backstay.queue.api.bodies import Filter, Given, HeartbeatBody, NewTask, ResultBody, Search
+from backstay.queue.api.bodies import (
+    BatchResult,
+    Filter,
+    Given,
+    HeartbeatBody,
+    NewTask,
+    ResultBody,
+    Search,
+)
 from backstay.queue.errors import (
     BAD_COMMAND,
     BAD_NAME,
@@ -26,7 +34,7 @@ from backstay.queue.errors import (
     TOKEN_REQUIRED,
 )
 from backstay.queue.model import ANY_TENANT, State, TaskQuery
-from backstay.queue.operations import Create
+from backstay.queue.operations import Create, Finish
 from backstay.queue.service import Beat, Hold, Verdict, fingerprint
 
 LONGEST_WAIT = 30.0
@@ -192,17 +200,28 @@ def read_beat(body: HeartbeatBody, hold: Hold, limits: Limits) -> Beat:
 
 def read_verdict(body: ResultBody, hold: Hold) -> Verdict:
     """Raises QUEUE016 when status, result and error do not belong together."""
+    ok, result, error = _ending(body)
+    return Verdict(hold, ok, result, error)
+
+
+def read_finish(body: BatchResult, tenant: str, worker: str) -> Finish:
+    """As `read_verdict`."""
+    ok, result, error = _ending(body)
+    return Finish(tenant, body.task_id, worker, body.lease_token, ok, result, error)
+
+
+def _ending(body: ResultBody) -> tuple[bool, str, str]:
     if body.artifacts:
         raise Fault(NOT_SUPPORTED, feature="artifacts", instead="store them elsewhere, send a link")
     result = _text(body.result)
     if body.status == "COMPLETED":
         if not result.startswith("{"):
             raise Fault(BAD_RESULT, reason="'result' must be an object when status is COMPLETED")
-        return Verdict(hold, ok=True, result=result)
+        return True, result, ""
     if body.status == "FAILED":
         if not (body.error or "").strip():
             raise Fault(BAD_RESULT, reason="'error' must not be blank when status is FAILED")
-        return Verdict(hold, ok=False, result=result, error=body.error or "")
+        return False, result, body.error or ""
     reason = f"'status' must be COMPLETED or FAILED, not {body.status[:40]!r}"
     raise Fault(BAD_RESULT, reason=reason)
 

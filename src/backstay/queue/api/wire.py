@@ -109,6 +109,23 @@ class Claimed(msgspec.Struct, frozen=True):
     tasks: list[TaskView]
 
 
+class Refusal(_Out, frozen=True):
+    """Why a result was not taken; `index` is its place in the request."""
+
+    index: int
+    task_id: str = ""
+    error: str = ""
+    code: str = ""
+    status: int = 0
+
+
+class Exchanged(msgspec.Struct, frozen=True):
+    """What an exchange gives: the results that were not taken, and new tasks."""
+
+    refused: list[Refusal]
+    tasks: list[TaskView]
+
+
 class Beaten(msgspec.Struct, frozen=True, rename="camel"):
     ok: bool
     lease_until: str

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from backstay.core.clock import Clock
+import msgspec
+
+from backstay.core.clock import Clock, rfc3339
 from backstay.core.errors import Fault
 from backstay.core.web import Later, Request, Response, json_response
 from backstay.queue.api.access import (
@@ -12,6 +14,7 @@ from backstay.queue.api.access import (
     NACK,
     RESULT,
     commands_served,
+    require,
     tenant_served,
     worker_name,
 )
@@ -22,6 +25,7 @@ from backstay.queue.api.bodies import (
     BatchResult,
     ClaimBatchBody,
     ClaimBody,
+    ExchangeBody,
     HeartbeatBody,
     HeartbeatsBody,
     NackBody,
@@ -34,6 +38,7 @@ from backstay.queue.api.reading import (
     check_delay,
     check_token,
     read_beat,
+    read_finish,
     read_lease,
     read_verdict,
     read_wait,
@@ -41,8 +46,10 @@ from backstay.queue.api.reading import (
 from backstay.queue.api.wire import (
     Beaten,
     Claimed,
+    Exchanged,
     Item,
     Items,
+    Refusal,
     ResultView,
     Returned,
     TaskView,
@@ -53,9 +60,12 @@ from backstay.queue.api.wire import (
 )
 from backstay.queue.errors import BATCH_SIZE
 from backstay.queue.model import Task
-from backstay.queue.service import Beat, Hold, Queue, Verdict, Want
+from backstay.queue.operations import Finish, Finished, Leased
+from backstay.queue.service import Beat, Given, Hold, Queue, Want
 
-Told = Callable[[Sequence[Task]], Response]
+Told = Callable[[Given], Response]
+Unread = tuple[str, Fault]
+"""The task of a result that cannot be read, and why."""
 _CLAIM: Limited = ("worker", "claim")
 _SLOW = 0.25
 
@@ -167,6 +177,19 @@ class Workers:
                 answers={200: Items},
                 max_body=self._largest * 8,
             ),
+            Call(
+                "POST",
+                "/tasks/exchange",
+                f"Up to {BATCH} results, and a claim of up to {BATCH} tasks that are there now, in"
+                " one commit. Backstay's own: codeQ has the two calls. Needs the scopes of both.",
+                self.exchange,
+                (RESULT,),
+                ExchangeBody,
+                answers={200: Exchanged},
+                kind="long",
+                max_body=self._largest * 8,
+                rate=_CLAIM,
+            ),
         ]
 
     async def claim(self, request: Request, body: ClaimBody) -> Response | Later:
@@ -223,7 +246,8 @@ class Workers:
         return json_response(Returned("requeued", _delay(task)))
 
     async def result(self, request: Request, body: ResultBody) -> Response:
-        [answer] = await self._queue.finish([self._verdict(request, request.params["id"], body)])
+        hold = self._hold(request, request.params["id"], body.lease_token, "result")
+        [answer] = await self._queue.finish([read_verdict(body, hold)])
         if isinstance(answer, Fault):
             raise answer
         return json_response(result_view(answer))
@@ -231,15 +255,36 @@ class Workers:
     async def results(self, request: Request, body: ResultsBody) -> Response:
         bodies = body.results
         _check_size(len(bodies), "results")
-        read = [self._try(request, one) for one in bodies]
-        done = iter(
-            await self._queue.finish([verdict for verdict in read if isinstance(verdict, Verdict)])
-        )
-        answers = [next(done) if isinstance(verdict, Verdict) else verdict for verdict in read]
-        items = [_item(one, answer) for one, answer in zip(bodies, answers, strict=True)]
-        return json_response(Items(items))
+        read = self._read_results(request, bodies)
+        finished = await self._queue.finish_all([one for one in read if isinstance(one, Finish)])
+        return json_response(Items(_answers(read, finished)))
 
-    def _want(self, request: Request, body: ClaimBody | ClaimBatchBody, count: int) -> Want:
+    async def exchange(self, request: Request, body: ExchangeBody) -> Response | Later:
+        """A busy worker needs both at once: a request, a wake-up and a commit less a batch."""
+        require(request.ctx.principal, CLAIM)
+        _check_size(len(body.results) or 1, "results")
+        _check_size(body.count or 1, "claims")
+        read = self._read_results(request, body.results)
+        ended = [one for one in read if isinstance(one, Finish)]
+        began = self._clock.tick()
+        tasks: Given = ()
+        if body.count:
+            want = self._want(request, body, body.count)
+            finished, tasks = await self._queue.exchange(ended, want)
+        else:
+            finished = await self._queue.finish_all(ended)
+        answer = _exchanged(_refusals(read, finished), tasks)
+
+        async def still_there() -> Response:
+            await self._queue.handed(tasks)
+            return answer
+
+        slow = self._clock.tick() - began > _SLOW
+        return Later(still_there) if tasks and slow else answer
+
+    def _want(
+        self, request: Request, body: ClaimBody | ClaimBatchBody | ExchangeBody, count: int
+    ) -> Want:
         principal = request.ctx.principal
         return Want(
             worker_name(principal),
@@ -247,6 +292,7 @@ class Workers:
             commands_served(principal, body.commands),
             read_lease(body.lease_seconds, self._limits, "leaseSeconds"),
             count,
+            shown=True,
         )
 
     def _hold(self, request: Request, id: str, token: str, event: str) -> Hold:
@@ -257,14 +303,19 @@ class Workers:
     def _beat(self, request: Request, id: str, body: HeartbeatBody) -> Beat:
         return read_beat(body, self._hold(request, id, body.lease_token, "heartbeat"), self._limits)
 
-    def _verdict(self, request: Request, id: str, body: ResultBody) -> Verdict:
-        return read_verdict(body, self._hold(request, id, body.lease_token, "result"))
-
-    def _try(self, request: Request, body: BatchResult) -> Verdict | Fault:
-        try:
-            return self._verdict(request, body.task_id, body)
-        except Fault as fault:
-            return fault
+    def _read_results(
+        self, request: Request, bodies: Sequence[BatchResult]
+    ) -> list[Finish | Unread]:
+        principal = request.ctx.principal
+        tenant, worker = tenant_served(principal), worker_name(principal)
+        read: list[Finish | Unread] = []
+        for body in bodies:
+            try:
+                check_token(body.lease_token, self._limits, "result")
+                read.append(read_finish(body, tenant, worker))
+            except Fault as fault:
+                read.append((body.task_id, fault))
+        return read
 
     def _try_beat(self, request: Request, body: BatchBeat) -> Beat | Fault:
         try:
@@ -273,14 +324,27 @@ class Workers:
             return fault
 
 
-def _one(tasks: Sequence[Task]) -> Response:
-    return json_response(task_view(tasks[0], with_token=True)) if tasks else Response(204)
+def _one(tasks: Given) -> Response:
+    return Response(body=_shown(tasks)) if tasks else Response(204)
 
 
-def _all(tasks: Sequence[Task]) -> Response:
-    if not tasks:
-        return Response(204)
-    return json_response(Claimed([task_view(task, with_token=True) for task in tasks]))
+def _all(tasks: Given) -> Response:
+    return Response(body=b'{"tasks":[%b]}' % _shown(tasks)) if tasks else Response(204)
+
+
+def _shown(tasks: Given) -> bytes:
+    return b",".join(
+        task.tasks
+        if isinstance(task, Leased)
+        else msgspec.json.encode(task_view(task, with_token=True))
+        for task in tasks
+    )
+
+
+def _exchanged(refusals: Sequence[Refusal], tasks: Given) -> Response:
+    return Response(
+        body=b'{"refused":%b,"tasks":[%b]}' % (msgspec.json.encode(refusals), _shown(tasks))
+    )
 
 
 def _check_size(count: int, what: str) -> None:
@@ -292,10 +356,35 @@ def _delay(task: Task) -> float:
     return round(max(0.0, task.due_at - task.updated_at), 3)
 
 
-def _item(body: BatchResult, answer: Task | Fault) -> Item:
-    if isinstance(answer, Fault):
-        return refused(answer, body.task_id)
-    return Item(body.task_id, result=result_view(answer))
+def _refusals(read: Sequence[Finish | Unread], finished: Finished) -> list[Refusal]:
+    if not finished.others and all(isinstance(each, Finish) for each in read):
+        return []
+    return [
+        Refusal(index, item.task_id, item.error, item.code, item.status)
+        for index, item in enumerate(_answers(read, finished))
+        if item.error
+    ]
+
+
+def _answers(read: Sequence[Finish | Unread], finished: Finished) -> list[Item]:
+    """In the order of the request: what was refused unread, what was done, what the store says."""
+    at = rfc3339(finished.at)
+    items: list[Item] = []
+    place = 0
+    for each in read:
+        if not isinstance(each, Finish):
+            items.append(refused(each[1], each[0]))
+            continue
+        other = finished.others.get(place)
+        place += 1
+        if other is None:
+            result = msgspec.Raw(each.result.encode())
+            items.append(Item(each.id, result=ResultView(each.id, "COMPLETED", at, result)))
+        elif isinstance(other, Fault):
+            items.append(refused(other, each.id))
+        else:
+            items.append(Item(each.id, result=result_view(other)))
+    return items
 
 
 def _beaten(body: BatchBeat, answer: Task | Fault) -> Item:

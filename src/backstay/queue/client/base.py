@@ -8,7 +8,7 @@ import msgspec
 
 from backstay.core.errors import Fault
 from backstay.core.http import Answer
-from backstay.queue.api.wire import Item, Items
+from backstay.queue.api.wire import Item, Items, Refusal
 from backstay.queue.client.transport import Call, Refused, Role, Transport
 from backstay.queue.errors import SERVER_FOREIGN
 
@@ -66,7 +66,7 @@ class Part:
         listed = self._decode(answer, _Listed).data
         return self._decode(msgspec.structs.replace(answer, body=bytes(listed)), list[kind])  # type: ignore[valid-type]
 
-    def _refusal(self, item: Item) -> Refused:
+    def _refusal(self, item: Item | Refusal) -> Refused:
         return Refused(self._transport.address, item.status, item.code, item.error)
 
     def _refusals(self, answer: Answer) -> list[Refused | None]:

@@ -90,6 +90,7 @@ class SyncQueueClient:
     nack = _waiting(QueueClient.nack)
     submit_result = _waiting(QueueClient.submit_result)
     batch_submit_results = _waiting(QueueClient.batch_submit_results)
+    exchange = _waiting(QueueClient.exchange)
     create_subscription = _waiting(QueueClient.create_subscription)
     renew_subscription = _waiting(QueueClient.renew_subscription)
     delete_subscription = _waiting(QueueClient.delete_subscription)

@@ -33,13 +33,16 @@ from backstay.queue.operations import (
     Create,
     Extend,
     Finish,
+    FinishAll,
+    Finished,
     Nack,
     Op,
     Redrive,
     Reschedule,
 )
-from backstay.queue.service.claims import Claims, Want
+from backstay.queue.service.claims import Claims, Given, Want
 from backstay.queue.store import Engine, Happened
+from backstay.queue.store.many import finished as as_finished
 from backstay.queue.waiting import Bells, heard
 
 _log = structlog.get_logger("queue")
@@ -148,15 +151,15 @@ class Queue:
 
     # --- workers -----------------------------------------------------------------------------
 
-    async def claim(self, want: Want, wait: float = 0.0) -> list[Task]:
+    async def claim(self, want: Want, wait: float = 0.0) -> Given:
         """See `Claims.wait`."""
         return await self._claims.wait(want, wait)
 
-    async def claim_now(self, want: Want) -> list[Task]:
+    async def claim_now(self, want: Want) -> Given:
         """See `Claims.now`."""
         return await self._claims.now(want)
 
-    async def handed(self, tasks: list[Task]) -> list[Task]:
+    async def handed(self, tasks: Given) -> Given:
         """See `Claims.handed`."""
         return await self._claims.handed(tasks)
 
@@ -214,6 +217,34 @@ class Queue:
             if isinstance(result, Task):
                 self._tell_ended(result)
         return cast("list[Task | Fault]", results)
+
+    async def finish_all(self, results: Sequence[Finish]) -> Finished:
+        """Results of one worker, all in one commit."""
+        op = FinishAll(tuple(results))
+        if debugs():  # the log tells of each task by itself
+            finished = as_finished(await self._engine.apply(results, self._clock.now()))
+        else:
+            [answer] = await self._engine.apply([op], self._clock.now())
+            finished = cast("Finished", answer)
+        self._tell_finished(finished)
+        return finished
+
+    async def exchange(self, results: Sequence[Finish], want: Want) -> tuple[Finished, Given]:
+        """As `finish_all`, and as many new tasks as are there now, in the same commit."""
+        if debugs():
+            finished = await self.finish_all(results)
+            return finished, () if self._draining else await self._claims.now(want)
+        finished, given = await self._claims.after(FinishAll(tuple(results)), want)
+        self._tell_finished(finished)
+        return finished, given
+
+    def _tell_finished(self, finished: Finished) -> None:
+        for command, created in finished.created.items():
+            seconds = [max(0.0, finished.at - at) for at in created]
+            self._metrics.completed_together(command, seconds)
+        for other in finished.others.values():
+            if isinstance(other, Task):
+                self._tell_ended(other)
 
     # --- readers of outcomes -----------------------------------------------------------------
 
@@ -280,8 +311,9 @@ class Queue:
     def _happened(self, happened: Happened) -> None:
         for (tenant, command), count in happened.ready.items():
             self._claims.wake(tenant, command, count)
-        for id_ in happened.ended:
-            self._bells.ring(("task", id_))
+        if self._bells:
+            for id_ in happened.ended:
+                self._bells.ring(("task", id_))
         for name in happened.replies:
             self._bells.ring(("reply", name))
         for lost in happened.expired:

@@ -16,6 +16,8 @@ from backstay.queue.operations import (
     Create,
     Extend,
     Finish,
+    FinishAll,
+    Finished,
     Fire,
     Move,
     Nack,
@@ -31,6 +33,7 @@ from backstay.queue.operations import (
     TakeDeliveries,
     TakeNotices,
 )
+from backstay.queue.store.many import finished
 from backstay.queue.store.memory_tasks import TaskOperations
 
 
@@ -44,6 +47,9 @@ class Operations(TaskOperations):
             return run(op)
         except Fault as refused:
             return refused
+
+    def finish_all(self, op: FinishAll) -> Finished:
+        return finished([self.apply(each) for each in op.items])
 
     def set_policy(self, op: SetPolicy) -> int:
         policy = op.policy
@@ -128,6 +134,7 @@ _METHODS: dict[type, str] = {
     Claim: "claim",
     Extend: "extend",
     Finish: "finish",
+    FinishAll: "finish_all",
     Nack: "nack",
     Abandon: "abandon",
     Cancel: "cancel",

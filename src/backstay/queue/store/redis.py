@@ -34,6 +34,7 @@ from backstay.queue.model import (
 from backstay.queue.operations import Claim, Op, OpResult, SettleDelivery
 from backstay.queue.store import Happened, Listener
 from backstay.queue.store.lua import AUDIT
+from backstay.queue.store.many import gathered, spread
 from backstay.queue.store.redis_address import RedisStore
 from backstay.queue.store.redis_calls import Calls
 from backstay.queue.store.redis_layout import (
@@ -104,7 +105,7 @@ class RedisEngine:
     async def apply(self, ops: Sequence[Op], now: float) -> list[OpResult]:
         """One durable atomic step per command that the operations touch; operations that need the
         whole store come after those before them and before those behind them."""
-        return await _faults(self._apply(ops, now))
+        return gathered(ops, await _faults(self._apply(spread(ops), now)))
 
     async def due(self, now: float) -> float | None:
         return await _faults(self._watch.due(now))

@@ -171,8 +171,12 @@ class SqliteEngine:
             self._known_as_of = failures
         for call in calls:
             step.now = call.now
-            call.results = [apply(step, op) for op in call.ops]
+            call.results = self.do(step, call.ops)
         return step.happened()
+
+    def do(self, step: Step, ops: Sequence[Op]) -> list[OpResult]:
+        """What one caller asks, inside a commit."""
+        return [apply(step, op) for op in ops]
 
     def _adopt(self, db: apsw.Connection) -> None:
         db.execute(SQL["recompute_leases"], {"tick": self._clock.tick(), "now": self._clock.now()})

@@ -16,6 +16,7 @@ from backstay.queue.operations import (
     Create,
     Extend,
     Finish,
+    FinishAll,
     Fire,
     Move,
     Nack,
@@ -36,6 +37,7 @@ from backstay.queue.store import Expired
 from backstay.queue.store import sqlite_beside as beside
 from backstay.queue.store.sql import SQL
 from backstay.queue.store.sqlite_claims import claim
+from backstay.queue.store.sqlite_finishing import finish_all
 from backstay.queue.store.sqlite_rows import CODES, INLINE, Row, tags_text
 from backstay.queue.store.sqlite_step import Step
 
@@ -276,6 +278,7 @@ _RUN: Mapping[type, Callable[[Step, Any], OpResult]] = {
     Claim: claim,
     Extend: extend,
     Finish: finish,
+    FinishAll: lambda step, op: finish_all(step, op, finish),
     Nack: nack,
     Abandon: abandon,
     Cancel: cancel,

@@ -4,7 +4,7 @@ It runs inside a transaction somebody else commits. Operations look first and ch
 that a refused one has changed nothing and its neighbours in the same transaction stand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import apsw
@@ -274,6 +274,12 @@ class Step:
             ended_at=now,
             updated_at=now,
         )
+
+    def ended(self, ids: Sequence[str], replies: Iterable[str]) -> None:
+        """These tasks were ended now, together."""
+        self._ended.extend(ids)
+        self._replies.update(replies)
+        self.wish(self.now + self.rules.retention)
 
     def expired(self, lost: Expired) -> None:
         self._expired.append(lost)

@@ -9,13 +9,13 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice, Ids
 from backstay.core.errors import Exit, Fault
 from backstay.queue.client import QueueClient, Refused
+from backstay.queue.worker.exchange import BATCH
 from backstay.queue.worker.settings import WorkerSettings
 from backstay.queue.worker.shift import Shift
 
 T = TypeVar("T")
 
 _log = logging.getLogger("backstay.worker")
-BATCH = 100
 # Questions open at once. More than one only where there is room for more than a batch: while one
 # is answered, the next is already being worked on by the queue.
 _AT_ONCE = 3

@@ -16,9 +16,9 @@ from backstay.core.backoff import Backoff
 from backstay.core.clock import Clock, Dice
 from backstay.core.errors import Fault
 from backstay.queue.client import Ended, QueueClient, Refused
+from backstay.queue.worker.exchange import BATCH, Exchange
 
 _log = logging.getLogger("backstay.worker")
-_BATCH = 100
 _AT_ONCE = 3
 _BYTES = 4_000_000
 _TOO_LARGE = 413
@@ -51,11 +51,13 @@ class Outbox:
         clock: Clock,
         dice: Dice,
         delivered: Callable[[str], None],
+        exchange: Exchange,
     ) -> None:
         self._client = client
         self._clock = clock
         self._dice = dice
         self._delivered = delivered
+        self._exchange = exchange
         self._backoff = Backoff(base=0.2, cap=5.0)
         self._waiting: deque[Outcome] = deque()
         self._under_way = 0
@@ -63,6 +65,11 @@ class Outbox:
         self._changed = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+
+    @property
+    def gathering(self) -> bool:
+        """Whether there are outcomes whose request will ask for new work, too."""
+        return bool(self._waiting) and self._exchange.known
 
     def __len__(self) -> int:
         return len(self._waiting) + self._under_way
@@ -85,7 +92,8 @@ class Outbox:
                     outcomes = self._take()
                     self._under_way += len(outcomes)
                     self._requests += 1
-                    sending.create_task(self._send(outcomes))
+                    room = self._exchange.take() if any(map(_is_result, outcomes)) else 0
+                    sending.create_task(self._send(outcomes, room))
                 if not len(self):
                     self._emptied.set()
                 await self._changed.wait()
@@ -94,13 +102,12 @@ class Outbox:
         """While a request is under way only a full one follows it: results gather meanwhile."""
         if self._requests == 0:
             return bool(self._waiting)
-        return len(self._waiting) >= _BATCH and self._requests < _AT_ONCE
+        return len(self._waiting) >= BATCH and self._requests < _AT_ONCE
 
-    async def _send(self, outcomes: Sequence[Outcome]) -> None:
+    async def _send(self, outcomes: Sequence[Outcome], room: int) -> None:
         try:
-            await self._deliver(outcomes)
+            await self._deliver(outcomes, room)
         finally:
-            self._under_way -= len(outcomes)
             self._requests -= 1
             self._changed.set()
 
@@ -108,25 +115,29 @@ class Outbox:
         """The next ones, as many as fit into a request."""
         taken: list[Outcome] = []
         size = 0
-        while self._waiting and len(taken) < _BATCH:
+        while self._waiting and len(taken) < BATCH:
             size += _size(self._waiting[0])
             if taken and size > _BYTES:
                 break
             taken.append(self._waiting.popleft())
         return taken
 
-    async def _deliver(self, outcomes: Sequence[Outcome]) -> None:
+    async def _deliver(self, outcomes: Sequence[Outcome], room: int) -> None:
         results = [each for each in outcomes if isinstance(each, Ended)]
         others = [each for each in outcomes if not isinstance(each, Ended)]
+        if not others:
+            await self._send_results(results, room)
+            return
         async with asyncio.TaskGroup() as sending:
             if results:
-                sending.create_task(self._send_results(results))
+                sending.create_task(self._send_results(results, room))
             for each in others:
                 sending.create_task(self._insist(lambda each=each: self._hand_back(each)))  # type: ignore[misc]
 
-    async def _send_results(self, results: list[Ended]) -> None:
+    async def _send_results(self, results: list[Ended], room: int = 0) -> None:
+        rooms = iter((room,))  # for the first try alone, which gives it back
         try:
-            await self._insist(lambda: self._submit(results))
+            await self._insist(lambda: self._submit(results, next(rooms, 0)))
         except _TooLarge as large:
             if len(results) > 1:
                 half = len(results) // 2
@@ -137,10 +148,10 @@ class Outbox:
                 reason = f"the result is too large for the queue: {large}"
                 await self._insist(lambda: self._hand_back(Nacked(one.id, one.token, reason)))
 
-    async def _submit(self, results: list[Ended]) -> None:
+    async def _submit(self, results: list[Ended], room: int) -> None:
         """Leaves in `results` what has to be sent again, and raises why."""
         try:
-            answers = await self._client.batch_submit_results(results)
+            answers = await self._exchange.submit(results, room)
         except Refused as refused:
             if refused.status == _TOO_LARGE:
                 raise _TooLarge(refused.reason) from refused
@@ -173,6 +184,8 @@ class Outbox:
     def _told(self, outcome: Outcome, refused: Refused | None) -> None:
         if refused is not None:
             _log.warning("the outcome of %s was refused: %s", outcome.id, refused.reason)
+        # Before the request's own end, at which new work may have ended already.
+        self._under_way -= 1
         self._delivered(outcome.token or outcome.id)
 
     async def _insist(self, tell: Callable[[], Awaitable[None]]) -> None:
@@ -196,6 +209,10 @@ def _settles(refused: Refused) -> bool:
 
 class _TooLarge(Exception):  # noqa: N818 - never leaves this file
     pass
+
+
+def _is_result(outcome: Outcome) -> bool:
+    return isinstance(outcome, Ended)
 
 
 def _size(outcome: Outcome) -> int:

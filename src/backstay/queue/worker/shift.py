@@ -5,9 +5,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backstay.core.clock import Clock, Dice
+from backstay.core.clock import Clock, Dice, Ids
 from backstay.queue.api.wire import TaskView
 from backstay.queue.client import Ended, QueueClient
+from backstay.queue.worker.exchange import Exchange
 from backstay.queue.worker.functions import Function, result_of
 from backstay.queue.worker.heart import Heart
 from backstay.queue.worker.job import Job, enter
@@ -54,6 +55,8 @@ class Shift:
         clock: Clock,
         dice: Dice,
         *,
+        stopping: asyncio.Event,
+        ids: Ids,
         threads: bool,
     ) -> None:
         self._heart = heart
@@ -66,19 +69,31 @@ class Shift:
         self._runs: set[Run] = set()
         self._promised = 0
         self._freed = asyncio.Event()
-        self.outbox = Outbox(client, clock, dice, self._delivered)
+        # Which commands it asks for; empty is any.
+        self.commands = () if ANY in functions else tuple(functions)
+        exchange = Exchange(client, self, self.commands, settings.lease, stopping, ids)
+        self.outbox = Outbox(client, clock, dice, self._delivered, exchange)
 
     async def room(self, most: int) -> int:
         """Take up to `most` free places, once there is at least one; `give_room` gives them back,
         when they are in use or not wanted."""
         while True:
-            free = self._settings.concurrency - len(self._runs) - self._promised
-            if free > 0 and len(self.outbox) < self._settings.concurrency + _BACKLOG:
-                taken = min(free, most)
-                self._promised += taken
+            # Results that are about to go ask for work themselves.
+            taken = 0 if self.outbox.gathering else self.take_room(most)
+            if taken:
                 return taken
             self._freed.clear()
             await self._freed.wait()
+
+    def take_room(self, most: int) -> int:
+        """As `room`, without waiting: 0 when there is none."""
+        free = self._settings.concurrency - len(self._runs) - self._promised
+        if free <= 0 or len(self.outbox) >= self._settings.concurrency + _BACKLOG:
+            return 0
+        taken = min(free, most)
+        self._promised += taken
+        self._freed.set()  # who waits for room may have what is left
+        return taken
 
     def give_room(self, places: int) -> None:
         self._promised -= places

@@ -14,7 +14,7 @@ from backstay.queue.worker.claiming import Claiming
 from backstay.queue.worker.functions import Function, read
 from backstay.queue.worker.heart import Heart, HeartThread
 from backstay.queue.worker.settings import WorkerSettings, settings_from_env
-from backstay.queue.worker.shift import ANY, Shift
+from backstay.queue.worker.shift import Shift
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,6 +105,7 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         client = self._connect()
         heart = Heart(self._settings.lease, self._settings.rhythm, self._clock)
+        ids = Uuid7(self._clock)
         shift = Shift(
             client,
             heart,
@@ -112,16 +113,18 @@ class Worker:
             self._settings,
             self._clock,
             self._dice,
+            stopping=stopping,
+            ids=ids,
             threads=self._threads,
         )
         claiming = Claiming(
             client,
             shift,
-            () if ANY in self._functions else tuple(self._functions),
+            shift.commands,
             self._settings,
             self._clock,
             self._dice,
-            Uuid7(self._clock),
+            ids,
         )
         beating = self._start(heart, client)
         sending = asyncio.create_task(shift.outbox.run(), name="codeq-outbox")

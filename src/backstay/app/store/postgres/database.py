@@ -102,7 +102,7 @@ class PostgresDatabase:
             self._connections.give(link)
         await self.alter(lambda session: bring_up(session, self._schema, self.where))
 
-    async def read(self, work: Work[T], /, *, snapshot: bool = False) -> T:
+    async def read(self, work: Work[T], /, *, snapshot: bool = False, brief: bool = False) -> T:  # noqa: ARG002 - all work waits for the server
         begin = _SNAPSHOT if snapshot else ""
         return await self._kept_up(lambda link: self._run(link, work, begin))
 

@@ -47,6 +47,7 @@ class PostgresDialect:
     name: columns.Dialect = "postgres"
     scaled = False
     numeric_flags = False
+    arrays = True
     closing = ""
     apart = True
     tables = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'public'"
@@ -101,6 +102,9 @@ class PostgresDialect:
 
     def json_text(self, column: str) -> str:
         return f"{column}::text"
+
+    def text_json(self, text: str) -> str:
+        return f"({text})::json"
 
     def name_of(self, name: str) -> str:
         raw = name.encode()

@@ -29,6 +29,63 @@ SELECT fingerprint, id FROM task WHERE queue = ? AND idempotency_key = ? AND ide
 SELECT {columns} FROM task t INDEXED BY task_ready
 WHERE t.state = 0 AND t.queue = ? ORDER BY t.priority DESC, t.due_at, t.seq LIMIT ?
 
+-- name: pick_all
+SELECT json_group_array(seq) FROM (
+  SELECT t.seq FROM task t INDEXED BY task_ready
+  WHERE t.state = 0 AND t.queue = ? ORDER BY t.priority DESC, t.due_at, t.seq LIMIT ?
+)
+
+-- name: lease_all
+UPDATE task SET state = 2, updated_at = :now, attempts = attempts + 1, worker = :worker,
+  lease_token = g.token, lease_until = :until, lease_seconds = :seconds, lease_tick = :tick,
+  claimed_at = :now
+FROM (SELECT CAST(key AS INTEGER) AS seq, value AS token FROM json_each(:tokens)) g
+WHERE task.seq = g.seq
+
+-- name: show_all
+-- Tasks as the worker is shown them that has just leased them: what `api.wire.task_view` makes of
+-- one. tests/queue/test_shown.py compares the two. What is the same for all is bound as JSON.
+SELECT CAST(group_concat(
+    '{"id":' || json_quote(id) || :command_json || ',"payload":'
+    || json_quote(coalesce(payload, (SELECT p.body FROM payload p WHERE p.seq = s.seq), ''))
+    || ',"status":"IN_PROGRESS","createdAt":"'
+    || strftime('%Y-%m-%dT%H:%M:%S.', second + micros / 1000000, 'unixepoch')
+    || format('%06dZ', micros % 1000000) || :updated_json
+    || iif(priority = 0, '', ',"priority":' || priority)
+    || :lease_json || lease_token || '","attempts":' || attempts
+    || iif(max_attempts = 0, '', ',"maxAttempts":' || max_attempts)
+    || iif(error = '', '', ',"error":' || json_quote(error)) || :tenant_json
+    || iif(idempotency_key = '', '', ',"idempotencyKey":' || json_quote(idempotency_key))
+    || iif(reply_to = '', '', ',"replyTo":' || json_quote(reply_to))
+    || ',"lastKnownLocation":"INPROG_SET"'
+    || iif(webhook = '', '', ',"webhook":' || json_quote(webhook))
+    || iif(tags = '', '', ',"tags":' || tags)
+    || iif(key = '', '', ',"key":' || json_quote(key))
+    || iif(progress = '', '', ',"progress":' || progress) || :claimed_json
+    || iif(trace = '', '', ',"traceParent":' || json_quote(trace)) || '}',
+    ',') AS BLOB),
+  json_group_array(max(due_at, created_at))
+FROM (
+  SELECT t.*, CAST(t.created_at AS INTEGER) AS second,
+    -- Half to even, as Python rounds: the sum has no room for a fraction.
+    CAST((t.created_at - CAST(t.created_at AS INTEGER)) * 1e6 + 6755399441055744.0
+      - 6755399441055744.0 AS INTEGER) AS micros
+  FROM json_each(:tokens) g CROSS JOIN task t ON t.seq = CAST(g.key AS INTEGER)
+) s
+
+-- name: finishing
+SELECT t.queue, count(*), json_group_array(t.created_at), max(t.webhook <> ''),
+  json_group_array(DISTINCT t.reply_to) FILTER (WHERE t.reply_to <> '')
+FROM json_each(:tokens) g CROSS JOIN task t ON t.id = g.key
+WHERE t.state = 2 AND t.worker = :worker AND t.lease_token = g.value
+GROUP BY t.queue
+
+-- name: finish_all
+UPDATE task SET state = 3, updated_at = :now, lease_until = 0, lease_tick = 0, ended_at = :now,
+  unacked = reply_to <> '', error = '', result = g.result
+FROM (SELECT key AS id, value AS result FROM json_each(:results)) g
+WHERE task.id = g.id
+
 -- name: lease
 UPDATE task SET state = 2, updated_at = ?, attempts = ?, worker = ?, lease_token = ?,
   lease_until = ?, lease_seconds = ?, lease_tick = ?, claimed_at = ?
