@@ -76,6 +76,10 @@ async def _look_at_port(target: Target) -> Evidence:
         if await asyncio.to_thread(lone_servers, target):
             return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
+    own = (await asyncio.to_thread(lone_servers, target)).values()
+    if any(f"(pid {pid})" in who for pid in own):
+        # The server of this folder itself, too busy to answer in time: its own guides say why.
+        return seen(_PORT, "another", "skip", said=said, holder=who, **facts)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
