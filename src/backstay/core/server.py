@@ -12,6 +12,7 @@ import structlog
 
 from backstay.core.asgi import App
 from backstay.core.errors import ErrorEntry, Exit, Fault
+from backstay.core.port_holder import why_not_bound
 
 BAD_ADDRESS = ErrorEntry(
     code="CORE110",
@@ -163,7 +164,7 @@ class HttpServer:
             try:
                 probe.bind((self.listen.host, self.listen.port))
             except OSError as bad:
-                reason = bad.strerror or str(bad)
+                reason = why_not_bound(bad, self.listen.port)
                 raise Fault(CANNOT_LISTEN, address=str(self.listen), reason=reason) from bad
             if self.listen.port == 0:
                 port = probe.getsockname()[1]

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
+from backstay.core.port_holder import holder
 from backstay.core.probing import (
     fetch,
     last_exit,
@@ -15,7 +16,6 @@ from backstay.core.probing import (
     seen,
 )
 from backstay.up.owner import owner
-from backstay.up.ports import holder
 
 _SUPERVISOR = "up.supervisor"
 _PORT = "up.port"
