@@ -208,5 +208,4 @@ def test_an_app_that_computes_without_a_pause_is_not_called_well(start: Start) -
     with asked(served, "/long", 12):
         found = served.fault("app-computes")
         assert f"pid {served.pid}" in found["says"]
-        assert "does not answer" in str(found["follows"])
         os.kill(served.pid, signal.SIGKILL)  # it would not hear of anything milder for a while

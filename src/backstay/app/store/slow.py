@@ -121,7 +121,6 @@ class TimedDatabase(Wrapping):
 
     def took(self, sql: str, values: Values, seconds: float, rows: int) -> None:
         """A statement has ended. It may come on any thread."""
-        self.statements += seconds
         if seconds < self.threshold:
             return
         known = self._found.get(sql)
@@ -157,11 +156,19 @@ class _Timed(WrappingSession):
 
     def execute(self, sql: str, values: Values = (), /) -> Result:
         began = self._of.tick()
-        found = self.inner.execute(sql, values)
-        self._of.took(sql, values, self._of.tick() - began, len(found))
+        try:
+            found = self.inner.execute(sql, values)
+        finally:
+            took = self._of.tick() - began
+            self._of.statements += took
+        self._of.took(sql, values, took, len(found))
         return found
 
     def executemany(self, sql: str, rows: Iterable[Values], /) -> None:
         began = self._of.tick()
-        self.inner.executemany(sql, rows)
-        self._of.took(sql, (), self._of.tick() - began, 0)
+        try:
+            self.inner.executemany(sql, rows)
+        finally:
+            took = self._of.tick() - began
+            self._of.statements += took
+        self._of.took(sql, (), took, 0)
