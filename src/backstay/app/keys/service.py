@@ -19,6 +19,7 @@ BELIEVED = 5.0
 a revoked one ends at other replicas."""
 _KNOWN = 10_000
 _NOTED = 60.0
+"""Seconds between two notes of which keys are in use; the first use after a pause is noted soon."""
 
 
 class Keys:
@@ -32,6 +33,7 @@ class Keys:
         self._ids = ids
         self._known: dict[str, tuple[float, Key]] = {}
         self._used: dict[str, int] = {}
+        self._next_note = 0.0
         self.wake = asyncio.Event()
 
     @property
@@ -61,20 +63,27 @@ class Keys:
             raise Fault(faults.AUTH_INVALID, reason=f"the API key {key.name} was revoked")
         if status == "expired":
             raise Fault(faults.AUTH_EXPIRED, expired=rfc3339((key.ends_at or 0) / 1e6))
+        if not self._used:
+            self.wake.set()
         self._used[key.id] = now
         return key.principal()
 
     async def step(self) -> float | None:
         """Keep when keys were last used."""
+        tick = self._clock.tick()
+        if not self._used:
+            return None
+        if tick < self._next_note:
+            return self._next_note
         used, self._used = self._used, {}
 
         def work(conn: Session) -> None:
             for key, at in used.items():
                 rows.used(conn, key, at)
 
-        if used:
-            await self._database.write(work)
-        return self._clock.tick() + _NOTED
+        await self._database.write(work)
+        self._next_note = tick + _NOTED
+        return None
 
     # --- steered ---
 
