@@ -10,6 +10,7 @@ A single step can still be long: `count(*)` of a whole table, or a search inside
 calls work brief keeps those out of it.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -75,8 +76,7 @@ class Brief:
         self._one = threading.Lock()
         self._connection: apsw.Connection | None = None
         self._closed = False
-        self._looks = 0
-        self._until = 0.0
+        self._looks, self._until = BRIEF_STEPS // _LOOK, math.inf
 
     def run(self, work: Callable[[apsw.Connection], T]) -> T:
         """Its result, or LongerError."""
@@ -85,9 +85,7 @@ class Brief:
         try:
             if self._closed:
                 raise LongerError
-            self._looks = BRIEF_STEPS // _LOOK
-            self._until = self._clock.tick() + BRIEF_SECONDS
-            return within(self._connection or self._open(), work)
+            return within(self._connection or self._open(), lambda conn: self._held(conn, work))
         except (apsw.InterruptError, apsw.BusyError, apsw.TooBigError) as failure:
             raise LongerError from failure
         finally:
@@ -100,6 +98,15 @@ class Brief:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    def _held(self, connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+        self._looks = BRIEF_STEPS // _LOOK
+        self._until = self._clock.tick() + BRIEF_SECONDS
+        try:
+            return work(connection)
+        finally:
+            # Whatever it used up, its snapshot is ended: nobody breaks that off.
+            self._looks, self._until = BRIEF_STEPS // _LOOK, math.inf
 
     def _open(self) -> apsw.Connection:
         connection = connect(self._path, 0)
