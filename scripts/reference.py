@@ -40,11 +40,21 @@ FAMILIES: Mapping[str, str] = {
 NOTE = "<!-- Made by scripts/reference.py; what is written here by hand is lost. -->\n"
 
 
+EXTRAS = ("opentelemetry",)
+"""What only `pip install 'backstay[otel]'` brings; nothing that is documented here is declared by
+the modules that need it."""
+
+
 def modules() -> Iterator[ModuleType]:
     """Every module of the package; raises ImportError when one does not load."""
     for found in pkgutil.walk_packages(backstay.__path__, "backstay."):
-        if not found.name.endswith("__main__"):
+        if found.name.endswith("__main__"):
+            continue
+        try:
             yield importlib.import_module(found.name)
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] not in EXTRAS:
+                raise
 
 
 def entries(found: list[ModuleType]) -> dict[str, ErrorEntry]:

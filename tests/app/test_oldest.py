@@ -7,6 +7,8 @@ import pytest
 from tests.app.serving import ANONYMOUS, Answer, Served, served
 from tests.app.support import NewDatabase
 
+from backstay.app.plan.endpoints import compile_endpoints
+from backstay.app.trust import with_provider
 from backstay.app.unsupported import problems
 from backstay.core.context import Principal
 from backstay.lang.api import check_text
@@ -158,6 +160,14 @@ def test_annotations_are_what_the_members_are_today() -> None:
     assert found["GET", "/users/{id}"].auth == "public"
     paths = document(program)["paths"]
     assert paths["/api/v1/users/{id}"]["get"]["deprecated"] is True  # type: ignore[index,call-overload]
+
+
+def test_the_example_of_old_is_served_whole() -> None:
+    file = Path(__file__).parents[2] / "examples" / "language" / "original-endpoints.cai"
+    program = with_provider(checked(file.read_text(encoding="utf-8")))
+    assert [str(each) for each in problems(program)] == []
+    (plan,) = compile_endpoints(program)
+    assert (plan.auth, plan.roles) == ("required", (("admin",),))
 
 
 @pytest.mark.parametrize(

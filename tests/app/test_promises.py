@@ -183,6 +183,7 @@ def test_the_document_says_what_is_promised() -> None:
         ("GET /x { returns: { a: int } }", "LANG084", "where the values of returns come from"),
         ("GET /papers { returns: list({ nope: int }) }", "LANG033", "nope"),
         ("GET /papers { returns: list({ title: int }) }", "LANG050", "'title' of Paper"),
+        ("GET /papers { returns: list({ id: int }) include: [author] }", "LANG084", "include"),
         ("GET /x { returns: { a: int } do { return { b: 1 } } }", "LANG033", "b"),
         ('GET /x { returns: { a: int } do { return { a: "t" } } }', "LANG050", "returned"),
         ("GET /x { returns: { a: int, required } do { return { } } }", "LANG050", "without a"),

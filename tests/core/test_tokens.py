@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -182,3 +183,11 @@ def test_the_nine_errors_are_those_of_the_seed():
         ("AUTH008", "no secret configured for symmetric algorithm", 500),
         ("AUTH009", "failed to fetch JWKS", 500),
     ]
+
+
+@pytest.mark.parametrize(("secret", "said"), [("", 0), ("x" * 31, 1), ("x" * 32, 0)])
+def test_a_secret_that_can_be_guessed_is_told_once_and_without_itself(secret, said):
+    with structlog.testing.capture_logs() as logs:
+        SharedSecret(Secret(secret))
+    assert len(logs) == said
+    assert "xxxx" not in str(logs)

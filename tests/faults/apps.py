@@ -1,5 +1,6 @@
 """A `codeai server` by itself, and the doctor asked about it."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,19 +8,24 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.faults.consulting import consult
+from tests.faults.consulting import assert_named, assert_well, consult
 from tests.queue.support import clean_env, until
 
+from backstay.core.control import ask
+from backstay.core.runtime import find_runtime
 from backstay.up.ports import free_port
 
 
 class Served:
     """`codeai server` with its data folder, on a database of its own."""
 
-    def __init__(self, data: Path, port: int, database: str) -> None:
+    def __init__(self, data: Path, port: int, database: str, pid: int) -> None:
         self.data = data
         self.database = database
+        self.port = port
+        self.pid = pid
         self.url = f"http://127.0.0.1:{port}"
 
     def post(self, path: str, body: object = None) -> dict[str, object]:
@@ -42,6 +48,19 @@ class Served:
         until(lambda: self.get(f"/executions/{made}")["status"] in over, 30.0)
         return made
 
+    def fault(self, cause: str, *words: str) -> dict[str, Any]:
+        """The doctor comes to name this cause and no other; gives the finding."""
+        return assert_named(self.data, cause, *words, "--url", self.url)
+
+    def well(self, *words: str) -> None:
+        """The doctor finds nothing wrong, or comes to find it."""
+        assert_well(self.data, *words, "--url", self.url)
+
+    def probe(self, name: str) -> dict[str, Any]:
+        """What the process answers the doctor."""
+        socket = find_runtime(self.data) / "app.ctl"
+        return dict(asyncio.run(ask(socket, f"/probe/{name}", 10.0)))
+
     def named(self, *words: str) -> list[dict[str, object]]:
         _, verdict = consult(self.data, *words, "--url", self.url)
         assert verdict["unclear"] == [], verdict
@@ -60,7 +79,7 @@ def serving(folder: Path, program: str, database: str, **env: str) -> Iterator[S
         process = subprocess.Popen(
             words, env=clean_env() | {"DATABASE_URL": database, **env}, stdout=log, stderr=log
         )
-    made = Served(folder / "data", port, database)
+    made = Served(folder / "data", port, database, process.pid)
 
     def answers() -> bool:
         assert process.poll() is None, (folder / "log").read_text()

@@ -91,10 +91,15 @@ def apply(finding: Mapping[str, Any], fix: str, **env: str) -> str:
 
 def assert_mended(server: Server, *words: str) -> None:
     """The doctor comes to find nothing wrong any more, asked with the same words."""
+    assert_well(server.data, *words, "--url", server.base_url)
+
+
+def assert_well(data: Path, *words: str) -> None:
+    """The doctor comes to find nothing wrong."""
     last: list[Any] = []
 
     def mended() -> bool:
-        last[:] = consult(server.data, *words, "--url", server.base_url)
+        last[:] = consult(data, *words)
         return (last[0], causes(last[1]), last[1]["unclear"]) == (HEALTHY, [], [])
 
     try:

@@ -1,16 +1,13 @@
 """Faults of the app's PostgreSQL, made with a server that may be stopped; the doctor names each."""
 
-import threading
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.faults.apps import Served, serving
 from tests.faults.consulting import causes
+from tests.faults.test_app_slow import asked
 from tests.queue.support import until
 from tests.servers.fixtures import Register
 from tests.servers.postgres import PostgresServer, system_binaries, wheel_binaries
@@ -78,44 +75,28 @@ def test_a_database_that_hangs(served: Served, server: PostgresServer) -> None:
     until(lambda: well(served), 40.0)
 
 
+def test_a_database_that_hung_leaves_no_slow_statement_behind(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """Each look of the doctor asks by a connection of its own; all of their statements end at the
+    same moment, late, and none of them is slow for that."""
+    server.sql("CREATE DATABASE hung")
+    patient = {"DATABASE_MAX_CONNECTIONS": "8", "DATABASE_TIMEOUT": "60s"}
+    with serving(tmp_path, PROGRAM, server.url("hung"), **patient) as served:
+        with asked(served, "/notes", 8):  # so that there are connections for all who ask
+            until(lambda: served.probe("app.database")["pool"]["open_connections"] >= 6, 20.0)
+        server.freeze()
+        try:
+            for _ in range(4):
+                served.named("requests are answered 503")
+        finally:
+            server.thaw()
+        until(lambda: well(served), 40.0)
+        slow: Any = served.get("/admin/slow-queries")["data"]
+        assert max(each["count"] for each in slow) >= 3, "nothing was slow: this proves nothing"
+
+
 def test_a_database_that_is_gone(served: Served, server: PostgresServer) -> None:
     name = served.database.rpartition("/")[2]
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
     assert "does not let the app in" in becomes(served, "postgres-refuses")["says"]
-
-
-def test_every_connection_is_at_work(served: Served, server: PostgresServer) -> None:
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.is_set():
-            with suppress(OSError, HTTPException):
-                urllib.request.urlopen(f"{served.url}/api/v1/notes", timeout=60).close()
-
-    def held() -> bool:
-        locks = "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'"
-        return server.sql(f"{locks} AND relation = 'notes'::regclass", name).strip() == "1"
-
-    name = served.database.rpartition("/")[2]
-
-    def hold() -> None:
-        with suppress(RuntimeError):  # it is ended from outside
-            server.sql(
-                "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)", name
-            )
-
-    def let_go() -> None:
-        sleeping = "query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
-        server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {sleeping}")
-
-    with ExitStack() as stack:
-        threading.Thread(target=hold, daemon=True).start()
-        stack.callback(let_go)
-        asking = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
-        stack.callback(over.set)
-        until(held, 20.0)
-        for each in asking:
-            each.start()
-        found = becomes(served, "pool-exhausted")
-        assert "all 3 connections" in found["says"]
-        assert "pg_blocking_pids" in str(found["fixes"])

@@ -98,6 +98,20 @@ async def test_answers_that_say_something_else_do_not_count(serve, proxy, status
     assert gateway.parts.breakers["up"].view().total_failures == 0
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_what_speaks_of_one_request_alone_does_not_count(serve, proxy, status):
+    """Whoever could make a system answer so took it from everybody for a minute."""
+
+    async def narrow(call):
+        await call.answer(b"", status, "X-Backstay-Narrow: true\r\n")
+
+    gateway = await proxy(await serve(narrow))
+    for _ in range(7):
+        reply = await gateway.ask("GET", "/u")
+        assert (reply.status, reply.header("x-backstay-narrow")) == (status, None)
+    assert gateway.parts.breakers["up"].view().total_failures == 0
+
+
 async def test_timeouts_count(serve, proxy):
     moody = Moody()
     moody.hold = asyncio.Event()

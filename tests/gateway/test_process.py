@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -59,6 +60,7 @@ async def test_a_taken_port_is_a_fault_with_its_code_and_exit_4(command):
         )
     assert code == 4
     assert "GATE001" in errors
+    assert f"(pid {os.getpid()})" in errors
     assert str(command.port) in errors
     assert "Traceback" not in errors
 

@@ -98,6 +98,15 @@ def test_a_bent_cursor_shows_nothing_of_others(vault: Stack, box: str, value):
         assert b"alice" not in answer.body
 
 
+def test_what_anybody_can_ask_for_takes_the_app_from_nobody(vault: Stack):
+    """Five answers 503 of a route without its secret opened the gateway's breaker for all routes."""
+    for _ in range(7):
+        answer = post(vault.port, "/api/v1/hooks/bank", {"box": "1"})
+        assert (answer.status, answer.code) == (503, "APP075")
+        assert b"x-backstay-narrow" not in answer.head.lower()
+    assert bob(vault, "/api/v1/boxes").status == 200
+
+
 def test_an_idempotency_key_is_its_owners_however_names_are_cut(vault: Stack):
     body = {"owner": "b", "label": "mine"}
     key = [("Idempotency-Key", "shared")]

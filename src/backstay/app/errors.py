@@ -271,6 +271,7 @@ TOO_SLOW = ErrorEntry(
     fix="look whether it was done before you repeat it; with an Idempotency-Key it is done once",
     status=504,
     retryable=True,
+    narrow=True,
 )
 BAD_QUESTION = ErrorEntry(
     code="APP067",

@@ -47,7 +47,8 @@ class DatabaseHealth:
 
     async def probe(self) -> dict[str, Plain]:
         """Facts for the doctor. `reading` is ok, slow, late, gone, moved, or the code of the
-        fault that a ping met (CORE040 full, CORE041 not writable, CORE042 locked, …)."""
+        fault that a ping met (CORE040 full, CORE041 not writable, CORE042 locked, …); `behind` is
+        by how many seconds this process came late itself."""
         facts: dict[str, Plain] = {
             "write_seconds": -1.0,
             "error": "",
@@ -60,6 +61,8 @@ class DatabaseHealth:
             facts |= {"reading": "slow" if took > _SLOW else "ok", "write_seconds": took}
         except TimeoutError:
             facts |= {"reading": "late", "error": f"no write within {_PROBE_DEADLINE:g} s"}
+            # A deadline that was itself met late: this process had no time, whatever the database.
+            facts["behind"] = round(self._clock.tick() - began - _PROBE_DEADLINE, 3)
         except Fault as fault:
             facts |= {"reading": fault.entry.code, "error": fault.message}
         except Exception as failure:  # noqa: BLE001 - a broken database is a reading

@@ -2,6 +2,7 @@
 
 from backstay.app.errors import NO_SLOW_QUERY
 from backstay.app.plan.endpoints import PREFIX
+from backstay.app.store.session import Database
 from backstay.app.store.slow import TimedDatabase
 from backstay.core.errors import Fault, Plain
 from backstay.core.web import Endpoint, Request, Response, json_response
@@ -9,6 +10,8 @@ from backstay.core.web import Endpoint, Request, Response, json_response
 _SHOWN = 20
 _SEVERAL = 3
 """Times that are no accident."""
+_RECENT = 600.0
+"""Seconds for which a statement that was slow still says something."""
 
 
 def routes(database: TimedDatabase) -> list[Endpoint]:
@@ -32,13 +35,20 @@ def routes(database: TimedDatabase) -> list[Endpoint]:
 
 
 async def probe(database: TimedDatabase) -> dict[str, Plain]:
-    """The slowest statements with their plans, for the doctor: asked only when somebody looks."""
-    often = [each for each in database.slow() if each.count >= _SEVERAL]
+    """The slowest statements of the last minutes with their plans, for the doctor: asked only when
+    somebody looks."""
+    often = database.often(_SEVERAL, _RECENT)
     told: list[Plain] = [
         {**_plain(each.plain()), "plan": list(await database.plan(each.id) or ())}
         for each in often[:_SHOWN]
     ]
     return {"threshold_seconds": database.threshold, "slow": told}
+
+
+async def locks(database: Database) -> dict[str, Plain]:
+    """Who keeps statements waiting, for the doctor."""
+    found: list[Plain] = [*await database.blockers()]
+    return {"address": database.whereabouts().get("address"), "blockers": found}
 
 
 def _plain(values: dict[str, object]) -> dict[str, Plain]:

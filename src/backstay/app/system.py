@@ -24,7 +24,7 @@ from backstay.app.keys.api import routes as key_routes
 from backstay.app.keys.service import Keys
 from backstay.app.metrics import METRICS, watch
 from backstay.app.native import endpoints as native_routes
-from backstay.app.operations import probe
+from backstay.app.operations import locks, probe
 from backstay.app.operations import routes as operations
 from backstay.app.outside.target import Tools
 from backstay.app.ports import TaskQueue
@@ -40,7 +40,11 @@ from backstay.app.store.session import Database
 from backstay.app.store.slow import TimedDatabase
 from backstay.app.trial.errors import ERRORS as TRIAL_ERRORS
 from backstay.app.trust import trust_of, with_provider
+from backstay.app.watch.probes import Face
+from backstay.app.watch.probes import of as watching
+from backstay.app.watch.samples import Totals, Watch
 from backstay.core.asgi import METRICS as HTTP_METRICS
+from backstay.core.asgi import App
 from backstay.core.metrics import RequestMeter
 from backstay.core.process import Process
 from backstay.core.server import HttpServer, Listen
@@ -83,18 +87,51 @@ async def build(
     store = Store(database, program, clock, process.ids, env, [opened], migrate=settings.migrate)
     _declare(process, database, flow, cache)
     process.probes["app.queries"] = lambda: probe(timed)
+    process.probes["app.locks"] = lambda: locks(database)
     fixed = _fixed_routes(process, listen, database, keys) + operations(timed)
     served = Serving(process, database, flow, store, cache, env, fixed)
     meter = RequestMeter(process.registry)
     routes = served.routes(program)
     app = CorsApp("app", routes, trust, clock, process.ids, meter, tracer=process.tracer)
     app.cors = cors_of(program, settings.cors_origins)
-    loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys]
+    server = HttpServer(app, listen)
+    watch = _watched(process, timed, flow, cache, app, server)
+    loops: list[Loop] = [*flow.loops, Forgetter(database, clock, settings.audit_keep), keys, watch]
     if isinstance(cache, Loop):
         loops.append(cache)
     if source is not None:
         loops.append(_reloader(process, source, program, served.swapping(app, program)))
-    return [CacheService(cache), store, flow, *loops, HttpServer(app, listen)]
+    return [CacheService(cache), store, flow, *loops, server]
+
+
+def _watched(
+    process: Process[AppSettings],
+    database: TimedDatabase,
+    flow: Flow,
+    cache: Cache,
+    app: App,
+    server: HttpServer,
+) -> Watch:
+    """What the process keeps of itself, and the probes that tell it."""
+
+    def totals() -> Totals:
+        return Totals(database.statements, database.waits, database.works, app.body_seconds)
+
+    def cached() -> int:
+        found = cache.facts()
+        size = found.get("bytes") if found.get("kind") == "memory" else 0
+        return size if isinstance(size, int) else 0
+
+    watch = Watch(process.clock, process.registry, totals)
+    face = Face(
+        under_way=app.under_way,
+        port=lambda: 0 if server.listen.path else server.listen.port,
+        most=lambda: server.most,
+        cached=cached,
+        calls=lambda: (len(flow.runner.flying), flow.runner.limit),
+    )
+    process.probes.update(watching(watch, face))
+    return watch
 
 
 def _reloader(

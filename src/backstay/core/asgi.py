@@ -14,11 +14,11 @@ import structlog
 
 from backstay.core.bodies import BODY_SECONDS, Bodies, Receive, spill
 from backstay.core.clock import Clock, Ids
-from backstay.core.context import ANONYMOUS, Principal, RequestContext
+from backstay.core.context import ANONYMOUS, NARROW_HEADER, Principal, RequestContext
 from backstay.core.errors import Fault, problem
 from backstay.core.faults import AUTH_MISSING
 from backstay.core.logs import debugs, request_debug
-from backstay.core.system import Metric
+from backstay.core.system import Metric, RouteKind
 from backstay.core.tracing import OFF, Attribute, NoSpan, Span, Tracer
 from backstay.core.web import Endpoint, Later, Refusal, Request, Response, Routes
 from backstay.core.web_errors import BAD_QUERY, DRAINING, INTERNAL, NOT_ALLOWED
@@ -56,6 +56,16 @@ class Meter(Protocol):
     def answered(self, method: str, route: str, status: int, seconds: float) -> None: ...
 
 
+class UnderWay(msgspec.Struct, frozen=True):
+    """A request that is not answered yet, since how many seconds, and the task that is at it."""
+
+    method: str
+    route: str
+    kind: RouteKind
+    seconds: float
+    task: "asyncio.Task[Any] | None"
+
+
 class _ClientGoneError(Exception):
     """The client closed before it could be answered."""
 
@@ -86,11 +96,26 @@ class App:
         self._may_debug = peers_may_debug
         self._tracer = tracer
         self._bodies = Bodies(clock, body_seconds)
+        self._open: set[_Known] = set()
 
     def serve(self, endpoints: Sequence[Endpoint]) -> None:
         """Other routes from the next request on; requests under way end by those they met. Raises
         ValueError for a double route, and keeps the old ones."""
         self._routes = Routes(endpoints)
+
+    @property
+    def body_seconds(self) -> float:
+        """Seconds that the bodies so far took to come, where there was one."""
+        return self._bodies.waited
+
+    def under_way(self) -> list[UnderWay]:
+        """The requests that are not answered yet, the oldest first."""
+        now = self._clock.tick()
+        found = sorted(self._open, key=lambda known: known.began)
+        return [
+            UnderWay(known.method, known.route, known.kind, now - known.began, known.task)
+            for known in found
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,7 +127,8 @@ class App:
         request_id = _clean_id(headers.get("x-request-id", "")) or self._ids.new()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         debug = self._may_debug and headers.get("x-debug", "").lower() == "true"
-        known = _Known(request_id, began, debug=debug)
+        known = _Known(request_id, began, scope["method"], debug=debug)
+        self._open.add(known)
         try:
             if debug:
                 with request_debug(on=True):
@@ -113,6 +139,7 @@ class App:
             known.span.end()
             return
         finally:
+            self._open.discard(known)
             structlog.contextvars.unbind_contextvars("request_id")
         if not known.read:
             await spill(receive, headers)
@@ -148,7 +175,7 @@ class App:
         if self.draining:
             raise Fault(DRAINING, service=self.name)
         endpoint, params = self._routes.find(method, path, self.name)
-        known.route = endpoint.route
+        known.route, known.kind = endpoint.route, endpoint.kind
         known.refusal = endpoint.refusal
         traceparent = headers.get("traceparent", "")
         if self._tracer.on:
@@ -206,10 +233,25 @@ class App:
 class _Known:
     """What is known of a request so far; an early refusal leaves the rest at its defaults."""
 
-    __slots__ = ("began", "code", "ctx", "judged", "read", "refusal", "route", "span")
+    __slots__ = (
+        "began",
+        "code",
+        "ctx",
+        "judged",
+        "kind",
+        "method",
+        "read",
+        "refusal",
+        "route",
+        "span",
+        "task",
+    )
 
-    def __init__(self, request_id: str, began: float, *, debug: bool) -> None:
+    def __init__(self, request_id: str, began: float, method: str, *, debug: bool) -> None:
         self.began = began
+        self.method = method
+        self.task = asyncio.current_task()
+        self.kind: RouteKind = "unary"
         self.ctx = RequestContext(request_id, ANONYMOUS, debug=debug)
         self.route = "unmatched"
         self.code = ""
@@ -275,6 +317,8 @@ def _refusal(fault: Fault, ctx: RequestContext) -> Response:
         headers.append((b"retry-after", str(after).encode()))
     if fault.entry.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if fault.entry.narrow:
+        headers.append((NARROW_HEADER.encode(), b"true"))
     return Response(
         status=fault.entry.status,
         body=msgspec.json.encode(problem(fault, ctx)),

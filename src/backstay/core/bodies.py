@@ -32,6 +32,8 @@ class Bodies:
         self._ends: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
         self._looking = False
+        self.waited = 0.0
+        """Seconds that the bodies so far took to come, where there was one."""
 
     async def read(
         self, receive: Receive, headers: Mapping[str, str], limit: int, path: str, began: float
@@ -44,6 +46,7 @@ class Bodies:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a body is read in a task")
+        start = self._clock.tick()
         self._ends[task] = began + self._seconds
         if not self._looking:
             self._look()
@@ -55,6 +58,8 @@ class Bodies:
             task.uncancel()
             raise Fault(BODY_TOO_SLOW, seconds=self._seconds, path=path) from None
         finally:
+            if announced != "0" or "transfer-encoding" in headers:
+                self.waited += self._clock.tick() - start
             self._late.discard(task)
             del self._ends[task]
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 PRINCIPAL_HEADER = "x-backstay-principal"
+NARROW_HEADER = "x-backstay-narrow"
+"""On an answer: it speaks of this request alone, and its system is well (`ErrorEntry.narrow`)."""
 """How the outermost listener hands its judgement on; believed on a Unix socket of mode 0600."""
 
 Kind = Literal["local", "user", "worker", "producer", "system", "anonymous"]

@@ -34,7 +34,11 @@ class Exit:
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """One known error. `message`, `cause` and `fix` are templates over the fault's values."""
+    """One known error. `message`, `cause` and `fix` are templates over the fault's values.
+
+    `narrow`, for a status of 502 to 504: it speaks of one request or route, and the system is well.
+    No breaker may count it, or whoever can ask for it takes the whole system from everybody.
+    """
 
     code: str
     message: str
@@ -45,6 +49,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
     retryable: bool = False
     guide: str = ""
     title: str = ""
+    narrow: bool = False
 
 
 class Fault(Exception):  # noqa: N818 - the house's word for it

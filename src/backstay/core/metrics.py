@@ -153,6 +153,15 @@ class Histogram(Series):
         key = self.key(labels, self._counts)
         return self._counts.setdefault(key, [0.0] * (len(self._bounds) + 2))
 
+    def snapshot(self) -> dict[Labels, tuple[float, ...]]:
+        """By label values: a count for each bound of `bounds`, one above them all, and the sum."""
+        return {labels: tuple(counts) for labels, counts in self._counts.items()}
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of the buckets, inclusive."""
+        return self._bounds
+
     def lines(self) -> Iterator[str]:
         """The samples: cumulative buckets, sum and count."""
         name = self.metric.name

@@ -16,6 +16,7 @@ from backstay.core.probing import (
     error_code,
     expected,
     last_exit,
+    listener,
     lone_servers,
     look_inside,
     pid_life,
@@ -152,7 +153,8 @@ def file_probe(name: str, file: str) -> Probe:
 
     async def run(target: Target) -> Evidence:
         path = target.data / file
-        reading, why = _file_reading(path, process_state(target, name).get("pid"))
+        owner = process_state(target, name).get("pid") or listener(target, name)
+        reading, why = _file_reading(path, owner)
         if reading == "missing" and not process_state(target, name):
             return seen(ident, "absent", "skip", path=str(path))
         outcome: Outcome = "pass" if reading == "fine" else "fail"

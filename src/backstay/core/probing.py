@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import ssl
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from backstay.core.health import Outcome
 from backstay.core.redact import redactor
 
 _BODY_LIMIT = 262_144
+_CREDENTIALS = struct.Struct("3i")
+"""A pid, a user and a group, as Linux tells them of a socket's other side."""
 _CODE = re.compile(r"\b([A-Z]{2,6}[0-9]{3})\b")
 
 
@@ -47,14 +50,16 @@ async def look_inside(
     probe: str, target: Target, name: str, route: str, deadline: float = 0.8
 ) -> Any | Evidence:
     """JSON that the process `name` answers on its control socket, or the evidence of its silence:
-    `silent`, `late` or `forbidden`. Silence counts only where a supervisor keeps it alive."""
+    `silent`, `late` or `forbidden`. Silence counts only where a supervisor keeps it alive; who is
+    late has taken the question, so it lives and is to answer."""
     socket = target.runtime / f"{name}.ctl"
     facts: dict[str, Plain] = {"process": name, "data": str(target.data)}
     try:
         return await ask(socket, route, deadline * target.patience)
     except ControlSilent as quiet:
-        reading = LATE if quiet.why == "late" else SILENT
-        outcome: Outcome = "fail" if expected(target, name) else "skip"
+        late = quiet.why == "late"
+        reading = LATE if late else SILENT
+        outcome: Outcome = "fail" if late or expected(target, name) else "skip"
         return seen(probe, reading, outcome, reason=quiet.cause, **facts)
     except PermissionError:
         return seen(probe, FORBIDDEN, "unknown", reason="not this user's process", **facts)
@@ -117,22 +122,35 @@ def process_state(target: Target, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def lone_servers(target: Target) -> list[str]:
-    """Processes that were started on the data folder by themselves, without a supervisor: those
-    whose control sockets somebody listens to. Empty where a supervisor is or was."""
+def lone_servers(target: Target) -> dict[str, int]:
+    """Processes that were started on the data folder by themselves, without a supervisor, with
+    their pids (0 where the system does not tell): those whose control sockets somebody listens to.
+    Empty where a supervisor is or was."""
     if read_state(target):
-        return []
-    return [path.stem for path in sorted(target.runtime.glob("*.ctl")) if _listened_to(path)]
+        return {}
+    paths = sorted(target.runtime.glob("*.ctl"))
+    found = {path.stem: _listener(path) for path in paths}
+    return {name: pid for name, pid in found.items() if pid is not None}
 
 
-def _listened_to(path: Path) -> bool:
+def listener(target: Target, name: str) -> int:
+    """The pid of the process `name`, as its control socket tells; 0 when that is not known."""
+    return _listener(target.runtime / f"{name}.ctl") or 0
+
+
+def _listener(path: Path) -> int | None:
+    """The pid behind a socket, even of a process too busy to answer; None when nobody listens."""
     try:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(0.3)
             asking.connect(str(path))
+            if not hasattr(socket, "SO_PEERCRED"):
+                return 0
+            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            pid: int = _CREDENTIALS.unpack(told)[0]
+            return pid
     except OSError:
-        return False
-    return True
+        return None
 
 
 def expected(target: Target, name: str) -> bool:

@@ -12,6 +12,7 @@ import structlog
 
 from backstay.core.asgi import App
 from backstay.core.errors import ErrorEntry, Exit, Fault
+from backstay.core.port_holder import why_not_bound
 
 BAD_ADDRESS = ErrorEntry(
     code="CORE110",
@@ -92,6 +93,8 @@ class HttpServer:
         self.name = f"http:{app.name}"
         self._connections = connections
         self._head_seconds = head_seconds
+        self.most = 0
+        """Connections that are served at once, known once it has started."""
         self.listen = listen
         self._app = app
         self._server: Any = None
@@ -105,6 +108,7 @@ class HttpServer:
         from granian.server.embed import Server
 
         self._claim_address()
+        self.most = _within_files(self._connections)
         where: dict[str, Any] = (
             {"uds": self.listen.path}
             if self.listen.path
@@ -114,7 +118,7 @@ class HttpServer:
             self._app,
             interface=Interfaces.ASGINL,
             backlog=_BACKLOG,
-            backpressure=_within_files(self._connections),
+            backpressure=self.most,
             websockets=False,
             # Waiting to see which HTTP it will be has no deadline: silent clients would hold every
             # connection there is. Nothing here needs HTTP/2.
@@ -160,7 +164,7 @@ class HttpServer:
             try:
                 probe.bind((self.listen.host, self.listen.port))
             except OSError as bad:
-                reason = bad.strerror or str(bad)
+                reason = why_not_bound(bad, self.listen.port)
                 raise Fault(CANNOT_LISTEN, address=str(self.listen), reason=reason) from bad
             if self.listen.port == 0:
                 port = probe.getsockname()[1]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from joserfc.jwk import Key
 
 HS256 = "HS256"
+LEAST_BYTES = 32
+"""A secret for HS256 should have as many (RFC 7518, 3.2): a shorter one can be guessed from any
+token, and whoever has it signs as anybody."""
 BearerKind = Literal["user", "worker", "producer"]
 """What a token may make of its bearer: `local` and `system` hold every scope."""
 EVERY_TENANT = "*"
@@ -53,6 +56,12 @@ class SharedSecret:
     algorithms: tuple[str, ...] = (HS256,)
 
     def __init__(self, secret: Secret) -> None:
+        size = len(secret.reveal().encode())
+        if 0 < size < LEAST_BYTES:
+            import structlog  # not for commands that only sign
+
+            log = structlog.get_logger("core.tokens")
+            log.warning("the secret of tokens is short", bytes=size, least=LEAST_BYTES)
         self.kid = fingerprint(secret)
         self._key = _import(secret) if secret else None
 
@@ -181,6 +190,6 @@ def _import(secret: Secret) -> "Key":
     from joserfc.jwk import OctKey
 
     with warnings.catch_warnings():
-        # A short secret is the operator's choice; the doctor says so, not a stack of warnings.
+        # A short secret is the operator's choice; `SharedSecret` says so once, in our own words.
         warnings.simplefilter("ignore")
         return OctKey.import_key(secret.reveal())

@@ -23,7 +23,7 @@ from backstay.gateway.exchange import Cause, Exchange
 from backstay.gateway.heads import answer_head, request_head
 from backstay.gateway.pool import Pool, PoolBusyError
 from backstay.gateway.upstream import Head, UpstreamConnection
-from backstay.gateway.wire import CONTINUE, LAST_CHUNK, chunk
+from backstay.gateway.wire import CONTINUE, LAST_CHUNK, chunk, is_narrow
 
 HIGH_WATER = 65_536
 """Bytes of a body that wait for the upstream before reading from the client stops."""
@@ -64,6 +64,7 @@ class Relay:
         "_head",
         "_held",
         "_idle",
+        "_ill",
         "_pieces",
         "_pool",
         "_sent_all",
@@ -87,6 +88,7 @@ class Relay:
         self._pieces: list[bytes] = []
         self._chunked = False
         self._held = False
+        self._ill = False
         self._sent_all = False
         self.over = False
 
@@ -200,6 +202,7 @@ class Relay:
         exchange.first_byte = self._client.tick()
         exchange.status = head.status
         exchange.phase = "body"
+        self._ill = head.status in _UPSTREAM_TROUBLE and not is_narrow(head.headers)
         if not exchange.complete:
             # Its answer came before the end of the question: neither side can be used again.
             exchange.keep_alive = False
@@ -216,7 +219,7 @@ class Relay:
     def ended(self, *, reusable: bool) -> None:
         connection, self._connection = self._connection, None
         exchange = self._exchange
-        if exchange.status in _UPSTREAM_TROUBLE:
+        if self._ill:
             exchange.verdict = "failed"
             exchange.cause = Cause("answered", f"it answered {exchange.status}")
         else:

@@ -9,6 +9,7 @@ import structlog
 
 from backstay.core.clock import Clock
 from backstay.core.errors import Fault
+from backstay.core.port_holder import why_not_bound
 from backstay.core.server import Listen
 from backstay.gateway.errors import CANNOT_LISTEN
 from backstay.gateway.gate import Gate
@@ -104,7 +105,7 @@ class Gateway:
                 made.bind((listen.host, listen.port))
         except OSError as bad:
             made.close()
-            reason = bad.strerror or str(bad)
+            reason = why_not_bound(bad, listen.port)
             raise Fault(CANNOT_LISTEN, address=str(listen), reason=reason) from bad
         made.setblocking(False)
         return made

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
-from backstay.core.context import PRINCIPAL_HEADER
+from backstay.core.context import NARROW_HEADER, PRINCIPAL_HEADER
 from backstay.core.errors import Fault
 from backstay.gateway.errors import BAD_PATH
 
@@ -40,7 +40,13 @@ NOT_FROM_CLIENTS = HOP_BY_HOP | {
     b"forwarded",
     b"http2-settings",
 }
-NOT_FROM_UPSTREAMS = HOP_BY_HOP | {b"content-length", b"x-request-id", PRINCIPAL_HEADER.encode()}
+_NARROW = NARROW_HEADER.encode()
+NOT_FROM_UPSTREAMS = HOP_BY_HOP | {
+    b"content-length",
+    b"x-request-id",
+    PRINCIPAL_HEADER.encode(),
+    _NARROW,
+}
 # A `Connection: host` must not make the next server see another request than we judged.
 _NEVER_NAMED = frozenset({b"host", b"authorization", b"cookie"})
 
@@ -66,6 +72,11 @@ def passing(fields: Fields, drop: frozenset[bytes], named: frozenset[bytes]) -> 
     if named:
         drop = drop | named
     return [b"%b: %b\r\n" % field for field in fields if field[0].lower() not in drop]
+
+
+def is_narrow(fields: Fields) -> bool:
+    """Whether an upstream says that its answer speaks of this request alone."""
+    return any(name.lower() == _NARROW for name, _ in fields)
 
 
 def chunk(data: bytes) -> bytes:

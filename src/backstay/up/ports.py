@@ -1,9 +1,7 @@
-"""Ports: picked free once and remembered, and who holds one that is taken."""
+"""Ports: picked free once and remembered, or demanded."""
 
 import errno
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,11 +9,10 @@ import msgspec
 
 from backstay.core.clock import SystemDice
 from backstay.core.errors import Fault
+from backstay.core.port_holder import holder
 from backstay.core.runtime import write_atomically
 from backstay.up.errors import PORT_TAKEN
 
-_LISTENING = "0A"
-_LSOF_SECONDS = 0.8
 _QUIET = (20_000, 32_000)
 _TRIES = 100
 
@@ -73,58 +70,3 @@ def demand_free(host: str, port: int, purpose: str) -> None:
                 purpose=purpose,
                 other=free_port("127.0.0.1"),
             ) from failed
-
-
-def holder(port: int) -> str:
-    """`nginx (pid 812)`, or what can be said when the system does not let us look."""
-    if Path("/proc/net/tcp").is_file():
-        return _linux_holder(port)
-    return _lsof_holder(port)
-
-
-def _linux_holder(port: int) -> str:
-    inodes = _listening_inodes(port)
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            links = {str(handle.readlink()) for handle in (process / "fd").iterdir()}
-        except OSError:
-            continue  # another user's process, or one that ended meanwhile
-        if any(f"socket:[{inode}]" in links for inode in inodes):
-            return f"{_command(process)} (pid {process.name})"
-    return "a program of another user" if inodes else "a program that cannot be seen"
-
-
-def _listening_inodes(port: int) -> list[str]:
-    found = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for row in rows:
-            fields = row.split()
-            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                found.append(fields[9])
-    return found
-
-
-def _command(process: Path) -> str:
-    words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return words.strip()[:120] or (process / "comm").read_text().strip()
-
-
-def _lsof_holder(port: int) -> str:
-    lsof = shutil.which("lsof")
-    if lsof is None:
-        return "another program"
-    asked = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
-    try:
-        done = subprocess.run(
-            asked, capture_output=True, text=True, timeout=_LSOF_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "another program"
-    facts = {line[0]: line[1:] for line in done.stdout.splitlines() if line}
-    return f"{facts['c']} (pid {facts['p']})" if {"c", "p"} <= facts.keys() else "another program"

@@ -5,8 +5,6 @@ is empty, a query finds no rows, a call or a task gave nothing.
 is read from the rows of the stage that ended: nothing besides the step's own commit remembers it.
 """
 
-from collections.abc import Mapping
-
 from backstay.app.errors import UNFIT
 from backstay.app.flow import rows
 from backstay.app.flow.guarded import Refused, inside, scope_at
@@ -18,7 +16,6 @@ from backstay.app.flow.turn import Turn
 from backstay.app.flow.work import compile_said, message_of
 from backstay.app.plan.acts import Offer
 from backstay.app.plan.expressions import compile_expr
-from backstay.app.plan.unit import Unit
 from backstay.core.errors import Fault
 from backstay.lang.program import Act, Program, Step
 
@@ -46,11 +43,6 @@ def compile_empty(program: Program, step: Step, offer: Offer, where: str) -> Emp
     return EmptyPlan(before=before, deed=named.deed, message=named.message)
 
 
-def before(unit: Unit, said: EmptyPlan | None, scope: Mapping[str, object]) -> bool:
-    """Whether the step would be given empty `data`: then its work is not done."""
-    return said is not None and said.before is not None and not said.before(unit, scope)
-
-
 def nothing(text: str) -> bool:
     """Whether a step gave what a list without items gives, a query without rows, or a change that
     met none."""
@@ -61,10 +53,10 @@ def judged(
     turn: Turn, row: Execution, plan: WorkflowPlan, step: StepRow, outcome: Outcome
 ) -> Outcome:
     """The outcome of a step that worked, by what it says about finding nothing."""
-    if outcome.kind != "done" or step.phase != "forward" or not _whole(plan, step):
+    said = plan.steps[step.position].on_empty if step.phase == "forward" else None
+    if said is None or outcome.kind != "done" or not _whole(plan, step):
         return outcome
-    said = plan.steps[step.position].on_empty
-    if said is None or not nothing(outcome.output):
+    if not nothing(outcome.output):
         return outcome
     unit = turn.unit(row.program, row.id)
     deed, message = said.deed, said.message

@@ -152,7 +152,13 @@ class Flow:
     @property
     def probes(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:
         """What the doctor may ask through the control socket."""
-        return probes.of(self.database, self._steady, self.integrations)
+        return probes.of(
+            self.database,
+            self._steady,
+            self.integrations,
+            self._ground.owner,
+            lambda program: self._catalog.get(program) is not None,
+        )
 
     def declare(self, program: Program) -> None:
         """Compile the program that is to be served: breakers and checks are complete after it, and

@@ -5,14 +5,22 @@ from collections.abc import Awaitable, Callable
 from backstay.app.flow import troubles
 from backstay.app.flow.deliveries import waiting
 from backstay.app.flow.integrations import Integrations
+from backstay.app.flow.standing import standing
 from backstay.app.flow.steady import Steady
 from backstay.app.store.session import Database, Session
 
 Probe = Callable[[], Awaitable[dict[str, object]]]
 
 
-def of(database: Database, steady: Steady, integrations: Integrations) -> dict[str, Probe]:
-    """The probes by id."""
+def of(
+    database: Database,
+    steady: Steady,
+    integrations: Integrations,
+    owner: str,
+    known: Callable[[str], bool],
+) -> dict[str, Probe]:
+    """The probes by id. `owner` is this process as leases name it; `known` says of a program's hash
+    whether it is at hand."""
 
     async def steps() -> dict[str, object]:
         now = steady.now()
@@ -39,8 +47,13 @@ def of(database: Database, steady: Steady, integrations: Integrations) -> dict[s
             }
         )
 
+    async def still() -> dict[str, object]:
+        now = steady.now()
+        return await database.read(lambda conn: standing(conn, now, owner, known))
+
     return {
         "app.events": events,
+        "app.standing": still,
         "app.work": work,
         "app.steps": steps,
         "app.outside": outside,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
-from backstay.app.flow import empty, machine, model, rows, signals
+from backstay.app.flow import machine, model, rows, signals
 from backstay.app.flow.errors import PROGRAM_MISSING
 from backstay.app.flow.guarded import Refused, inside, scope_at
 from backstay.app.flow.model import NEVER, Kind, Outcome
@@ -125,10 +125,11 @@ def _has_nothing(
     turn: Turn, row: Execution, plan: StepPlan, step: Step, scope: Mapping[str, object]
 ) -> bool:
     """Whether the step has empty data to work on. Its first try decided that for all of them."""
-    if step.attempt > 1:
+    data = plan.on_empty.before if plan.on_empty is not None else None
+    if data is None or step.attempt > 1:
         return False
     unit = turn.unit(row.program)
-    return inside(turn, lambda: empty.before(unit, plan.on_empty, scope))
+    return not inside(turn, lambda: data(unit, scope))
 
 
 def _spread(turn: Turn, row: Execution, plan: WorkflowPlan, step: Step) -> None:

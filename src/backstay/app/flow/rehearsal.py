@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from backstay.app.flow.empty import before, nothing
+from backstay.app.flow.empty import nothing
 from backstay.app.flow.guarded import Refused, inside
 from backstay.app.flow.plans import StepPlan, WorkflowPlan
 from backstay.app.flow.turn import Turn
@@ -105,7 +105,8 @@ class Rehearsal:
         return shown
 
     def _nothing(self, step: StepPlan, scope: dict[str, object]) -> bool:
-        return inside(self._turn, lambda: before(self._unit(), step.on_empty, scope))
+        data = step.on_empty.before if step.on_empty is not None else None
+        return data is not None and not inside(self._turn, lambda: data(self._unit(), scope))
 
     def _emptied(
         self, step: StepPlan, scope: dict[str, object], shown: dict[str, Any]

@@ -60,7 +60,8 @@ class Runner:
         self._clock = clock
         self._steady = steady
         self._metrics = metrics
-        self._limit = limit
+        self.limit = limit
+        """Most calls under way at once."""
         self._look_again = float("inf") if sole else LOOK_AGAIN
         self._flying = Flights(clock)
         self._stopped = False
@@ -89,7 +90,7 @@ class Runner:
 
     async def write(self, change: Callable[[Turn], None], *, crank: bool = True) -> Notes:
         """Apply `change` and turn the crank in one commit, then do what the notes say."""
-        room = max(0, self._limit - len(self._flying)) if crank and not self._stopped else 0
+        room = max(0, self.limit - len(self._flying)) if crank and not self._stopped else 0
 
         def work(conn: Session) -> Notes:
             turn = Turn(self._ground, conn, self._steady.now())

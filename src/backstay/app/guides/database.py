@@ -6,6 +6,7 @@ from backstay.core.probes import STORE_CODES, file_probe
 from backstay.core.probing import look_inside, seen
 
 _DATABASE = "app.database"
+_CODES = {**STORE_CODES, "late": "waits"}
 _READINGS = (
     "works",
     "locked",
@@ -14,6 +15,7 @@ _READINGS = (
     "not-writable",
     "damaged",
     "other-version",
+    "waits",
     "failing",
 )
 
@@ -31,11 +33,12 @@ async def _look_at_database(target: Target) -> Evidence:
         "code": told if told in STORE_CODES else "",
         "write_seconds": found.get("write_seconds"),
         "data": str(target.data),
+        "url": target.base_url,
     }
     if told in ("ok", "slow"):
         return seen(_DATABASE, "works", "pass", found, **facts)
     # Another file at its path is not the database that was opened.
-    reading = "gone" if told in ("gone", "moved") else STORE_CODES.get(told, "failing")
+    reading = "gone" if told in ("gone", "moved") else _CODES.get(told, "failing")
     return seen(_DATABASE, reading, "fail", found, **facts)
 
 
@@ -72,10 +75,21 @@ APP_DATABASE = Guide(
             "the app's database[[ {path}]] is locked by another program[[: {why}]]",
             0.05,
             {
-                _DATABASE: {"locked": 0.6, "failing": 0.3},
+                _DATABASE: {"locked": 0.6, "waits": 0.2, "failing": 0.15},
                 "app.file": {"held": 0.85, "fine": 0.12},
             },
             ("let-go",),
+        ),
+        Cause(
+            "database-busy",
+            "a write into the app's database[[ {path}]] waits long for its turn: the app's own"
+            " writes keep the writer",
+            0.04,
+            {
+                _DATABASE: {"waits": 0.95},
+                "app.file": {"fine": 0.97},
+            },
+            ("see-statements", "see-work"),
         ),
         Cause(
             "database-gone",
@@ -116,6 +130,18 @@ APP_DATABASE = Guide(
     ),
     fixes=(
         Fix("let-go", "End the program that holds the file", "fuser -v {path}", "none"),
+        Fix(
+            "see-statements",
+            "See which statements are slow",
+            "curl -s {url}/api/v1/admin/slow-queries",
+            "none",
+        ),
+        Fix(
+            "see-work",
+            "See which endpoint takes long: what computes in do { … } that writes holds the writer",
+            "curl -s {url}/metrics | grep http_request_duration_seconds_sum",
+            "none",
+        ),
         Fix(
             "put-back",
             "Stop, put app.db (and app.db-wal) back where it was, start again",

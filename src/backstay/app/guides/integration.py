@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from backstay.app.guides.inside import may_show
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
-from backstay.core.probing import expected, fetch, look_inside, pid_life, read_state, seen
+from backstay.core.probing import (
+    expected,
+    fetch,
+    look_inside,
+    pid_life,
+    process_state,
+    read_state,
+    seen,
+)
 
 _BREAKERS = "app.breakers"
 _SERVICES = "app.services"
@@ -27,7 +36,8 @@ async def _look_at_breakers(target: Target) -> Evidence:
     if isinstance(views, Evidence):
         return views
     more = await look_inside(_BREAKERS, target, "app", "/probe/app.integrations")
-    told = {} if isinstance(more, Evidence) else dict(more.get("integrations") or {})
+    found = {} if isinstance(more, Evidence) else dict(more.get("integrations") or {})
+    told = {str(target).rpartition(":")[2]: each for target, each in found.items()}
     worst = _worst(views, told)
     if worst is None:
         return seen(_BREAKERS, "none", "pass", [views, told], data=str(target.data))
@@ -46,6 +56,11 @@ async def _look_at_breakers(target: Target) -> Evidence:
         "url": target.base_url,
         "data": str(target.data),
     }
+    # Without a gateway before it, the process takes the order itself.
+    if process_state(target, "gateway"):
+        facts["gateway_target"] = worst.get("target")
+    else:
+        facts["socket"] = str(target.runtime / "app.ctl")
     slow = _SLOW_WORDS.search(f"{facts['reason']} {readings.get('last_error')}") is not None
     if worst.get("state") != "closed":
         reading = "open-slow" if slow else "open-failing"
@@ -163,16 +178,18 @@ INTEGRATION = Guide(
             {
                 _SERVICES: {"down": 0.95},
                 _BREAKERS: {"open-failing": 0.5, "failures": 0.2, "closed": 0.2, "none": 0.05},
+                **may_show(work={"by-call": 0.3}),
             },
             ("restart-service", "read-service", "reset-breaker"),
         ),
         Cause(
             "target-down",
             "the app's calls to {name} fail, so its breaker is {state}[[: {reason}]]",
-            0.03,
+            0.05,
             {
                 _SERVICES: {"up": 0.85},
                 _BREAKERS: {"open-failing": 0.7, "failures": 0.27},
+                **may_show(work={"by-call": 0.3}),
             },
             ("look-at-target", "reset-breaker"),
         ),
@@ -183,6 +200,7 @@ INTEGRATION = Guide(
             {
                 _BREAKERS: {"open-slow": 0.5, "failures-slow": 0.3, "closed": 0.15},
                 _SERVICES: {"up": 0.6, "slow": 0.2, "hangs": 0.18},
+                **may_show(work={"by-call": 0.3}),
             },
             ("look-at-target", "reset-breaker"),
         ),
@@ -204,7 +222,8 @@ INTEGRATION = Guide(
         Fix(
             "reset-breaker",
             "Once it is well: let calls through at once [[instead of at {next_probe_at}]]",
-            "backstay gateway reset app/{target} --url {url}",
+            "[[backstay gateway reset app/{gateway_target} --url {url}]][[curl -s -X POST"
+            " --unix-socket {socket} http://localhost/breakers/{target}/reset]]",
             "none",
         ),
     ),

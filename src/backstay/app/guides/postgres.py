@@ -1,6 +1,7 @@
 """The app's PostgreSQL does not answer: it is stopped, it hangs, it lets nobody in, or all of the
 connections to it are at work."""
 
+from backstay.app.guides.inside import may_show
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import look_inside, seen
@@ -14,6 +15,8 @@ _CODES = {
     "APP045": "refuses",
     "late": "hangs",
 }
+_BEHIND = 0.2
+"""Seconds by which the app may come late to its own deadline."""
 
 
 async def _look_at_postgres(target: Target) -> Evidence:
@@ -34,6 +37,8 @@ async def _look_at_postgres(target: Target) -> Evidence:
         "data": str(target.data),
         "url": target.base_url,
     }
+    if told == "late" and float(found.get("behind") or 0) > _BEHIND:
+        return seen(_POSTGRES, "works", "skip", found)  # not asked in time: the app had none
     if told in ("ok", "slow") and used >= most > 0:
         return seen(_POSTGRES, "pool-full", "warn", found, **facts)
     if told == "ok":
@@ -52,6 +57,11 @@ PROBE = Probe(
     1.5,
 )
 
+WITHOUT = may_show(
+    work={"late": 0.15}, standing={"late": 0.16, "runner": 0.16}, queries={"late": 0.18}
+)
+"""Probes that need a connection themselves."""
+
 APP_POSTGRES = Guide(
     id="app-postgres",
     title="The app's PostgreSQL does not answer",
@@ -66,14 +76,25 @@ APP_POSTGRES = Guide(
             "postgres-down",
             "PostgreSQL at {address} is stopped or cannot be reached[[: {error}]]",
             0.06,
-            {_POSTGRES: {"away": 0.96}},
+            {
+                _POSTGRES: {"away": 0.96},
+                **WITHOUT,
+            },
             ("start", "reach"),
         ),
         Cause(
             "postgres-hangs",
             "PostgreSQL at {address} takes connections and does not answer[[: {error}]]",
             0.04,
-            {_POSTGRES: {"hangs": 0.96}},
+            {
+                _POSTGRES: {"hangs": 0.96},
+                **WITHOUT,
+                **may_show(
+                    locks={"late": 0.25},
+                    requests={"statements": 0.15, "connections": 0.13},
+                    tasks={"requests": 0.14},
+                ),
+            },
             ("running", "reach"),
         ),
         Cause(
@@ -87,7 +108,13 @@ APP_POSTGRES = Guide(
             "pool-exhausted",
             "all {max_connections} connections to PostgreSQL are at work: requests wait for one",
             0.05,
-            {_POSTGRES: {"pool-full": 0.96}},
+            {
+                _POSTGRES: {"pool-full": 0.96},
+                **WITHOUT,
+                **may_show(
+                    requests={"statements": 0.14, "connections": 0.2}, tasks={"requests": 0.14}
+                ),
+            },
             ("running", "locks", "more"),
         ),
     ),

@@ -1,5 +1,6 @@
 """The app does not answer."""
 
+from backstay.app.guides.inside import INSIDE
 from backstay.core.guide import Symptom
 from backstay.core.process_guide import process_guide
 
@@ -11,5 +12,5 @@ APP_DEAD = process_guide(
         Symptom("text", r"codeai.*(refused|not reachable|unreachable|no answer)", "no app"),
     ),
     keeps="accepted work is in app.db; executions go on where they were once it runs again",
-    inside=("app.database", "app.breakers", "app.postgres", "app.work"),
+    inside=INSIDE,
 )

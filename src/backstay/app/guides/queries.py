@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from backstay.app.guides.inside import may_show
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import look_inside, seen
@@ -15,6 +16,8 @@ _WALKS = re.compile(
 _BOUNDED = "Index Cond:"
 """What stands below an index scan of PostgreSQL that does not read all of it."""
 _SHOWN = 300
+_MANY_ROWS = 5000
+"""Rows of one answer that are more than anybody reads."""
 
 
 async def _look_at_queries(target: Target) -> Evidence:
@@ -23,6 +26,9 @@ async def _look_at_queries(target: Target) -> Evidence:
         return found
     often = found.get("slow", ())
     facts: dict[str, Plain] = {"data": str(target.data), "url": target.base_url}
+    for each in often:
+        if int(each.get("most_rows") or 0) >= _MANY_ROWS:
+            return seen(_QUERIES, "rows", "warn", found, **_facts(each), **facts)
     for each in often:
         table = _walked(each)
         if table:
@@ -47,6 +53,7 @@ def _facts(slow: Mapping[str, Any]) -> dict[str, Plain]:
         "id": slow.get("id"),
         "sql": str(slow.get("sql", ""))[:_SHOWN],
         "count": slow.get("count"),
+        "rows": slow.get("most_rows"),
         "slowest": slow.get("slowest"),
         "plan": " / ".join(map(str, slow.get("plan", ())))[:_SHOWN],
     }
@@ -56,9 +63,13 @@ QUERIES = Probe(
     _QUERIES,
     "which statements were slow, and how does the database do them",
     "inside",
-    ("quick", "walks", "slow"),
+    ("quick", "walks", "rows", "slow"),
     _look_at_queries,
     2.5,
+)
+
+_MAKES_SLOW = may_show(
+    postgres={"pool-full": 0.14}, requests={"statements": 0.15}, tasks={"requests": 0.12}
 )
 
 SLOW_QUERIES = Guide(
@@ -75,15 +86,22 @@ SLOW_QUERIES = Guide(
             "missing-index",
             "a statement took {slowest} ms ({count} times) and walks all of {table}: {sql}",
             0.05,
-            {_QUERIES: {"walks": 0.95}},
+            {_QUERIES: {"walks": 0.95}, **_MAKES_SLOW},
             ("add-index", "look-at-plan"),
+        ),
+        Cause(
+            "large-result",
+            "a statement reads {rows} rows at once, {slowest} ms ({count} times): {sql}",
+            0.05,
+            {_QUERIES: {"rows": 0.95}, **_MAKES_SLOW},
+            ("ask-for-pages", "look-at-plan"),
         ),
         Cause(
             "slow-statement",
             "a statement took {slowest} ms ({count} times) though an index is used: {sql}",
             0.05,
-            {_QUERIES: {"slow": 0.95}},
-            ("look-at-plan", "look-at-locks"),
+            {_QUERIES: {"slow": 0.95}, **_MAKES_SLOW},
+            ("look-at-plan", "look-at-server"),
         ),
     ),
     fixes=(
@@ -100,8 +118,14 @@ SLOW_QUERIES = Guide(
             "none",
         ),
         Fix(
-            "look-at-locks",
-            "On PostgreSQL: see who waits for whom",
+            "ask-for-pages",
+            "Answer pages (returns: paginated(ENTITY)), or end the query with limit 100",
+            "codeai query FILE 'select from ENTITY limit 100' --explain",
+            "none",
+        ),
+        Fix(
+            "look-at-server",
+            "On PostgreSQL: see what it is busy with meanwhile",
             'psql $DATABASE_URL -c "SELECT pid, wait_event_type, left(query, 80)'
             " FROM pg_stat_activity WHERE state <> 'idle'\"",
             "none",

@@ -16,6 +16,7 @@ HOOK_NO_SECRET = ErrorEntry(
     fix="set the variable that the program names, and restart",
     status=503,
     retryable=True,
+    narrow=True,
 )
 
 ERRORS = (HOOK_REFUSED, HOOK_NO_SECRET)

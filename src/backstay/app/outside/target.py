@@ -82,6 +82,7 @@ class Target:
         self._last_error = ""
         self._latencies: deque[float] = deque(maxlen=_READINGS)
         self._timeouts: deque[float] = deque(maxlen=_READINGS)
+        self._open: dict[object, float] = {}
 
     @property
     def breaker_name(self) -> str:
@@ -145,8 +146,10 @@ class Target:
         return Finding("warn", facts=view.plain(), error=f"circuit breaker is {view.state}")
 
     def readings(self) -> dict[str, Plain]:
-        """Breaker, last error class, timeouts of the last minute, median latency in seconds."""
-        since = self._clock.tick() - 60.0
+        """Breaker, last error class, timeouts of the last minute, median latency in seconds; calls
+        under way, and for how long the oldest has been that."""
+        tick = self._clock.tick()
+        since = tick - 60.0
         return {
             "breaker": self._breaker.state,
             "base_url": self._base,
@@ -154,6 +157,8 @@ class Target:
             "timeouts_last_minute": sum(tick >= since for tick in self._timeouts),
             "p50_seconds": round(median(self._latencies), 6) if self._latencies else None,
             "calls": len(self._latencies),
+            "under_way": len(self._open),
+            "oldest_seconds": round(tick - min(self._open.values(), default=tick), 3),
         }
 
     async def close(self) -> None:
@@ -172,7 +177,8 @@ class Target:
             after = refused.values.get("retry_after", 0)
             wait = float(after) if isinstance(after, int | float) else 0.0
             return self._refused(operation, f"{refused.message}: {self.name}", wait)
-        began = self._clock.tick()
+        call = object()
+        began = self._open[call] = self._clock.tick()
         settled = False
         try:
             wait = self._limit.take(min(seconds, _PATIENCE)) if self._limit is not None else 0.0
@@ -183,6 +189,7 @@ class Target:
             outcome, trouble = await self._attempt(operation, payload, key, seconds)
             settled = True
         finally:
+            del self._open[call]
             if not settled:
                 self._breaker.abandon(ticket)
         # The other side may say our credentials back to us; what it says is stored and shown.

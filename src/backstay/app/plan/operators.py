@@ -77,7 +77,7 @@ def arithmetic(op: str, left: Type, right: Type, result: Type) -> Operator:
         return _untyped(op, left, right)
     if is_scalar(left, "timestamp") or is_scalar(right, "timestamp"):
         return _nulls(_moments(op, left, right))
-    if op == "+" and _textual(result):
+    if op == "+" and textual(result):
         return lambda a, b: _words(a) + _words(b)
     compute = _INTEGER[op] if is_scalar(result, "int") else _NUMERIC[op]
 
@@ -160,7 +160,8 @@ def is_json(kind: Type) -> bool:
     )
 
 
-def _textual(kind: Type) -> bool:
+def textual(kind: Type) -> bool:
+    """Whether values of this type are texts, enums aside."""
     return is_scalar(kind, "string") or is_scalar(kind, "text")
 
 

@@ -35,7 +35,7 @@ def rule(program: Program, loads: Loads, rows: Table, verb: Verb) -> Sql | None:
     expr = rule_of(program, rows, verb)
     if expr is None:
         return None
-    return SqlCompiler(Evaluator(program, loads), rows).condition(expr)
+    return SqlCompiler(Evaluator(program, loads), rows, rule=True).condition(expr)
 
 
 def forbidden(unit: Unit, rows: Table, verb: Verb) -> Fault:

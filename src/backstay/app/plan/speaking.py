@@ -2,7 +2,7 @@
 
 import msgspec
 
-from backstay.lang.program import Aggregate, Column, Constant, Expr
+from backstay.lang.program import Aggregate, Column, Constant, Expr, Get, Name
 
 
 def speaks_of_columns(expr: Expr) -> bool:
@@ -22,6 +22,11 @@ def _speaks(node: object) -> bool:
             return any(_speaks(getattr(node, n)) for n in node.__struct_fields__ if n != "type")
         case _:
             return False
+
+
+def of_asker(expr: Expr) -> bool:
+    """`user.id` and its like: what the asker is, or has for a claim."""
+    return isinstance(expr, Get) and isinstance(expr.of, Name) and expr.of.name == "user"
 
 
 def always(expr: Expr | None) -> bool:

@@ -11,9 +11,9 @@ import msgspec
 
 from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator
-from backstay.app.plan.operators import is_json, is_scalar, key_of
+from backstay.app.plan.operators import is_json, is_scalar, key_of, textual
 from backstay.app.plan.scales import Sql, aligned, product, rescaled
-from backstay.app.plan.speaking import speaks_of_columns
+from backstay.app.plan.speaking import of_asker, speaks_of_columns
 from backstay.app.plan.tables import Table, key_kind, quote, table
 from backstay.app.plan.unit import Closure, Param, Scope, Unit
 from backstay.app.store.aim import dialect_of
@@ -49,14 +49,16 @@ _SPELLED = {
 
 
 class SqlCompiler:
-    """Compiles conditions and changes on rows of one table."""
+    """Compiles conditions and changes on rows of one table. `rule`: what is compared with `user`
+    decides who may, so a name that nobody has is nobody's."""
 
-    def __init__(self, evaluator: Evaluator, rows: Table) -> None:
+    def __init__(self, evaluator: Evaluator, rows: Table, *, rule: bool = False) -> None:
         self._evaluator = evaluator
         self._program = evaluator.program
         self._rows = rows
         self._dialect = dialect_of(self._program)
         self._depth = 0
+        self._rule = rule
 
     def condition(self, expr: Expr) -> Sql:
         """For WHERE: null counts as false. Raises APP004 for what SQL cannot say here."""
@@ -182,6 +184,8 @@ class SqlCompiler:
     def _equality(self, op: str, column: Expr, value: Expr) -> Sql:
         """A column beside a computed value, null being a value like others."""
         stored = self._compile(column)
+        if op == "==" and self._rule and of_asker(value):
+            return self._owned(stored, value)
         given = self._param(value, stored.type)
         if op == "==":
             nullable = not self._never_null(column)
@@ -196,6 +200,18 @@ class SqlCompiler:
         }
         return Sql(made.text, tuple(each for part in made.order for each in params[part]), BOOL)
 
+    def _owned(self, stored: Sql, value: Expr) -> Sql:
+        """`owner == user.id`: who is nobody, or has no such claim, has no rows either, although
+        some may be without an owner."""
+        mark, convert = self._comparable(stored.type, value.type)
+        closure = self._evaluator.closure(value)
+        made = self._dialect.same(stored.text, mark, nullable=False)
+
+        def param(unit: Unit, scope: Scope) -> SqlValue:
+            return convert(closure(unit, scope) or None)
+
+        return Sql(made.text, (*stored.params, param), BOOL)
+
     def _never_null(self, expr: Expr) -> bool:
         if not isinstance(expr, Column):
             return False
@@ -204,7 +220,7 @@ class SqlCompiler:
 
     def _member(self, left: Expr, right: Expr) -> Sql:
         if speaks_of_columns(right):
-            if speaks_of_columns(left) or not _textual(right.type):
+            if speaks_of_columns(left) or not textual(right.type):
                 raise self._unsupported("`in` with a column on its right side")
             whole, part = self._compile(right), self._param(left, right.type)
             text = f"({self._dialect.position(whole.text, part.text)} > 0)"
@@ -260,7 +276,7 @@ class SqlCompiler:
         left, right, op = expr.left, expr.right, expr.op
         if is_scalar(left.type, "timestamp") or is_scalar(right.type, "timestamp"):
             return self._moment(expr)
-        if op == "+" and _textual(expr.type):
+        if op == "+" and textual(expr.type):
             a, b = self._pair(left, right)
             text = f"(COALESCE({a.text}, '') || COALESCE({b.text}, ''))"
             return Sql(text, a.params + b.params, expr.type)
@@ -316,7 +332,7 @@ class SqlCompiler:
 
     def _call(self, expr: Call) -> Sql:
         name, args = expr.name, expr.args
-        if name in ("len", "length") and len(args) == 1 and _textual(args[0].type):
+        if name in ("len", "length") and len(args) == 1 and textual(args[0].type):
             inner = self._compile(args[0])
             return Sql(f"length({inner.text})", inner.params, ScalarType("int"))
         if name == "abs" and len(args) == 1:
@@ -332,7 +348,3 @@ class SqlCompiler:
 
     def _unsupported(self, what: str) -> Fault:
         return Fault(NOT_SUPPORTED, where=self._rows.entity.name, what=what)
-
-
-def _textual(kind: Type) -> bool:
-    return is_scalar(kind, "string") or is_scalar(kind, "text")

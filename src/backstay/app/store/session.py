@@ -151,6 +151,11 @@ class Database(Protocol):
         """Whether it answers and would keep what it is given; costs as little as that can."""
         ...
 
+    async def blockers(self) -> list[dict[str, Plain]]:
+        """Sessions that keep statements of the app waiting for a lock, whoever keeps most waiting
+        first; none where one process owns the database."""
+        ...
+
     async def backup(self, target: Path, /) -> None:
         """A copy in one file; it appears whole or not at all."""
         ...

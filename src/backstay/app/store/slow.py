@@ -22,13 +22,18 @@ _SHOWN = 2000
 
 
 class Slow(msgspec.Struct):
-    """One statement that was slow `count` times. Durations are seconds; `last` is wall time."""
+    """One statement that was slow `count` times, on so many `occasions`: runs at the same time are
+    one, as they may have met one standstill of the server. Durations are seconds; `last` is wall
+    time, `until` the tick at which the last occasion ended."""
 
     id: str
     sql: str
     count: int = 0
     slowest: float = 0.0
     total: float = 0.0
+    most_rows: int = 0
+    occasions: int = 0
+    until: float = 0.0
     last: float = 0.0
     values: Sequence[Any] = ()
 
@@ -40,6 +45,7 @@ class Slow(msgspec.Struct):
             "count": self.count,
             "slowest": round(self.slowest * 1000, 3),
             "mean": round(self.total / self.count * 1000, 3),
+            "most_rows": self.most_rows,
             "last": rfc3339(self.last),
         }
 
@@ -54,19 +60,42 @@ class TimedDatabase(Wrapping):
         self._clock = clock
         self._found: OrderedDict[str, Slow] = OrderedDict()
         self._made = 0
+        self.statements = self.waits = self.works = 0.0
+        """Seconds since the start: in statements, in waiting for a turn (a connection, the writer),
+        and in work, statements and all. Threads add to them: they may be a little less."""
 
     async def read(self, work: Work[T], /, *, snapshot: bool = False, brief: bool = False) -> T:
-        timed = (lambda conn: work(_Timed(conn, self))) if self.threshold else work
+        timed = self._timed(work) if self.threshold else work
         return await self.inner.read(timed, snapshot=snapshot, brief=brief)
 
     async def write(self, work: Work[T], /, *, alone: bool = False) -> T:
         if not self.threshold:
             return await self.inner.write(work, alone=alone)
-        return await self.inner.write(lambda conn: work(_Timed(conn, self)), alone=alone)
+        return await self.inner.write(self._timed(work), alone=alone)
+
+    def _timed(self, work: Work[T]) -> Work[T]:
+        asked = self._clock.tick()
+
+        def timed(conn: Session) -> T:
+            nonlocal asked
+            began = self._clock.tick()
+            self.waits += began - asked
+            try:
+                return work(_Timed(conn, self))
+            finally:
+                asked = self._clock.tick()  # it may be done anew
+                self.works += asked - began
+
+        return timed
 
     def slow(self) -> list[Slow]:
         """Those that were slow since the start, the one that took longest first."""
         return sorted(self._found.copy().values(), key=lambda each: -each.slowest)
+
+    def often(self, times: int, seconds: float) -> list[Slow]:
+        """Those that were slow on so many occasions, the last time within so many seconds."""
+        since = self._clock.now() - seconds
+        return [each for each in self.slow() if each.occasions >= times and each.last >= since]
 
     async def plan(self, id: str) -> list[str] | None:
         """How the database would do the statement, without doing it; None for an unknown id."""
@@ -102,7 +131,10 @@ class TimedDatabase(Wrapping):
                 self._found.popitem(last=False)
         known.count += 1
         known.total += seconds
-        known.last = self._clock.now()
+        known.most_rows = max(known.most_rows, rows)
+        known.last, tick = self._clock.now(), self._clock.tick()
+        if tick - seconds >= known.until:
+            known.occasions, known.until = known.occasions + 1, tick
         if seconds > known.slowest:
             known.slowest, known.values = seconds, tuple(values)
         _log.warning(
@@ -124,11 +156,19 @@ class _Timed(WrappingSession):
 
     def execute(self, sql: str, values: Values = (), /) -> Result:
         began = self._of.tick()
-        found = self.inner.execute(sql, values)
-        self._of.took(sql, values, self._of.tick() - began, len(found))
+        try:
+            found = self.inner.execute(sql, values)
+        finally:
+            took = self._of.tick() - began
+            self._of.statements += took
+        self._of.took(sql, values, took, len(found))
         return found
 
     def executemany(self, sql: str, rows: Iterable[Values], /) -> None:
         began = self._of.tick()
-        self.inner.executemany(sql, rows)
-        self._of.took(sql, (), self._of.tick() - began, 0)
+        try:
+            self.inner.executemany(sql, rows)
+        finally:
+            took = self._of.tick() - began
+            self._of.statements += took
+        self._of.took(sql, (), took, 0)

@@ -211,6 +211,10 @@ class SqliteDatabase:
         """A row is written and synced: a ping that only reads is answered from memory."""
         await self.write(_touch)
 
+    async def blockers(self) -> list[dict[str, Plain]]:
+        """None: another program that locks the file is seen at the file (core.probes)."""
+        return []
+
     async def backup(self, target: Path, /) -> None:
         await self._file.backup(target)
 

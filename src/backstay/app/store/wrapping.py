@@ -42,6 +42,9 @@ class Wrapping:
     async def ping(self) -> None:
         await self.inner.ping()
 
+    async def blockers(self) -> list[dict[str, Plain]]:
+        return await self.inner.blockers()
+
     async def backup(self, target: Path, /) -> None:
         await self.inner.backup(target)
 

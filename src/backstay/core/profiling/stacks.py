@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from backstay.core.profiling.pprof import Frame, ProfileBuilder, ValueType
 
 _DEPTH = 100
+_OWN = "backstay."
 LOOKED = 4
 
 # (module, function) → the reason, looked up from the innermost frame outwards; "" is any function.
@@ -96,6 +97,15 @@ def as_text(stacks: Sequence[Stack]) -> str:
         lines.append(f"{stack.kind} {stack.name!r}")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def own_place(task: "asyncio.Task[Any]") -> str:
+    """The innermost function of ours that a task stands in: `app.store.sqlite.SqliteDatabase.read`;
+    "" for a task of others."""
+    for code, _, module in _chain(task.get_coro()):
+        if module.startswith(_OWN):
+            return f"{module.removeprefix(_OWN)}.{code.co_qualname}"
+    return ""
 
 
 def frames_of(frame: FrameType | None) -> Iterator[tuple[CodeType, int, str]]:

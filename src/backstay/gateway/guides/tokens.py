@@ -7,6 +7,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ _REFUSALS: Mapping[str, str] = {
     "AUTH006": "unverifiable",
     "AUTH007": "algorithm",
     "AUTH008": "unverifiable",
-    "AUTH009": "unverifiable",
+    "AUTH009": "keys-away",
 }
 
 
@@ -92,6 +93,8 @@ async def _look_at_answer(target: Target) -> Evidence:
 async def _look_at_own(target: Target) -> Evidence:
     """Would the gateway take a token that `backstay token` makes in this shell? Asked only where
     that is meant to work: with JWT_SECRET set here, or a gateway on the development issuer."""
+    if "app" in lone_servers(target):
+        return seen(_OWN, "not-asked", "skip")  # its program says whose tokens it takes
     given = os.environ.get("JWT_SECRET")
     if not given and await _gateway_source(target) != "default":
         return seen(_OWN, "not-asked", "skip")
@@ -106,8 +109,10 @@ async def _look_at_own(target: Target) -> Evidence:
 
 
 async def _try(probe: str, target: Target, token: str) -> Evidence:
+    # An app that serves by itself has no page at its root; this route is in every app.
+    path = "/api/v1/workflows" if "app" in lone_servers(target) else "/"
     try:
-        reply = await fetch(f"{target.base_url}/", 0.8, {"Authorization": f"Bearer {token}"})
+        reply = await fetch(f"{target.base_url}{path}", 0.8, {"Authorization": f"Bearer {token}"})
     except OSError as failure:
         # Who cannot be asked refuses nothing; other guides know why nobody answers.
         return seen(probe, "not-asked", "skip", reason=str(failure))
@@ -120,7 +125,7 @@ async def _try(probe: str, target: Target, token: str) -> Evidence:
         "url": target.base_url,
         "data": str(target.data),
     }
-    if reply.status < 400:
+    if reply.status < 400 or reply.status == HTTPStatus.FORBIDDEN:  # let in, and not everywhere
         return seen(probe, "accepted", "pass", reply.body, **facts)
     if code in _REFUSALS:
         return seen(probe, _REFUSALS[code], "fail", reply.body, **facts)
@@ -166,7 +171,7 @@ def _part(token: str, number: int) -> Mapping[str, Any]:
 
 
 _ANSWERS = (
-    *("accepted", "invalid", "expired", "foreign", "unverifiable", "algorithm"),
+    *("accepted", "invalid", "expired", "foreign", "unverifiable", "keys-away", "algorithm"),
     *("no-token", "not-asked"),
 )
 SHAPE = Probe(
@@ -237,8 +242,23 @@ WRONG_SECRET = Guide(
             "no-key",
             "the gateway has no key to check the token with[[ ({algorithm})]][[: {error}]]",
             0.02,
-            {_ANSWER: {"unverifiable": 0.6, "algorithm": 0.37}},
-            ("same-secret",),
+            {_ANSWER: {"unverifiable": 0.97}},
+            ("same-secret", "see-keys"),
+        ),
+        Cause(
+            "keys-away",
+            "the issuer's keys cannot be fetched, so no token of it can be checked[[: {error}]]",
+            0.03,
+            {_ANSWER: {"keys-away": 0.97}},
+            ("see-keys",),
+        ),
+        Cause(
+            "token-algorithm",
+            "the token is signed in a way[[ ({algorithm})]] that is not accepted: HS256 and RS256"
+            " are",
+            0.02,
+            {_ANSWER: {"algorithm": 0.97}},
+            ("new-token",),
         ),
     ),
     fixes=(
@@ -247,6 +267,12 @@ WRONG_SECRET = Guide(
             "Start the gateway with the secret that the token's issuer signs with",
             "JWT_SECRET=… backstay up --data {data}",
             "restart",
+        ),
+        Fix(
+            "see-keys",
+            "See whether the issuer's keys can be had from here, and which they are",
+            "curl -sS $JWT_JWKS_URL",
+            "none",
         ),
         Fix(
             "new-token",

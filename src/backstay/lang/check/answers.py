@@ -121,6 +121,7 @@ class Answer:
                 self.k.error(e.CONFLICT, kind.span, what=what, fix=fix)
             return p.Action(())
         of_row(self.k, info, item.fields, kind.span)
+        self._whole_rows_only()
         names = tuple(field.name for field in item.fields)
         if several:
             return p.ListOf(info.name, page_size=PAGE_LIMIT, paged=False, picked=names)
@@ -269,9 +270,8 @@ class Answer:
         info = None
         include = self.members.member("include")
         match bodies.returned:
-            case _ if include is not None and isinstance(shape, p.RecordType | p.ListType):
-                what, fix = "include adds to a whole row", "write returns: Entity, or no returns"
-                self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
+            case _ if isinstance(shape, p.RecordType | p.ListType):
+                self._whole_rows_only()
             case p.Name(type=p.RowType(entity=name)):
                 info = self.k.world.entities[name]
             case p.Name(type=p.UnknownType()) | p.Constant(type=p.UnknownType()):
@@ -281,6 +281,13 @@ class Answer:
                 fix = "return the variable of a create"
                 self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
         return p.Action(body, bodies.returned, self._include(info), shape)
+
+    def _whole_rows_only(self) -> None:
+        """A shape says all that an answer has."""
+        include = self.members.member("include")
+        if include is not None:
+            what, fix = "include adds to a whole row", "write returns: Entity, or no returns"
+            self.k.error(e.CONFLICT, include.name.span, what=what, fix=fix)
 
     def _keeps(self, promise: s.Member | None, given: p.Expr | None, node: s.Body) -> None:
         """What `returns` promises is returned, and nothing where it promises nothing."""

@@ -1,13 +1,12 @@
 """The server under load: its memory, the pace of its store, what contradicts itself in it."""
 
 import re
-import resource
-from pathlib import Path
 
 from backstay.core.duration import parse_duration
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
 from backstay.core.probing import seen
+from backstay.core.room import room_of
 from backstay.queue.guides.looking import NOTHING, Numbers, inside, numbers, settings
 
 _SLOW = r"slow|latency|take\w* (too )?long|timed? ?out"
@@ -25,9 +24,13 @@ async def _look_at_memory(target: Target) -> Evidence:
     known = await settings("queue.memory", target)
     if isinstance(known, Evidence):
         return known
-    used, limit, where = _room(int(live.get("pid", 0)))
-    facts: dict[str, Plain] = {"used_mb": used >> 20, "limit_mb": limit >> 20, "limit": where}
-    if not limit or used < _NEAR * limit:
+    room = room_of(int(live.get("pid", 0)))
+    facts: dict[str, Plain] = {
+        "used_mb": room.used >> 20,
+        "limit_mb": room.limit >> 20,
+        "limit": room.whose,
+    }
+    if not room.near(_NEAR):
         return seen("queue.memory", "fine", "pass", **facts)
     reading = "near-limit"
     if known.get("log_level") == "debug":
@@ -36,30 +39,6 @@ async def _look_at_memory(target: Target) -> Evidence:
         reading = "near-payloads"
     facts["max_payload_mb"] = int(str(known.get("max_payload_bytes") or 0)) >> 20
     return seen("queue.memory", reading, "fail", **facts)
-
-
-def _room(pid: int) -> tuple[int, int, str]:
-    """Bytes used, the limit on them (0: none), and whose limit it is; of the tightest."""
-    try:
-        fields = dict(re.findall(r"(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()))
-    except OSError:
-        return 0, 0, ""
-    resident, data = (int(fields.get(name, 0)) * 1024 for name in ("VmRSS", "VmData"))
-    found = [(resident, _group_limit(pid), "the container's")]
-    if hasattr(resource, "prlimit"):
-        soft = resource.prlimit(pid, resource.RLIMIT_DATA)[0]
-        found.append((data, max(0, soft), "the process's"))
-    limited = [one for one in found if one[1]]
-    return max(limited, key=lambda one: one[0] / one[1], default=(resident, 0, ""))
-
-
-def _group_limit(pid: int) -> int:
-    try:
-        path = Path(f"/proc/{pid}/cgroup").read_text().strip().splitlines()[-1].partition("::")[2]
-        text = Path(f"/sys/fs/cgroup{path}/memory.max").read_text().strip()
-    except (OSError, IndexError):
-        return 0
-    return int(text) if text.isdigit() else 0
 
 
 async def _look_at_pace(target: Target) -> Evidence:

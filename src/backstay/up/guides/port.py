@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from backstay.core.errors import Plain
 from backstay.core.guide import Cause, Evidence, Fix, Guide, Probe, Symptom, Target
+from backstay.core.port_holder import holder
 from backstay.core.probing import (
     fetch,
     last_exit,
@@ -15,7 +16,6 @@ from backstay.core.probing import (
     seen,
 )
 from backstay.up.owner import owner
-from backstay.up.ports import holder
 
 _SUPERVISOR = "up.supervisor"
 _PORT = "up.port"
@@ -76,6 +76,10 @@ async def _look_at_port(target: Target) -> Evidence:
         if await asyncio.to_thread(lone_servers, target):
             return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
+    own = (await asyncio.to_thread(lone_servers, target)).values()
+    if any(f"(pid {pid})" in who for pid in own):
+        # The server of this folder itself, too busy to answer in time: its own guides say why.
+        return seen(_PORT, "another", "skip", said=said, holder=who, **facts)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
@@ -103,7 +107,9 @@ PORT_TAKEN = Guide(
     seed="ai-platform: General status and health",
     symptoms=(
         Symptom(
-            "text", r"UP001|port \d+ .*taken|address already in use|EADDRINUSE", "a taken port"
+            "text",
+            r"UP001|CORE111|GATE001|port \d+ .*taken|address already in use|EADDRINUSE",
+            "a taken port",
         ),
         Symptom("text", r"UP004|nothing runs on", "nothing runs"),
         Symptom("text", r"connection refused|could not connect|failed to connect", "no connection"),

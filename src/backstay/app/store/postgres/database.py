@@ -13,6 +13,7 @@ from typing import TypeVar
 from backstay.app.store.dialect import Dialect
 from backstay.app.store.errors import CONTENDED, IN_DOUBT, NO_COPY, SLOW, UNFIT
 from backstay.app.store.postgres.address import Address
+from backstay.app.store.postgres.blocking import blockers
 from backstay.app.store.postgres.connections import Connections
 from backstay.app.store.postgres.dialect import POSTGRES
 from backstay.app.store.postgres.link import Link, connect
@@ -129,6 +130,16 @@ class PostgresDatabase:
                 raise fault_of(failure, self.where, self._timeout) from failure
             raise
         self._ping_link = link
+
+    async def blockers(self) -> list[dict[str, Plain]]:
+        """On a new connection: those of the pool may all be waiting."""
+        link = await self._connect()
+        try:
+            return await blockers(link)
+        except Exception as failure:
+            raise fault_of(failure, self.where, self._timeout) from failure
+        finally:
+            link.cut()
 
     async def backup(self, target: Path, /) -> None:
         """Raises APP049: the server's own tools do it better, and without stopping anything."""
