@@ -1,7 +1,7 @@
 """How many tasks a second one worker process does, beside the Python libraries people know.
 
     python benchmarks/queue_worker.py [--runs 5] [--tasks 20000] [--peer-tasks 3000] [--quick]
-                                      [--venvs FOLDER] [--only NAME …]
+                                      [--rates] [--venvs FOLDER] [--only NAME …]
 
 A task that does nothing; the queue is filled before the worker starts; the clock runs from the
 first call to the last. p50 and p99 are how long a task takes to a worker that has nothing else to
@@ -19,6 +19,7 @@ one task. Without redis-server or PostgreSQL their users are left out, and that 
 
 import argparse
 import contextlib
+import math
 import os
 import platform
 import shutil
@@ -158,8 +159,9 @@ def listens(port: int) -> bool:
 # --- measuring -------------------------------------------------------------------------------
 
 
-def one_run(name: str, python: Path, tasks: int) -> Run:
-    """Fill, then time a worker of its own process; then send to an idle one."""
+def one_run(name: str, python: Path, tasks: int, *, idle: bool) -> Run:
+    """Fill, then time a worker of its own process; then, with `idle`, send to one that has nothing
+    else to do."""
     peer = PEERS.get(name)
     start = BROKERS[peer.broker] if peer else codeq
     app = f"{name if peer else 'backstay'}_app.py"
@@ -171,11 +173,13 @@ def one_run(name: str, python: Path, tasks: int) -> Run:
             before = cpu_of_tree(broker.pid)
             told = figures(execute(python, app, f"work{step}", broker.url, str(tasks)))
             used = cpu_of_tree(broker.pid) - before
+    if not idle:
+        return Run(told["rate"], told["cpu"], used / tasks, math.nan, math.nan)
     with tempfile.TemporaryDirectory(prefix="queue-worker-") as place:
         Path(place).chmod(0o755)
         with start(Path(place)) as broker:
-            idle = picked_up(python, app, f"listen{step}", broker.url)
-    return Run(told["rate"], told["cpu"], used / tasks, idle["p50"], idle["p99"])
+            took = picked_up(python, app, f"listen{step}", broker.url)
+    return Run(told["rate"], told["cpu"], used / tasks, took["p50"], took["p99"])
 
 
 def picked_up(python: Path, app: str, step: str, url: str) -> Mapping[str, float]:
@@ -221,9 +225,13 @@ def show(runs: Mapping[str, list[Run]]) -> None:
         ratio = "" if name in OURS else f"{ours / rate:.1f}x"
         print(
             f"{name:26}{rate:9,.0f}{rates[0]:8,.0f}{rates[-1]:8,.0f}{worker * 1e6:9.0f}"
-            f"{broker * 1e6:11.0f}{p50:9.2f}{p99:9.2f}{ratio:>8}"
+            f"{broker * 1e6:11.0f}{_told(p50):>9}{_told(p99):>9}{ratio:>8}"
         )
     judge(ours, runs)
+
+
+def _told(millis: float) -> str:
+    return "" if math.isnan(millis) else f"{millis:.2f}"
 
 
 def judge(ours: float, runs: Mapping[str, list[Run]]) -> None:
@@ -242,6 +250,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--peer-tasks", type=int, default=3_000)
     parser.add_argument("--quick", action="store_true", help="one run, without peers")
+    parser.add_argument("--rates", action="store_true", help="without times to an idle worker")
     parser.add_argument("--venvs", type=Path, help="where peers are installed")
     parser.add_argument("--only", nargs="*", choices=[*PEERS], help="these peers")
     given = parser.parse_args()
@@ -262,7 +271,7 @@ def main() -> int:
             for name, seen in runs.items():
                 python = pythons.get(name, Path(sys.executable))
                 tasks = given.tasks if name in FAST else given.peer_tasks
-                seen.append(one_run(name, python, tasks))
+                seen.append(one_run(name, python, tasks, idle=not given.rates))
     show(runs)
     return 0
 

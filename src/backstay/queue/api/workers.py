@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from backstay.core.clock import Clock, rfc3339
+from backstay.core.clock import Clock
 from backstay.core.errors import Fault
 from backstay.core.web import Later, Request, Response, json_response
 from backstay.queue.api.access import (
@@ -18,6 +16,7 @@ from backstay.queue.api.access import (
     tenant_served,
     worker_name,
 )
+from backstay.queue.api.batches import Unread, answers, exchanged, refusals, shown
 from backstay.queue.api.bodies import (
     BATCH,
     AbandonBody,
@@ -49,23 +48,19 @@ from backstay.queue.api.wire import (
     Exchanged,
     Item,
     Items,
-    Refusal,
     ResultView,
     Returned,
     TaskView,
     lease_until,
     refused,
     result_view,
-    task_view,
 )
 from backstay.queue.errors import BATCH_SIZE
 from backstay.queue.model import Task
-from backstay.queue.operations import Finish, Finished, Leased
+from backstay.queue.operations import Finish
 from backstay.queue.service import Beat, Given, Hold, Queue, Want
 
 Told = Callable[[Given], Response]
-Unread = tuple[str, Fault]
-"""The task of a result that cannot be read, and why."""
 _CLAIM: Limited = ("worker", "claim")
 _SLOW = 0.25
 
@@ -257,7 +252,7 @@ class Workers:
         _check_size(len(bodies), "results")
         read = self._read_results(request, bodies)
         finished = await self._queue.finish_all([one for one in read if isinstance(one, Finish)])
-        return json_response(Items(_answers(read, finished)))
+        return json_response(Items(answers(read, finished)))
 
     async def exchange(self, request: Request, body: ExchangeBody) -> Response | Later:
         """A busy worker needs both at once: a request, a wake-up and a commit less a batch."""
@@ -273,7 +268,7 @@ class Workers:
             finished, tasks = await self._queue.exchange(ended, want)
         else:
             finished = await self._queue.finish_all(ended)
-        answer = _exchanged(_refusals(read, finished), tasks)
+        answer = exchanged(refusals(read, finished), tasks)
 
         async def still_there() -> Response:
             await self._queue.handed(tasks)
@@ -325,26 +320,11 @@ class Workers:
 
 
 def _one(tasks: Given) -> Response:
-    return Response(body=_shown(tasks)) if tasks else Response(204)
+    return Response(body=shown(tasks)) if tasks else Response(204)
 
 
 def _all(tasks: Given) -> Response:
-    return Response(body=b'{"tasks":[%b]}' % _shown(tasks)) if tasks else Response(204)
-
-
-def _shown(tasks: Given) -> bytes:
-    return b",".join(
-        task.tasks
-        if isinstance(task, Leased)
-        else msgspec.json.encode(task_view(task, with_token=True))
-        for task in tasks
-    )
-
-
-def _exchanged(refusals: Sequence[Refusal], tasks: Given) -> Response:
-    return Response(
-        body=b'{"refused":%b,"tasks":[%b]}' % (msgspec.json.encode(refusals), _shown(tasks))
-    )
+    return Response(body=b'{"tasks":[%b]}' % shown(tasks)) if tasks else Response(204)
 
 
 def _check_size(count: int, what: str) -> None:
@@ -354,37 +334,6 @@ def _check_size(count: int, what: str) -> None:
 
 def _delay(task: Task) -> float:
     return round(max(0.0, task.due_at - task.updated_at), 3)
-
-
-def _refusals(read: Sequence[Finish | Unread], finished: Finished) -> list[Refusal]:
-    if not finished.others and all(isinstance(each, Finish) for each in read):
-        return []
-    return [
-        Refusal(index, item.task_id, item.error, item.code, item.status)
-        for index, item in enumerate(_answers(read, finished))
-        if item.error
-    ]
-
-
-def _answers(read: Sequence[Finish | Unread], finished: Finished) -> list[Item]:
-    """In the order of the request: what was refused unread, what was done, what the store says."""
-    at = rfc3339(finished.at)
-    items: list[Item] = []
-    place = 0
-    for each in read:
-        if not isinstance(each, Finish):
-            items.append(refused(each[1], each[0]))
-            continue
-        other = finished.others.get(place)
-        place += 1
-        if other is None:
-            result = msgspec.Raw(each.result.encode())
-            items.append(Item(each.id, result=ResultView(each.id, "COMPLETED", at, result)))
-        elif isinstance(other, Fault):
-            items.append(refused(other, each.id))
-        else:
-            items.append(Item(each.id, result=result_view(other)))
-    return items
 
 
 def _beaten(body: BatchBeat, answer: Task | Fault) -> Item:
