@@ -329,3 +329,17 @@ def test_indexes_are_made() -> None:
         'CREATE INDEX "books_author_index" ON "books" ("author")',
         'CREATE INDEX "books_shelf_index" ON "books" ("shelf")',
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "entity A { id: int, primary\n index: [] unique }",
+        "database postgres { model A { id: int, primary\n index: [] } }",
+        "database mongodb { collection A { id: int\n indexes { index: [] } } }",
+    ],
+)
+def test_an_index_without_fields_is_a_mistake(text: str) -> None:
+    """It was a stack trace when the program was to be served."""
+    (mistake,) = check_text("a.cai", text)[1]
+    assert (mistake.code, mistake.message) == ("LANG101", "an index needs fields")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -336,23 +335,30 @@ async def test_secrets_do_not_become_evidence(world):
     assert "abc123" not in str(evidence)
 
 
+_MAIL = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b"220 mail ready\\r\\n")
+    connection.close()
+"""
+
+
 async def test_a_listener_that_is_not_http_is_a_foreign_one(world):
-    server = socket.create_server(("127.0.0.1", 0))
-    port = server.getsockname()[1]
-
-    async def speak():
-        loop = asyncio.get_running_loop()
-        server.setblocking(False)
-        while True:
-            connection, _ = await loop.sock_accept(server)
-            await loop.sock_sendall(connection, b"220 mail ready\r\n")
-            connection.close()
-
-    speaking = asyncio.create_task(speak())
-    verdict = await diagnose(world.target(base_url=f"http://127.0.0.1:{port}"))
-    speaking.cancel()
-    server.close()
+    # A process of its own: this one stands for the world's.
+    mail = subprocess.Popen([sys.executable, "-c", _MAIL], stdout=subprocess.PIPE, text=True)
+    try:
+        assert mail.stdout is not None
+        port = int(mail.stdout.readline())
+        verdict = await diagnose(world.target(base_url=f"http://127.0.0.1:{port}"))
+    finally:
+        mail.kill()
+        mail.wait()
+        mail.stdout.close()
     assert [one.cause for one in verdict.findings] == ["port-taken"]
+    assert f"(pid {mail.pid})" in str(verdict.findings[0].evidence)
 
 
 def test_the_database_of_the_world_is_a_real_one(world):

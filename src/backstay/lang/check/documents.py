@@ -2,7 +2,7 @@
 rows, it may do with them.
 
 `check/models.py` reports what is wrong with them, in the words that people know. This room says
-nothing itself: what a table cannot hold is noted by its place, and a runtime refuses it.
+little itself: what a table cannot hold is noted by its place, and a runtime refuses it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ from decimal import Decimal
 from backstay.lang import program as p
 from backstay.lang import syntax as s
 from backstay.lang.check.blocks import Members
+from backstay.lang.check.entities import of_fields
 from backstay.lang.check.types import UNKNOWN, UUID
 from backstay.lang.check.world import Checker, EntityInfo, World, reserved_table
 from backstay.lang.reports import Reports
@@ -105,6 +106,8 @@ def model_entity(k: Checker, info: EntityInfo) -> p.Entity:
 
 def _indexes(k: Checker, info: EntityInfo, nodes: Sequence[s.Names]) -> Iterator[p.Index]:
     for node in nodes:
+        if not of_fields(k, node):
+            continue
         if node.index_kind:
             k.note("index.kind", node.span)
         elif all(name.name in info.fields for name in node.names):

@@ -114,12 +114,21 @@ def _indexes(k: Checker, members: Members) -> list[s.Names]:
     return [*members.every("index", s.Names), *inner]
 
 
+def of_fields(k: Checker, names: s.Names) -> bool:
+    """Whether the index has fields; reports one without."""
+    if not names.names:
+        fix = "name the fields: index: [name]"
+        k.error(e.SETTING, names.span, what="an index needs fields", fix=fix)
+    return bool(names.names)
+
+
 def _flag(members: Members, name: str) -> bool:
     node = members.value(name, s.Literal_)
     return node is not None and node.value is True
 
 
 def _index(k: Checker, info: EntityInfo, names: s.Names) -> p.Index:
+    of_fields(k, names)
     seen: set[str] = set()
     for name in names.names:
         if name.name in seen:

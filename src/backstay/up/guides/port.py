@@ -107,7 +107,9 @@ PORT_TAKEN = Guide(
     seed="ai-platform: General status and health",
     symptoms=(
         Symptom(
-            "text", r"UP001|port \d+ .*taken|address already in use|EADDRINUSE", "a taken port"
+            "text",
+            r"UP001|CORE111|GATE001|port \d+ .*taken|address already in use|EADDRINUSE",
+            "a taken port",
         ),
         Symptom("text", r"UP004|nothing runs on", "nothing runs"),
         Symptom("text", r"connection refused|could not connect|failed to connect", "no connection"),
