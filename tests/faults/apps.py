@@ -69,12 +69,17 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, program: str, database: str, **env: str) -> Iterator[Served]:
-    """Serve a program on this database until the block ends; `env` on top of an empty one."""
+def serving(
+    folder: Path, program: str, database: str, *, files: int = 0, **env: str
+) -> Iterator[Served]:
+    """Serve a program on this database until the block ends; `env` on top of an empty one. `files`
+    is how many it may have open."""
     (folder / "app.cai").write_text(program)
     port = free_port()
     words = [sys.executable, "-m", "backstay.cli.codeai", "server", str(folder / "app.cai")]
     words += ["--port", str(port), "--data", str(folder / "data")]
+    if files:
+        words = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "-", *words]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             words, env=clean_env() | {"DATABASE_URL": database, **env}, stdout=log, stderr=log

@@ -190,3 +190,13 @@ def test_the_app_has_no_file_left_to_open(served: Served) -> None:
         assert f"of the {used + 60} files" in found["says"]
         assert found["fixes"][0]["command"] == "ulimit -n 65536"
     served.well()
+
+
+def test_no_connection_is_left(tmp_path: Path) -> None:
+    with serving(tmp_path, PROGRAM, "", files=300) as served:
+        most = served.probe("app.tasks")["most_connections"]
+        assert most < 60
+        with clients(served, most + 3, b""):
+            found = served.fault("connections-full")
+            assert f"all {most} connections that the app serves at once are taken" in found["says"]
+        served.well()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -209,3 +210,26 @@ def test_an_app_that_computes_without_a_pause_is_not_called_well(start: Start) -
         found = served.fault("app-computes")
         assert f"pid {served.pid}" in found["says"]
         os.kill(served.pid, signal.SIGKILL)  # it would not hear of anything milder for a while
+
+
+def test_clients_that_send_slowly_make_no_slow_endpoint(tmp_path: Path) -> None:
+    body = b'{"text": "a note"}'
+    head = f"POST /api/v1/notes HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
+
+    def send(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+            one.sendall(head.encode())
+            threading.Event().wait(1.4)  # the slowness that is meant
+            one.sendall(body)
+            assert one.recv(100).startswith(b"HTTP/1.1 20")
+
+    with serving(tmp_path, PROGRAM, "") as served:
+        threads = [threading.Thread(target=send, args=(served.port,)) for _ in range(14)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        found = served.fault("endpoint-senders")
+        assert "POST /api/v1/notes is slow" in found["says"]
+        assert "bodies that clients send" in found["says"]

@@ -5,9 +5,10 @@ behind the program; on real servers. The doctor names each, and what it says to 
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,51 @@ def test_a_restore_was_interrupted(tmp_path: Path) -> None:
         )
         assert_well(stack.data, "--only", "app-standing")
     shutil.rmtree(kept)
+
+
+def test_a_suspended_server_is_told_from_one_that_is_gone(place: Path) -> None:
+    with serving(place / "first", PLAIN, "") as served:
+        os.kill(served.pid, signal.SIGSTOP)
+        try:
+            found = served.fault("app-hangs")
+            apply(found, "wake")
+            served.well()
+        finally:
+            os.kill(served.pid, signal.SIGCONT)
+
+
+def begin(place: Path, data: Path, program: str, **env: str) -> str:
+    """Start a server that does not come up; what it said."""
+    file = place / "again.cai"
+    file.write_text(program)
+    words = [sys.executable, "-m", "backstay.cli.codeai", "server", str(file), "--data", str(data)]
+    done = subprocess.run(words, env=clean_env() | env, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_a_store_that_cannot_be_served_any_more(place: Path) -> None:
+    with serving(place / "first", PROGRAM.format(more=", title: string"), "") as served:
+        served.run("quick")
+        data, store = served.data, served.data / "app.db"
+    assert "APP003" in begin(place, data, PLAIN)  # a column would go
+    assert_named(data, "migration-touches-data", "--only", "app-start")
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA user_version = 9000")
+        db.commit()
+    assert "CORE047" in begin(place, data, PLAIN)
+    assert_named(data, "app-store-newer", "--only", "app-start")
+    store.write_bytes(b"no database" * 1000)
+    begin(place, data, PLAIN)
+    assert_named(data, "database-damaged", "--only", "app-database")
+
+
+def test_a_database_that_lets_nobody_in_or_holds_the_tables_of_another(
+    place: Path, postgres: PostgresServer, database: str
+) -> None:
+    data = place / "data"
+    assert "APP045" in begin(place, data, PLAIN, DATABASE_URL=postgres.url("nobody_made_this"))
+    assert_named(data, "app-database-refuses", "--only", "app-start")
+    postgres.sql("CREATE TABLE notes (title text)", database.rpartition("/")[2])
+    assert "APP027" in begin(place, data, PLAIN, DATABASE_URL=database)
+    assert_named(data, "table-is-anothers", "--only", "app-start")

@@ -58,6 +58,8 @@ async def look_inside(
         return await ask(socket, route, deadline * target.patience)
     except ControlSilent as quiet:
         late = quiet.why == "late"
+        if late:
+            facts["pid"] = listener(target, name) or None
         reading = LATE if late else SILENT
         outcome: Outcome = "fail" if late or expected(target, name) else "skip"
         return seen(probe, reading, outcome, reason=quiet.cause, **facts)

@@ -26,8 +26,6 @@ _READINGS = {
     "CORE012": "no-tokens",
     "CORE110": "port",
     "CORE111": "port",
-    "CORE010": "held",
-    "CORE062": "held",
 }
 
 
@@ -120,7 +118,6 @@ APP_START = Guide(
             "loopback",
         ),
         _cause("app-port-taken", "port", "it cannot have its address", "other-port"),
-        _cause("app-folder-held", "held", "another process owns its store", "end-other"),
     ),
     fixes=(
         Fix("migrate", "Bring the tables up", "codeai migrate {file} --apply", "data"),
@@ -167,7 +164,6 @@ APP_START = Guide(
             "restart",
         ),
         Fix("other-port", "Take another", "codeai server {file} --port 8082", "restart"),
-        Fix("end-other", "See who it is, and end it", "fuser -v {data}/app.db", "none"),
     ),
     escalation="what was accepted stays in the database; it may be started as often as needed",
 )

@@ -65,6 +65,9 @@ async def _look_at_port(target: Target) -> Evidence:
         return seen(_PORT, "free", "skip" if lone else "fail", **facts)
     except OSError as failure:
         said = str(failure) or type(failure).__name__
+        if isinstance(failure, TimeoutError) and await _is_own(target, port):
+            # The server of this folder itself, too busy to answer: its own guides say why.
+            return seen(_PORT, "another", "skip", said=said, **facts)
     except Exception as failure:  # noqa: BLE001 - whatever listens there does not speak HTTP
         said = type(failure).__name__
     else:
@@ -76,13 +79,16 @@ async def _look_at_port(target: Target) -> Evidence:
         if await asyncio.to_thread(lone_servers, target):
             return seen(_PORT, "another", "skip", reply.body, **facts)
     who = await asyncio.to_thread(holder, port)
-    own = (await asyncio.to_thread(lone_servers, target)).values()
-    if any(f"(pid {pid})" in who for pid in own):
-        # The server of this folder itself, too busy to answer in time: its own guides say why.
-        return seen(_PORT, "another", "skip", said=said, holder=who, **facts)
     if gateway and pid_life(gateway) != "dead" and f"(pid {gateway})" in who:
         return seen(_PORT, "mute", "fail", said=said, holder=who, **facts)
     return seen(_PORT, "foreign", "fail", said=said, holder=who, **facts)
+
+
+async def _is_own(target: Target, port: int) -> bool:
+    """Whether a server that runs on this folder by itself has the port."""
+    pids = (await asyncio.to_thread(lone_servers, target)).values()
+    who = await asyncio.to_thread(holder, port) if pids else ""
+    return any(f"(pid {pid})" in who for pid in pids)
 
 
 SUPERVISOR = Probe(
