@@ -312,3 +312,21 @@ def test_halves_are_rounded_away_from_zero_on_both_sides(place: Place) -> None:
             stored(unit, {"size": 1, "tag": "a", "price": Decimal(price)})
             Writer(place.program, "Thing").update(p.TRUE, [("price", half)])(unit, {})
             assert place.all("SELECT price FROM things") == [(place.decimal(expected),)]
+
+
+@pytest.mark.parametrize("whole", [p.Column("count", p.INT), p.Column("size", p.INT)])
+def test_a_number_is_not_brought_to_the_scale_of_the_column_it_is_taken_instead_of(
+    place: Place, whole: Expr
+) -> None:
+    """0.26 beside a whole number stayed 0.26 on SQLite, where a price is whole cents."""
+    other = p.Constant(Decimal("0.26"), MONEY4)
+    nothing = p.binary("==", whole, p.Constant(1, p.INT), p.BOOL)
+    taken = (
+        p.binary("??", p.Column("count", p.INT), other, MONEY4),
+        Choose(condition=nothing, then=whole, otherwise=other, type=MONEY4),
+    )
+    for expr in taken:
+        with place.unit() as unit:
+            stored(unit, {"size": 2, "tag": "a"})
+            Writer(place.program, "Thing").update(p.TRUE, [("price", expr)])(unit, {})
+            assert place.all("SELECT price FROM things") == [(place.decimal("0.26"),)]

@@ -28,6 +28,11 @@ def _scale(kind: Type) -> int | None:
     return 0 if is_scalar(kind, "int") else None
 
 
+def is_number(kind: Type) -> bool:
+    """Whether values of the type can be brought to one scale."""
+    return _scale(kind) is not None or is_scalar(kind, "float")
+
+
 def aligned(dialect: Dialect, a: Sql, b: Sql) -> tuple[Sql, Sql]:
     """Both at the larger scale; both as floats where one of them is."""
     if not dialect.scaled:

@@ -12,7 +12,7 @@ import msgspec
 from backstay.app.errors import BAD_VALUE, NOT_SUPPORTED
 from backstay.app.plan.evaluate import Evaluator
 from backstay.app.plan.operators import is_json, is_scalar, key_of, textual
-from backstay.app.plan.scales import Sql, aligned, product, rescaled
+from backstay.app.plan.scales import Sql, aligned, is_number, product, rescaled
 from backstay.app.plan.speaking import of_asker, speaks_of_columns
 from backstay.app.plan.tables import Table, key_kind, quote, table
 from backstay.app.plan.unit import Closure, Param, Scope, Unit
@@ -117,7 +117,7 @@ class SqlCompiler:
     def _choose(self, expr: Choose) -> Sql:
         test = self._truth(expr.condition)
         if speaks_of_columns(expr.then) or speaks_of_columns(expr.otherwise):
-            then, otherwise = self._pair(expr.then, expr.otherwise)
+            then, otherwise = self._either(expr.then, expr.otherwise)
         elif isinstance(expr.type, UnknownType):
             raise self._unsupported("a ? b : c of unknown type")
         else:
@@ -250,6 +250,13 @@ class SqlCompiler:
             return a, self._param(right, a.type)
         return aligned(self._dialect, a, self._compile(right))
 
+    def _either(self, left: Expr, right: Expr) -> tuple[Sql, Sql]:
+        """Two values of which one is taken, in one storage: a number without a column is not
+        brought to the column's scale, at which it may be no number of its own."""
+        if is_number(left.type) and is_number(right.type):
+            return aligned(self._dialect, self._number(left), self._number(right))
+        return self._pair(left, right)
+
     def _param(self, expr: Expr, kind: Type) -> Sql:
         closure = self._evaluator.closure(expr)
         mark, convert = self._comparable(kind, expr.type)
@@ -269,7 +276,7 @@ class SqlCompiler:
         return operand.mark, convert
 
     def _coalesce(self, expr: Binary) -> Sql:
-        a, b = self._pair(expr.left, expr.right)
+        a, b = self._either(expr.left, expr.right)
         return Sql(f"COALESCE({a.text}, {b.text})", a.params + b.params, a.type)
 
     def _arithmetic(self, expr: Binary) -> Sql:
