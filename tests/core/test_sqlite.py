@@ -347,3 +347,12 @@ async def test_brief_work_inside_of_brief_work_is_for_a_reader(timeless: Databas
 
 def _many(count: int) -> tuple[str, list[tuple[str]]]:
     return "INSERT INTO note (text) VALUES (?)", [(str(number),) for number in range(count)]
+
+
+async def test_a_touch_is_written_each_time(database: Database):
+    """A row set to what it was is not: SQLite compares, and a full disk went unnoticed."""
+    await database.touch()
+    for _ in range(3):
+        before = database.stats().wal_bytes
+        await database.touch()
+        assert database.stats().wal_bytes > before

@@ -3,6 +3,7 @@ living replica, a program that is gone, a frozen holder of the turn, an interrup
 behind the program; on real servers. The doctor names each, and what it says to type mends it."""
 
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -197,6 +198,18 @@ def test_a_suspended_server_is_told_from_one_that_is_gone(place: Path) -> None:
             served.well()
         finally:
             os.kill(served.pid, signal.SIGCONT)
+
+
+def test_a_server_whose_files_may_not_grow_is_not_called_well(place: Path) -> None:
+    """A ping that set a row to what it was wrote nothing, so that health and doctor saw nothing."""
+    unlimited = resource.RLIM_INFINITY
+    with serving(place / "first", PLAIN, "") as served:
+        resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (0, unlimited))
+        try:
+            served.fault("database-not-writable")
+        finally:
+            resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        served.well()
 
 
 def begin(place: Path, data: Path, program: str, **env: str) -> str:

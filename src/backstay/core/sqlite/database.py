@@ -95,6 +95,11 @@ class Database:
         except apsw.Error as failure:
             raise translated(failure, self.path) from failure
 
+    async def touch(self) -> None:
+        """A real, durable, tiny write: the only honest answer to whether it can be written. A row
+        that is set to what it was would not do, since SQLite then writes nothing."""
+        await self.write(lambda connection: connection.pragma("user_version", self._schema.version))
+
     async def backup(self, target: Path) -> None:
         """Copy the database to `target` while it is in use; atomic, durable on return."""
         await self.read(lambda connection: files.copy(connection, target))

@@ -136,8 +136,8 @@ class SqliteEngine:
         await self._db.backup(path)
 
     async def touch(self) -> None:
-        """A real, durable, tiny write: the only honest answer to "is it writable?"."""
-        await self._db.write(lambda db: db.pragma("user_version", SCHEMA.version))
+        """A real write: see `core.sqlite.Database.touch`."""
+        await self._db.touch()
 
     @property
     def where(self) -> str:
