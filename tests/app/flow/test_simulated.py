@@ -102,7 +102,11 @@ async def trouble(stage: Stage, execution: str, chance: random.Random) -> None:
     "seeds",
     [
         range(12),
-        pytest.param(range(12, 400), marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+        # In parts, since each seed takes a database until its test ends.
+        *(
+            pytest.param(range(at, at + 97), marks=[pytest.mark.slow, pytest.mark.timeout(600)])
+            for at in range(12, 400, 97)
+        ),
     ],
 )
 async def test_random_workflows_end_whole_or_undone(open_stage: Open, seeds: range) -> None:
