@@ -70,7 +70,7 @@ def squeeze(served: Served) -> None:
     """From now on the app is a hair below the limit of its memory."""
     status = Path(f"/proc/{served.pid}/status").read_text()
     used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
-    limit = int(used * 1024 * 1.08)
+    limit = int(used * 1024 * 1.15)
     resource.prlimit(served.pid, resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -226,9 +226,10 @@ async def test_two_runners_never_take_the_same_item(open_stage: Open) -> None:
 
 async def test_a_list_that_is_under_way_can_be_looked_at(open_stage: Open) -> None:
     """It waits for its items without an end in time, and has no moment to show."""
-    stage = await open_stage(program=program(FOR_EACH.format(tries=1, last=mark("last"))))
+    stage = await open_stage(program=program(FOR_EACH.format(tries=3, last=mark("last"))))
+    stage.payments.faults.append(HANG_DONE)
     execution = await stage.start("w", basket=await basket(stage, 4))
-    await stage.flow.runner.step()
+    await stage.quiet()
     shown = await stage.database.read(lambda conn: views.execution(conn, execution), snapshot=True)
     assert shown is not None
     whole = next(each for each in shown["steps"] if each["kind"] == "each")

@@ -87,11 +87,12 @@ OAUTH = (
 async def test_client_credentials_are_fetched_once_kept_and_renewed_when_refused(
     calls: Made, service: Service
 ) -> None:
-    valid = {"first"}
+    valid = {"the-first-token"}
 
     def answers(seen: Seen) -> Told:
         if seen.path == "/token":
-            name = "first" if sum(each.path == "/token" for each in service.seen) == 1 else "second"
+            asked = sum(each.path == "/token" for each in service.seen)
+            name = "the-first-token" if asked == 1 else "the-second-token"
             return 200, {}, f'{{"access_token":"{name}","expires_in":3600}}'.encode()
         fine = seen.headers["authorization"].removeprefix("Bearer ") in valid
         return (200, {}, b"{}") if fine else (401, {}, b"")
@@ -106,7 +107,7 @@ async def test_client_credentials_are_fetched_once_kept_and_renewed_when_refused
     assert tokens[0].headers["authorization"] == basic("shop+client:shop%3Asecret")
     assert tokens[0].body == b"grant_type=client_credentials&scope=read+write"
     valid.clear()
-    valid.add("second")
+    valid.add("the-second-token")
     assert (await call("get", '{"id":1}')).kind == "done"
     assert sum(seen.path == "/token" for seen in service.seen) == 2
     # One that stays refused is asked for once more and no further.
