@@ -103,9 +103,9 @@ def command(file: Path, data: Path, port: int) -> tuple[list[str], dict[str, str
 
 
 @contextmanager
-def app(folder: Path, key: str) -> Iterator[Served]:
+def app(folder: Path, key: str, program: str = PROGRAM, name: str = "backstay") -> Iterator[Served]:
     file, data, port = folder / "bench.cai", folder / "own", free_port()
-    file.write_text(PROGRAM, encoding="utf-8")
+    file.write_text(program, encoding="utf-8")
     words, env = command(file, data, port)
     ready = f"http://127.0.0.1:{port}/health/ready"
     with running(words, env, ready):
@@ -122,7 +122,7 @@ def app(folder: Path, key: str) -> Iterator[Served]:
     fill.commit()
     fill.close()
     with running(words, env, ready) as pid:
-        yield Served("backstay", f"http://127.0.0.1:{port}/api/v1", pid)
+        yield Served(name, f"http://127.0.0.1:{port}/api/v1", pid)
 
 
 @contextmanager
