@@ -123,7 +123,7 @@ def test_others_have_all_connections(queue: Server, redis: RedisServer) -> None:
 
 def test_redis_still_reads_its_file(queue: Server, redis: RedisServer) -> None:
     with admin(redis) as operator:
-        for number in range(1000):
+        for number in range(3000):
             assert operator.say(f"SET ballast:{number} {'x' * 1100}") == "+OK"
     redis.ask("BGREWRITEAOF")  # the form that is read key by key
     # Not before it has ended: it may only be about to begin.
