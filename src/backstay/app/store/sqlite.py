@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,6 +95,12 @@ class SqliteSession:
         return RowTrouble(rule, str(failure), columns=columns)
 
 
+@lru_cache(maxsize=1024)
+def _walks(sql: str) -> bool:
+    """Asked for each run of a statement, and always answered the same."""
+    return _WALKS.search(sql) is not None
+
+
 class _BriefSession(SqliteSession):
     """For work on the event loop: what one step of SQLite, or Python afterwards, could be long at
     is refused, and the work done anew by a reader."""
@@ -106,7 +113,7 @@ class _BriefSession(SqliteSession):
         self._left = BRIEF_ROWS
 
     def execute(self, sql: str, values: Values = (), /) -> Result:
-        if _WALKS.search(sql) or self._lengthy.has(sql):
+        if _walks(sql) or self._lengthy.has(sql):
             raise StoreTrouble from LongerError()
         try:
             found = super().execute(sql, values)
